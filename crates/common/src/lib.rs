@@ -1,0 +1,19 @@
+//! The words all three services share: ids, hashes, domain types, messages between services, the link
+//! scripts behind typed calls, configuration, telemetry and problem documents. No service logic.
+
+pub mod amount;
+pub mod hash;
+pub mod ids;
+pub mod keys;
+pub mod status;
+
+pub mod observation;
+pub mod request;
+
+pub mod entry;
+pub mod message;
+pub mod targets;
+
+pub mod bridge;
+pub mod proof;
+pub mod state;

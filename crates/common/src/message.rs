@@ -1,0 +1,270 @@
+//! Messages to the validator (DESIGN §4): JSON objects `{v, msg, id, …}` in the field `m` of a stream entry.
+//!
+//! About a request they also carry `rid, tenant, fp` and, once known, `accepted_ms`; where it is missing
+//! (a request that went straight to `:in`), the ms part of the message's own stream id is meant.
+//! `traceparent` (W3C) travels along.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::Digest;
+use crate::ids::{Name, Rid, Tenant};
+use crate::observation::Observation;
+use crate::request::SyncRequest;
+use crate::status::Delivery;
+use crate::targets::Targets;
+
+/// The schema version this build writes and reads.
+pub const VERSION: u64 = 1;
+
+/// A message of the version this build knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Identifies the message for people; the request id, or a UUID.
+    pub id: String,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    pub body: Body,
+}
+
+/// The request a message is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    pub rid: Rid,
+    pub tenant: Tenant,
+    pub fp: Digest,
+    /// When SUBMIT accepted it, Unix ms of Redis; `None` = see the stream id.
+    pub accepted_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// Everything was collected, or there was nothing to collect.
+    Collected { about: About, request: Box<SyncRequest>, observations: Vec<Observation> },
+    /// A required source gave nothing usable.
+    Failed { about: About, failure: Failure },
+    /// The client wants it not to happen; decided by log order.
+    Cancel { about: About },
+    /// A target has finished one entry.
+    Receipt(Receipt),
+    /// An operator's command.
+    Command { about: About, command: Command },
+    /// The leader's own fact: the content of the targets file. Only in `local` inputs.
+    Targets(Targets),
+}
+
+/// Why collecting failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// `SOURCE_UNAVAILABLE`, `EVENT_NOT_FOUND`, `COLLECT_CRASH`, …
+    pub code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Name>,
+    pub detail: String,
+    /// JSON pointer into the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+}
+
+/// The one receipt of an entry on a target. `status` is `final`, `failed` or `revoked`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    pub seq: u64,
+    pub target: Name,
+    pub status: Delivery,
+    pub parts: Vec<PartReceipt>,
+}
+
+/// What became of one part. The lists hold positions of updates within the part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartReceipt {
+    pub part: u16,
+    /// Transaction hash; `None` for targets that send nothing and for parts never sent.
+    pub tx: Option<String>,
+    pub block: Option<u64>,
+    pub applied: Vec<u16>,
+    pub stale: Vec<u16>,
+    pub skipped: Vec<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Relay what `target` has not finished again, signed under its present validator set.
+    Rewind { target: Name },
+}
+
+/// Bytes that are not a message this build can read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// A newer or older build wrote it: park it.
+    #[error("schema version {version} is not known to this build")]
+    UnknownVersion { version: u64 },
+    /// It can never be read: set it aside.
+    #[error("not a message: {detail}")]
+    Malformed {
+        detail: String,
+        /// The request it names, if that much can be read.
+        rid: Option<Rid>,
+        fp: Option<Digest>,
+    },
+}
+
+/// The fields as they stand in JSON.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    v: u64,
+    msg: String,
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rid: Option<Rid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<Tenant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fp: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    accepted_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<Box<SyncRequest>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    observations: Option<Vec<Observation>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receipt: Option<Receipt>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    command: Option<Command>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    targets: Option<Targets>,
+}
+
+impl Message {
+    /// The request it is about, if it is about one.
+    #[must_use]
+    pub fn about(&self) -> Option<&About> {
+        match &self.body {
+            Body::Collected { about, .. }
+            | Body::Failed { about, .. }
+            | Body::Cancel { about }
+            | Body::Command { about, .. } => Some(about),
+            Body::Receipt(_) | Body::Targets(_) => None,
+        }
+    }
+
+    /// The bytes that go into a stream.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut wire = Wire {
+            v: VERSION,
+            id: self.id.clone(),
+            traceparent: self.traceparent.clone(),
+            ..Wire::default()
+        };
+        if let Some(about) = self.about() {
+            wire.rid = Some(about.rid);
+            wire.tenant = Some(about.tenant.clone());
+            wire.fp = Some(about.fp);
+            wire.accepted_ms = about.accepted_ms;
+        }
+        let msg = match &self.body {
+            Body::Collected { request, observations, .. } => {
+                wire.request = Some(request.clone());
+                wire.observations = Some(observations.clone());
+                "COLLECTED"
+            }
+            Body::Failed { failure, .. } => {
+                wire.failure = Some(failure.clone());
+                "FAILED"
+            }
+            Body::Cancel { .. } => "CANCEL",
+            Body::Receipt(receipt) => {
+                wire.receipt = Some(receipt.clone());
+                "RECEIPT"
+            }
+            Body::Command { command, .. } => {
+                wire.command = Some(command.clone());
+                "COMMAND"
+            }
+            Body::Targets(targets) => {
+                wire.targets = Some(targets.clone());
+                "TARGETS"
+            }
+        };
+        msg.clone_into(&mut wire.msg);
+        // Serializing plain data into memory cannot fail.
+        serde_json::to_vec(&wire).unwrap_or_default()
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// See [`DecodeError`]. The version is looked at first, so that a newer message is parked, not refused.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let wire: Wire = serde_json::from_slice(bytes).map_err(|error| Self::undecodable(bytes, &error))?;
+        if wire.v != VERSION {
+            return Err(DecodeError::UnknownVersion { version: wire.v });
+        }
+        let (rid, fp) = (wire.rid, wire.fp);
+        let malformed = |detail: &str| DecodeError::Malformed { detail: detail.to_owned(), rid, fp };
+        let about = match (wire.rid, wire.tenant, wire.fp) {
+            (Some(rid), Some(tenant), Some(fp)) => {
+                Ok(About { rid, tenant, fp, accepted_ms: wire.accepted_ms })
+            }
+            _ => Err(malformed("rid, tenant or fp is missing")),
+        };
+        let body = match wire.msg.as_str() {
+            "COLLECTED" => Body::Collected {
+                about: about?,
+                request: wire.request.ok_or_else(|| malformed("request is missing"))?,
+                observations: wire.observations.unwrap_or_default(),
+            },
+            "FAILED" => Body::Failed {
+                about: about?,
+                failure: wire.failure.ok_or_else(|| malformed("failure is missing"))?,
+            },
+            "CANCEL" => Body::Cancel { about: about? },
+            "RECEIPT" => Body::Receipt(wire.receipt.ok_or_else(|| malformed("receipt is missing"))?),
+            "COMMAND" => Body::Command {
+                about: about?,
+                command: wire.command.ok_or_else(|| malformed("command is missing"))?,
+            },
+            "TARGETS" => Body::Targets(wire.targets.ok_or_else(|| malformed("targets is missing"))?),
+            _ => return Err(malformed("msg is not a kind of message")),
+        };
+        Ok(Self { id: wire.id, traceparent: wire.traceparent, body })
+    }
+
+    /// Tells an unknown version from bytes that can never be read.
+    fn undecodable(bytes: &[u8], error: &serde_json::Error) -> DecodeError {
+        #[derive(Deserialize)]
+        struct Head {
+            v: u64,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            #[serde(default)]
+            rid: Option<Rid>,
+            #[serde(default)]
+            fp: Option<Digest>,
+        }
+        if let Ok(head) = serde_json::from_slice::<Head>(bytes)
+            && head.v != VERSION
+        {
+            return DecodeError::UnknownVersion { version: head.v };
+        }
+        let named = serde_json::from_slice::<Named>(bytes).ok();
+        DecodeError::Malformed {
+            detail: error.to_string(),
+            rid: named.as_ref().and_then(|n| n.rid),
+            fp: named.and_then(|n| n.fp),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! The request's own fields. State changes are read by [`super::changes`].
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::fields::{Fault, FaultCode, Place};
+use super::{AssetRef, SourceRef, SyncRequest, changes, limits};
+use crate::ids::{AssetId, Name, Rid};
+
+const FIELDS: [&str; 12] = [
+    "asset",
+    "state_changes",
+    "event_sources",
+    "external_apis",
+    "target_chains",
+    "atomicity",
+    "expected_version",
+    "depends_on",
+    "effective_at",
+    "ttl_seconds",
+    "authority",
+    "proof",
+];
+
+pub(super) fn request(value: &Value) -> Result<SyncRequest, Vec<Fault>> {
+    let faults = RefCell::new(Vec::new());
+    let request = read(value, &Place::root(&faults));
+    let faults = faults.into_inner();
+    match request {
+        Some(request) if faults.is_empty() => Ok(request),
+        _ => Err(faults),
+    }
+}
+
+fn read(value: &Value, root: &Place<'_>) -> Option<SyncRequest> {
+    let fields = root.object(value, &FIELDS)?;
+    let asset = fields.required("asset", |value, place| {
+        place.object(value, &["id"])?.required("id", |value, place| place.text::<AssetId>(value))
+    });
+    let event_sources = fields.optional("event_sources", |v, p| sources(v, p, limits::EVENT_SOURCES_MAX));
+    let external_apis = fields.optional("external_apis", |v, p| sources(v, p, limits::EXTERNAL_APIS_MAX));
+    let target_chains = fields.optional("target_chains", |value, place| {
+        let names = place.array(value, limits::TARGET_CHAINS_MAX, |v, p| p.text::<Name>(v))?;
+        if names.is_empty() {
+            return place.fault(FaultCode::Invalid, "name at least one chain, or leave the field out");
+        }
+        distinct(names, place)
+    });
+    let expected_version = fields.optional("expected_version", |v, p| p.integer(v, 0, u64::MAX));
+    let ttl_seconds =
+        fields.optional("ttl_seconds", |v, p| p.integer(v, 1, u64::from(limits::TTL_SECONDS_MAX)));
+    fields.only("atomicity", "BEST_EFFORT");
+    fields.only("proof", "none");
+    // No value of these is supported yet, so no text equals the only one allowed.
+    fields.only("effective_at", "\0");
+    fields.only("authority", "\0");
+
+    let asset = asset?;
+    let depends_on = fields.optional("depends_on", |value, place| {
+        let rids = place.array(value, limits::DEPENDS_ON_MAX, |value, place| {
+            let rid = place.text::<Rid>(value)?;
+            if rid.shard() == asset.shard() {
+                Some(rid)
+            } else {
+                place.fault(FaultCode::CrossShard, format!("belongs to shard {}", rid.shard()))
+            }
+        })?;
+        distinct(rids, place)
+    });
+    let (event_sources, external_apis) =
+        (event_sources?.unwrap_or_default(), external_apis?.unwrap_or_default());
+    let named: BTreeSet<Name> =
+        event_sources.iter().chain(&external_apis).map(|s| s.source.clone()).collect();
+    if named.len() < event_sources.len() + external_apis.len() {
+        fields.place().key("external_apis").fault::<()>(FaultCode::Invalid, "names a source twice");
+    }
+    let state_changes =
+        fields.required("state_changes", |value, place| changes::read(value, place, &asset, &named))?;
+    Some(SyncRequest {
+        asset: AssetRef { id: asset },
+        state_changes,
+        event_sources,
+        external_apis,
+        target_chains: target_chains?,
+        expected_version: expected_version?,
+        depends_on: depends_on?.unwrap_or_default(),
+        ttl_seconds: ttl_seconds?
+            .and_then(|ttl| u32::try_from(ttl).ok())
+            .unwrap_or(limits::TTL_SECONDS_DEFAULT),
+    })
+}
+
+fn sources(value: &Value, place: &Place<'_>, len_max: usize) -> Option<Vec<SourceRef>> {
+    place.array(value, len_max, |value, place| match value {
+        Value::Object(_) => {
+            let fields = place.object(value, &["source", "required"])?;
+            let source = fields.required("source", |v, p| p.text::<Name>(v));
+            let required = fields.optional("required", |value, place| match value {
+                Value::Bool(required) => Some(*required),
+                _ => place.fault(FaultCode::Invalid, "expected true or false"),
+            });
+            Some(SourceRef { source: source?, required: required?.unwrap_or(true) })
+        }
+        _ => place.text::<Name>(value).map(|source| SourceRef { source, required: true }),
+    })
+}
+
+fn distinct<T: Ord + Clone>(values: Vec<T>, place: &Place<'_>) -> Option<Vec<T>> {
+    let set: BTreeSet<T> = values.iter().cloned().collect();
+    if set.len() == values.len() {
+        Some(values)
+    } else {
+        place.fault(FaultCode::Invalid, "names one thing twice")
+    }
+}

@@ -1,0 +1,84 @@
+//! The values of the state tree, in borsh. Layouts with vectors: `docs/formats.md`.
+//!
+//! A field is only ever added at the end, under a new record version, since the SHA-256 of these bytes is
+//! what chains hold.
+
+use std::collections::BTreeMap;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+use crate::amount::Amount;
+use crate::hash::Digest;
+use crate::request::Document;
+
+/// The value of `asset/<id>`. On chain, `stateHash` is the SHA-256 of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct AssetRecord {
+    /// The class of the asset id.
+    pub class: String,
+    /// The tenant that registered it; only its requests change it.
+    pub issuer: String,
+    pub decimals: u8,
+    /// Sum of all holdings, smallest units.
+    pub supply: Amount,
+    pub status: AssetStatus,
+    /// Names of the targets that hold a copy, sorted.
+    pub chains: Vec<String>,
+    pub terms: BTreeMap<String, String>,
+    pub documents: BTreeMap<String, Document>,
+    /// Rises by one with every request that changes the asset or one of its holdings; never falls.
+    pub version: u64,
+    /// `SHA-256(previous ‖ digest of the request's changes)`.
+    pub history_hash: Digest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum AssetStatus {
+    Active = 0,
+    /// Its registration was undone; the leaf stays, because the version must live on.
+    Withdrawn = 1,
+}
+
+/// The value of `holding/<asset>/<account>`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct HoldingRecord {
+    /// Smallest units, including what is frozen.
+    pub balance: Amount,
+    pub frozen: Amount,
+    /// Parts of the balance by the time they were acquired; empty until a rule needs them.
+    pub lots: Vec<Lot>,
+}
+
+/// A part of a balance.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Lot {
+    /// Log time of acquisition, Unix ms.
+    pub acquired_ms: u64,
+    pub amount: Amount,
+}
+
+/// The value of `used/<event identity>`: the request whose change the event backs.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct UsedRecord {
+    /// The request id's 16 bytes.
+    pub rid: [u8; 16],
+    /// The log entry that applied it.
+    pub seq: u64,
+}
+
+/// Bytes of a record; their SHA-256 is the leaf's value hash.
+#[must_use]
+pub fn encode<T: BorshSerialize>(record: &T) -> Vec<u8> {
+    // Writing plain data into memory cannot fail.
+    borsh::to_vec(record).unwrap_or_default()
+}
+
+/// # Errors
+/// The bytes are not a record of this type: the view is damaged.
+pub fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, std::io::Error> {
+    T::try_from_slice(bytes)
+}
