@@ -102,14 +102,60 @@ pub struct MerklePath {
 }
 
 impl MerklePath {
-    /// The root that this path leads to when it is walked up along `key_hash`. Only the first 256
-    /// siblings have a bit to go by; [`StateProof::verify`] refuses longer lists beforehand.
-    #[must_use]
-    pub fn root(&self, key_hash: &Digest) -> Digest {
-        fold(self.leaf.as_ref(), &self.siblings, key_hash)
+    /// Checks that under `root` the key has exactly this value hash, or none.
+    ///
+    /// # Errors
+    /// The first part of the path that does not hold, named as a field of [`StateProof`].
+    pub fn verify(
+        &self,
+        root: &Digest,
+        key: &Digest,
+        value: Option<&Digest>,
+    ) -> Result<Membership, ProofError> {
+        verify_path(root, key, value, self.leaf.as_ref(), &self.siblings)
     }
 }
 
+fn verify_path(
+    root: &Digest,
+    key: &Digest,
+    value: Option<&Digest>,
+    leaf: Option<&Leaf>,
+    siblings: &[Digest],
+) -> Result<Membership, ProofError> {
+    let needed = siblings.len();
+    if needed > SIBLINGS_MAX {
+        return Err(ProofError::TooManySiblings { count: needed });
+    }
+    let membership = match (value, leaf) {
+        (Some(_), None) => return Err(ProofError::LeafMissing),
+        (Some(_), Some(leaf)) if leaf.key_hash != *key => {
+            return Err(ProofError::LeafKeyHash { leaf: leaf.key_hash, key_hash: *key });
+        }
+        (Some(value), Some(leaf)) if leaf.value_hash != *value => {
+            return Err(ProofError::LeafValueHash { leaf: leaf.value_hash, value_hash: *value });
+        }
+        (Some(_), Some(_)) => Membership::Present,
+        (None, None) => Membership::Absent,
+        (None, Some(foreign)) => {
+            if foreign.key_hash == *key {
+                return Err(ProofError::LeafIsPresent);
+            }
+            let shared = shared_bits(&foreign.key_hash, key);
+            if shared < needed {
+                return Err(ProofError::LeafOffPath { shared, needed });
+            }
+            Membership::Absent
+        }
+    };
+    let computed = fold(leaf, siblings, key);
+    if *root != computed {
+        return Err(ProofError::Root { stated: *root, computed });
+    }
+    Ok(membership)
+}
+
+/// The root that a path leads to when it is walked up along the key's bits.
 fn fold(leaf: Option<&Leaf>, siblings: &[Digest], key_hash: &Digest) -> Digest {
     let start = leaf.map_or(PLACEHOLDER, Leaf::hash);
     let depths = (0..siblings.len()).rev();
@@ -212,9 +258,6 @@ impl StateProof {
     /// # Errors
     /// The first field that does not hold.
     pub fn verify(&self) -> Result<Membership, ProofError> {
-        if self.siblings.len() > SIBLINGS_MAX {
-            return Err(ProofError::TooManySiblings { count: self.siblings.len() });
-        }
         let computed = key_hash(&self.key);
         if self.key_hash != computed {
             return Err(ProofError::KeyHash { stated: self.key_hash, computed });
@@ -223,40 +266,7 @@ impl StateProof {
         if self.value_hash != computed {
             return Err(ProofError::ValueHash { stated: self.value_hash, computed });
         }
-        let membership = self.check_leaf()?;
-        let computed = fold(self.leaf.as_ref(), &self.siblings, &self.key_hash);
-        if self.root != computed {
-            return Err(ProofError::Root { stated: self.root, computed });
-        }
-        Ok(membership)
-    }
-
-    /// Whether the leaf fits the claim; the hashes of key and value are checked already.
-    fn check_leaf(&self) -> Result<Membership, ProofError> {
-        match (self.value_hash, self.leaf) {
-            (Some(_), None) => Err(ProofError::LeafMissing),
-            (Some(value_hash), Some(leaf)) => {
-                if leaf.key_hash != self.key_hash {
-                    return Err(ProofError::LeafKeyHash { leaf: leaf.key_hash, key_hash: self.key_hash });
-                }
-                if leaf.value_hash != value_hash {
-                    return Err(ProofError::LeafValueHash { leaf: leaf.value_hash, value_hash });
-                }
-                Ok(Membership::Present)
-            }
-            (None, None) => Ok(Membership::Absent),
-            (None, Some(foreign)) => {
-                if foreign.key_hash == self.key_hash {
-                    return Err(ProofError::LeafIsPresent);
-                }
-                let shared = shared_bits(&foreign.key_hash, &self.key_hash);
-                let needed = self.siblings.len();
-                if shared < needed {
-                    return Err(ProofError::LeafOffPath { shared, needed });
-                }
-                Ok(Membership::Absent)
-            }
-        }
+        verify_path(&self.root, &self.key_hash, computed.as_ref(), self.leaf.as_ref(), &self.siblings)
     }
 }
 
@@ -273,11 +283,16 @@ mod optional_hex {
     use super::{Cow, Deserialize, Deserializer, Serialize, Serializer};
 
     #[expect(clippy::ref_option, reason = "serde hands over the field's own type")]
-    pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Option<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         bytes.as_ref().map(hex::encode_prefixed).serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
         let Some(text) = Option::<Cow<'de, str>>::deserialize(deserializer)? else { return Ok(None) };
         // The decoder would skip a second prefix by itself, so the digits are looked at first.
         let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));

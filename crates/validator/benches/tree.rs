@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use common::hash::Digest;
 use common::ids::Shard;
-use common::proof::{StateProof, key_hash};
+use common::proof::{StateProof, key_hash, value_hash};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use jmt::mock::MockTreeStore;
 use jmt::{KeyHash, Sha256Jmt};
@@ -18,8 +18,8 @@ use validator::engine::tree::{History, HistoryLimits, LeafWrite, Tree};
 
 const BATCHES: [usize; 3] = [1, 100, 1000];
 const HISTORY: HistoryLimits = HistoryLimits { versions_max: 64, nodes_max: 2_000_000 };
-/// Distinct batches that a measurement goes through in turn, so that caches see fresh paths.
-const ROUNDS: usize = 64;
+/// Keys that a measurement goes through in turn, at least, so that caches do not see the same paths.
+const KEYS_MIN: usize = 16_384;
 
 fn sizes() -> &'static [usize] {
     if std::env::args().any(|argument| argument == "--bench") { &[10_000, 1_000_000] } else { &[500] }
@@ -34,7 +34,7 @@ fn value(n: usize, version: usize) -> Vec<u8> {
 }
 
 fn tree_of(size: usize) -> Tree {
-    Tree::from_leaves((0..size).map(|n| (key_hash(&key(n)), Digest::of(&[&value(n, 0)]))))
+    Tree::from_leaves((0..size).map(|n| (key_hash(&key(n)), value_hash(&value(n, 0)))))
 }
 
 fn jmt_of(size: usize) -> MockTreeStore {
@@ -50,9 +50,20 @@ fn batch(size: usize, count: usize, round: usize) -> impl Iterator<Item = usize>
     (0..count).map(move |i| (round * count + i) * 7919 % size)
 }
 
-fn writes(size: usize, count: usize, round: usize) -> Vec<LeafWrite> {
-    let write = |n| LeafWrite { key_hash: key_hash(&key(n)), value_hash: Some(Digest::of(&[&value(n, round + 1)])) };
-    batch(size, count, round).map(write).collect()
+/// Batches to go through again and again. The second half writes the first half's keys once more with
+/// other values, so that no write ever finds its own value there.
+fn rounds<T>(size: usize, count: usize, write: impl Fn(usize, &[u8]) -> T) -> Vec<Vec<T>> {
+    let half = (KEYS_MIN / count).max(16);
+    let round = |round| batch(size, count, round % half).map(|n| write(n, &value(n, round + 1))).collect();
+    (0..2 * half).map(round).collect()
+}
+
+fn leaf_write(n: usize, value: &[u8]) -> LeafWrite {
+    LeafWrite { key_hash: key_hash(&key(n)), value_hash: Some(value_hash(value)) }
+}
+
+fn jmt_write(n: usize, value: &[u8]) -> (KeyHash, Option<Vec<u8>>) {
+    (KeyHash(key_hash(&key(n)).0), Some(value.to_vec()))
 }
 
 fn updates(c: &mut Criterion) {
@@ -64,24 +75,22 @@ fn updates(c: &mut Criterion) {
         group.sample_size(20);
         for count in BATCHES {
             group.throughput(Throughput::Elements(count as u64));
-            let rounds: Vec<_> = (0..ROUNDS).map(|round| writes(size, count, round)).collect();
+            let batches = rounds(size, count, leaf_write);
             let mut history = History::new(0, tree.clone(), HISTORY);
             let mut round = 0;
             group.bench_function(BenchmarkId::new("entry", count), |b| {
                 b.iter(|| {
                     round += 1;
-                    let update = history.newest().update(&rounds[round % ROUNDS]);
+                    let update = history.newest().update(&batches[round % batches.len()]);
                     black_box(history.push(history.newest_seq() + 1, update).expect("next"))
                 });
             });
-            let rounds: Vec<Vec<_>> = (0..ROUNDS)
-                .map(|round| batch(size, count, round).map(|n| (KeyHash(key_hash(&key(n)).0), Some(value(n, round + 1)))).collect())
-                .collect();
+            let batches = rounds(size, count, jmt_write);
             group.bench_function(BenchmarkId::new("jmt", count), |b| {
                 b.iter_batched(
                     || {
                         round += 1;
-                        rounds[round % ROUNDS].clone()
+                        batches[round % batches.len()].clone()
                     },
                     |values| black_box(oracle.put_value_set(values, 1).expect("updates")),
                     BatchSize::SmallInput,
@@ -103,11 +112,26 @@ fn proofs(c: &mut Criterion) {
             n = (n + 7919) % size;
             n
         };
-        group.bench_function("prove", |b| b.iter_batched(|| key_hash(&key(next())), |key| tree.prove(&key), BatchSize::SmallInput));
-        group.bench_function("prove_jmt", |b| {
-            b.iter_batched(|| KeyHash(key_hash(&key(next())).0), |key| oracle.get_with_proof(key, 0).expect("proof"), BatchSize::SmallInput);
+        group.bench_function("prove", |b| {
+            b.iter_batched(|| key_hash(&key(next())), |key| tree.prove(&key), BatchSize::SmallInput);
         });
-        let proof = |n: usize| StateProof::new(Shard::Financial, 1, tree.root(), key(n), Some(value(n, 0)), tree.prove(&key_hash(&key(n))));
+        group.bench_function("prove_jmt", |b| {
+            b.iter_batched(
+                || KeyHash(key_hash(&key(next())).0),
+                |key| oracle.get_with_proof(key, 0).expect("proof"),
+                BatchSize::SmallInput,
+            );
+        });
+        let proof = |n: usize| {
+            StateProof::new(
+                Shard::Financial,
+                1,
+                tree.root(),
+                key(n),
+                Some(value(n, 0)),
+                tree.prove(&key_hash(&key(n))),
+            )
+        };
         group.bench_function("verify", |b| {
             b.iter_batched(|| proof(next()), |proof| proof.verify().expect("valid"), BatchSize::SmallInput);
         });
@@ -119,9 +143,11 @@ fn builds(c: &mut Criterion) {
     let mut group = c.benchmark_group("build");
     group.sample_size(10);
     for &size in sizes() {
-        let leaves: Vec<_> = (0..size).map(|n| (key_hash(&key(n)), Digest::of(&[&value(n, 0)]))).collect();
+        let leaves: Vec<_> = (0..size).map(|n| (key_hash(&key(n)), value_hash(&value(n, 0)))).collect();
         group.throughput(Throughput::Elements(size as u64));
-        group.bench_function(BenchmarkId::from_parameter(size), |b| b.iter(|| Tree::from_leaves(leaves.iter().copied())));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| Tree::from_leaves(leaves.iter().copied()));
+        });
     }
     group.finish();
 }

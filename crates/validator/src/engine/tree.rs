@@ -54,7 +54,6 @@ impl Tree {
 
     /// The next version, after all `writes` at once. They may come in any order; of several for one key
     /// the last counts. Each node on the way is hashed once, however many writes lie below it.
-    #[must_use]
     pub fn update(&self, writes: &[LeafWrite]) -> Update {
         update::apply(self, writes)
     }
