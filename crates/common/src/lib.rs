@@ -17,3 +17,11 @@ pub mod targets;
 pub mod bridge;
 pub mod proof;
 pub mod state;
+
+pub mod admin;
+pub mod auth;
+pub mod config;
+pub mod exit;
+pub mod problem;
+pub mod supervise;
+pub mod telemetry;

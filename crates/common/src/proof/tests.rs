@@ -237,5 +237,7 @@ fn unknown_missing_and_malformed_fields_are_refused() {
     }
     refused(&|json| drop(json.insert("root".into(), json!("0x00"))));
     refused(&|json| drop(json.insert("leaf".into(), json!({"key_hash": PLACEHOLDER}))));
+    let wide_leaf = json!({"key_hash": PLACEHOLDER, "value_hash": PLACEHOLDER, "extra": 1});
+    refused(&|json| drop(json.insert("leaf".into(), wide_leaf.clone())));
     refused(&|json| drop(json.insert("seq".into(), json!(-1))));
 }

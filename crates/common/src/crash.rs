@@ -1,0 +1,73 @@
+//! Crash points: named places at which a test can make the process die.
+//!
+//! `OSS_CRASH_POINT=name[:n]` aborts the process the `n`-th time (first if left out) it passes the point
+//! `name`; nothing is flushed, no destructor runs, as after `kill -9`. Without the variable a pass costs
+//! one load. Every link script has two points of its own, `link.<script>.before` and
+//! `link.<script>.after`: the second one lies between the effect in Redis and the caller's knowledge of it.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Environment variable that arms one crash point.
+pub const VARIABLE: &str = "OSS_CRASH_POINT";
+
+#[derive(Debug)]
+struct Armed {
+    name: String,
+    passes_left: AtomicU64,
+}
+
+static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+
+/// Marks a place where a test can end the process. The argument is the point's name.
+#[macro_export]
+macro_rules! crash_point {
+    ($name:expr) => {
+        $crate::crash::pass($name)
+    };
+}
+
+/// What [`crash_point!`](crate::crash_point) does: aborts when this is the armed pass of the armed point.
+pub fn pass(name: &str) {
+    let armed = ARMED.get_or_init(|| std::env::var(VARIABLE).ok().map(|text| Armed::parse(&text)));
+    if let Some(armed) = armed
+        && armed.is_hit(name)
+    {
+        std::process::abort();
+    }
+}
+
+impl Armed {
+    /// A count that is no number belongs to the name, so that a mistyped variable arms nothing by chance.
+    fn parse(text: &str) -> Self {
+        let (name, passes) = match text.rsplit_once(':') {
+            Some((name, count)) => count.parse().map_or((text, 1), |passes| (name, passes)),
+            None => (text, 1),
+        };
+        Self { name: name.to_owned(), passes_left: AtomicU64::new(passes) }
+    }
+
+    fn is_hit(&self, name: &str) -> bool {
+        self.name == name && self.passes_left.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Armed;
+
+    #[test]
+    fn a_point_without_a_count_hits_at_the_first_pass_and_only_there() {
+        let armed = Armed::parse("link.commit.after");
+        let hits: Vec<bool> = (0..3).map(|_| armed.is_hit("link.commit.after")).collect();
+        assert_eq!(hits, [true, false, false]);
+    }
+
+    #[test]
+    fn a_count_waits_for_that_pass_of_that_name() {
+        let armed = Armed::parse("link.commit.after:2");
+        assert!(!armed.is_hit("link.commit.before"));
+        assert!(!armed.is_hit("link.commit.after"));
+        assert!(armed.is_hit("link.commit.after"));
+    }
+}

@@ -1,0 +1,188 @@
+//! The link: how the services meet in Redis. Every write is one of the Lua scripts here, behind one typed
+//! call each; payloads are opaque bytes.
+//!
+//! In: typed arguments. Out: an enum whose variants are the script's reply words. Invariants:
+//! - A script is atomic and idempotent by its arguments: after an I/O error the outcome is unknown and the
+//!   caller runs the same call again ([`LinkError::disposition`] says when).
+//! - All checks come before the first write, and every key a script touches has its type checked by a read
+//!   first, so a script either does all of its work or none.
+//! - Writers that must be alone carry a [`Fence`] (epoch and token of their lease); expiry is liveness only.
+//! - Every script except SUBMIT and SEND may run at full memory (`allow-oom`), so a full Redis drains.
+//! - Time inside scripts is Redis TIME.
+//! - A guard of a script stands between `-- guard:<name>` and `-- /guard`. The tests load each script with
+//!   one guard cut out ([`Scripts::edited`]) and show that its directed scenario then goes wrong.
+//! - Reads rest on a barrier write after each (re)connect: Redis may serve what a crash left unfsynced, and
+//!   an answer given from it could vanish in a power cut. [`Link`] does this by itself.
+//!
+//! One file per script; the path of a request is `submit → collecting → collected → commit → relay → bind →
+//! store → progress → done`.
+
+mod connect;
+mod error;
+mod reply;
+mod script;
+mod stream;
+
+mod init;
+mod barrier;
+mod beat;
+mod submit;
+mod collecting;
+mod collected;
+mod send;
+mod lease;
+mod attempt;
+mod commit;
+mod unpark;
+mod start;
+mod relay;
+mod rewind;
+mod trim;
+mod bind;
+mod store;
+mod rebind;
+mod wait;
+mod progress;
+mod done;
+
+mod group;
+mod notification;
+mod read;
+mod reader;
+mod record;
+
+pub use attempt::Attempted;
+pub use bind::{Bind, Bound};
+pub use collected::{Collected, Collection};
+pub use collecting::Collecting;
+pub use commit::{Commit, Committed, Consumed, DeadLetter, FullStream, StatusWrite};
+pub use connect::{Address, Commands};
+pub use done::{Done, DoneEntry, DoneReply};
+pub use error::{Disposition, LinkError};
+pub use group::{Claimed, Delivered, GroupReader};
+pub use init::Initialised;
+pub use lease::{Fence, LaneGrant, LaneLeased, Leased, Released, Token};
+pub use notification::{Control, Notification};
+pub use progress::{EntryProgress, Progress, ProgressReply, ProgressWrite, Progressed};
+pub use read::{Backlog, Head, LaneState, LoggedEntry, Raw, RawAttempt};
+pub use reader::{Feed, ReadFrom, Reader};
+pub use rebind::{Rebind, Rebound};
+pub use record::StatusRecord;
+pub use relay::{RelayLimits, Relayed};
+pub use rewind::Rewound;
+pub use script::Scripts;
+pub use send::{SendTo, Sent};
+pub use start::Started;
+pub use store::{Store, Stored};
+pub use stream::{Entry, Message, Stream, StreamId};
+pub use submit::{Route, Submission, SubmitBounds, Submitted};
+pub use trim::Trimmed;
+pub use unpark::Unparked;
+pub use wait::{WaitReply, WaitWrite};
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use redis::{ScriptInvocation, Value};
+
+use crate::ids::{IdError, Name, Shard};
+use crate::keys::Keys;
+use reply::Reply;
+use script::NamedScript;
+
+/// Most items one batch call takes; callers split larger ones.
+pub const BATCH_MAX: usize = 256;
+/// Most status writes one COMMIT takes.
+pub const STATUS_WRITES_MAX: usize = 768;
+/// The consumer group of collectors on `:requests`.
+pub const COLLECTORS_GROUP: &str = "collectors";
+
+/// The typed calls on one shard. Cheap to clone; all clones share one connection.
+#[derive(Debug, Clone)]
+pub struct Link {
+    commands: Commands,
+    keys: Keys,
+    scripts: Arc<Scripts>,
+}
+
+impl Link {
+    /// The link of `shard` over an open connection, with the standard scripts.
+    #[must_use]
+    pub fn new(commands: Commands, shard: Shard) -> Self {
+        Self::with_scripts(commands, shard, Scripts::standard())
+    }
+
+    /// The link with other scripts than the standard ones; only the tests of the guards do this.
+    #[must_use]
+    pub fn with_scripts(commands: Commands, shard: Shard, scripts: Arc<Scripts>) -> Self {
+        Self { commands, keys: Keys::new(shard), scripts }
+    }
+
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        self.keys.shard()
+    }
+
+    /// The connection's owner: used to make links of other shards and blocking readers.
+    #[must_use]
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// Runs a script between its two crash points and reads the reply's word.
+    async fn run(&self, script: &NamedScript, invocation: &ScriptInvocation<'_>) -> Result<Reply, LinkError> {
+        crate::crash_point!(script.before);
+        let value = self.commands.invoke(&self.keys, script.name, invocation).await?;
+        crate::crash_point!(script.after);
+        Reply::read(script.name, value)
+    }
+
+    /// Runs a plain read that an answer may rest on.
+    async fn query(&self, call: &'static str, command: &redis::Cmd) -> Result<Value, LinkError> {
+        self.commands.query(&self.keys, call, command).await
+    }
+}
+
+/// One part of one log entry on one target, `<seq>/<part>`: what is bound to a chain nonce and waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Item {
+    pub seq: u64,
+    pub part: u16,
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.seq, self.part)
+    }
+}
+
+impl FromStr for Item {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.split_once('/')
+            .and_then(|(seq, part)| Some(Self { seq: seq.parse().ok()?, part: part.parse().ok()? }))
+            .ok_or(IdError { what: "item", form: "<seq>/<part>" })
+    }
+}
+
+/// Checks that a batch is within its bound before anything is sent.
+fn bounded(call: &'static str, what: &'static str, len: usize, max: usize) -> Result<(), LinkError> {
+    if len <= max { Ok(()) } else { Err(LinkError::Bound { call, what, len, max }) }
+}
+
+/// The field of `:head` with a target's watermark: the last log entry relayed to it.
+fn watermark_field(target: &Name) -> String {
+    format!("wm:{target}")
+}
+
+/// The field of `:head` with the log entry of the last REWIND of a target.
+fn rewind_field(target: &Name) -> String {
+    format!("rw:{target}")
+}
+
+/// An optional value as a script argument: its text, or an empty one for "none".
+fn optional<T: fmt::Display>(value: Option<T>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
