@@ -71,6 +71,12 @@ impl Keys {
         self.tagged(&format!("req:{rid}"))
     }
 
+    /// String with expiry: stream id of a message SEND has added, so that a repeat adds nothing.
+    #[must_use]
+    pub fn sent(&self, message_id: &str) -> String {
+        self.tagged(&format!("sent:{message_id}"))
+    }
+
     /// Hash: delivery progress of one log entry.
     #[must_use]
     pub fn progress(&self, seq: u64) -> String {

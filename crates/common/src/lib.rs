@@ -25,3 +25,6 @@ pub mod exit;
 pub mod problem;
 pub mod supervise;
 pub mod telemetry;
+
+pub mod crash;
+pub mod link;

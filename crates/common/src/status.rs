@@ -101,6 +101,22 @@ pub enum OutcomeKind {
 }
 
 impl OutcomeKind {
+    pub const ALL: [Self; 8] = [
+        Self::Applied,
+        Self::Rejected,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Held,
+        Self::Parked,
+        Self::Reverted,
+    ];
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+
     /// A deciding outcome is the request's one answer for ever; the others are stations.
     #[must_use]
     pub const fn is_deciding(self) -> bool {
@@ -136,6 +152,14 @@ pub enum Delivery {
 }
 
 impl Delivery {
+    pub const ALL: [Self; 7] =
+        [Self::Relayed, Self::Sent, Self::Included, Self::Deferred, Self::Final, Self::Failed, Self::Revoked];
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
     /// Final, failed and revoked are receipts: they enter the log, once per entry and target.
     #[must_use]
     pub const fn is_receipt(self) -> bool {

@@ -11,7 +11,9 @@ use super::{Fence, Link, LinkError};
 #[must_use]
 pub enum Attempted {
     /// How many process starts have begun this message, this one included.
-    Ok { count: u64 },
+    Ok {
+        count: u64,
+    },
     Fenced,
 }
 

@@ -19,7 +19,8 @@ impl Link {
     /// See [`LinkError`].
     pub async fn barrier(&self) -> Result<(), LinkError> {
         let script = &self.scripts.barrier;
-        let reply = self.run(script, &invocation(&self.scripts, &self.keys, self.commands.instance())).await?;
+        let reply =
+            self.run(script, &invocation(&self.scripts, &self.keys, self.commands.instance())).await?;
         if reply.word() == "OK" { Ok(()) } else { reply.unknown() }
     }
 }

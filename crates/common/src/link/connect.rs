@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, ScriptInvocation, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, ScriptInvocation, Value,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::LinkError;
@@ -49,7 +51,8 @@ impl Address {
         if let Some(password) = password {
             settings = settings.set_password(password.expose_secret());
         }
-        let info = info.set_redis_settings(settings).set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let info =
+            info.set_redis_settings(settings).set_tcp_settings(TcpSettings::default().set_nodelay(true));
         Client::open(info).map(|client| Self { client }).map_err(LinkError::Address)
     }
 
@@ -148,7 +151,12 @@ impl Commands {
         self.answer(keys, call, result).await
     }
 
-    pub(super) async fn query(&self, keys: &Keys, call: &'static str, command: &Cmd) -> Result<Value, LinkError> {
+    pub(super) async fn query(
+        &self,
+        keys: &Keys,
+        call: &'static str,
+        command: &Cmd,
+    ) -> Result<Value, LinkError> {
         self.settle(keys).await?;
         let result = command.query_async(&mut self.manager.clone()).await;
         self.answer(keys, call, result).await
@@ -167,7 +175,12 @@ impl Commands {
 
     /// Counts a break. A reply that came over a connection made anew while the call ran is given out only
     /// after a barrier write as well.
-    async fn answer<T>(&self, keys: &Keys, call: &'static str, result: Result<T, RedisError>) -> Result<T, LinkError> {
+    async fn answer<T>(
+        &self,
+        keys: &Keys,
+        call: &'static str,
+        result: Result<T, RedisError>,
+    ) -> Result<T, LinkError> {
         let result = result.map_err(|source| LinkError::Redis { call, source });
         match &result {
             Ok(_) => self.settle(keys).await?,

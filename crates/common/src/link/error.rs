@@ -34,6 +34,9 @@ pub enum LinkError {
     /// A batch or value is above its bound.
     #[error("{call}: {what} is {len}, at most {max} allowed")]
     Bound { call: &'static str, what: &'static str, len: usize, max: usize },
+    /// DONE with a state that ends nothing.
+    #[error("{call}: {state} is not the state of a receipt")]
+    NotAReceipt { call: &'static str, state: &'static str },
 }
 
 impl LinkError {
@@ -41,7 +44,7 @@ impl LinkError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Address(_) | Self::Reply { .. } => Disposition::Halt,
-            Self::Bound { .. } => Disposition::Reject,
+            Self::Bound { .. } | Self::NotAReceipt { .. } => Disposition::Reject,
             Self::Redis { source, .. } => of_redis(source),
         }
     }

@@ -87,7 +87,13 @@ impl Link {
     ///
     /// # Errors
     /// See [`LinkError`].
-    pub async fn lease(&self, node: &Name, token: &Token, ttl_ms: u64, floor_epoch: u64) -> Result<Leased, LinkError> {
+    pub async fn lease(
+        &self,
+        node: &Name,
+        token: &Token,
+        ttl_ms: u64,
+        floor_epoch: u64,
+    ) -> Result<Leased, LinkError> {
         Ok(match self.take(self.keys.lease(), node, token, ttl_ms, floor_epoch).await? {
             LaneLeased::New(grant) => Leased::New { epoch: grant.epoch, now_ms: grant.now_ms },
             LaneLeased::Held(grant) => Leased::Held { epoch: grant.epoch, now_ms: grant.now_ms },

@@ -84,7 +84,8 @@ pub(super) fn bytes(call: &'static str, value: Option<Value>) -> Result<Vec<u8>,
 }
 
 pub(super) fn text(call: &'static str, value: Option<Value>) -> Result<String, LinkError> {
-    String::from_utf8(bytes(call, value)?).map_err(|error| LinkError::Reply { call, detail: error.to_string() })
+    String::from_utf8(bytes(call, value)?)
+        .map_err(|error| LinkError::Reply { call, detail: error.to_string() })
 }
 
 pub(super) fn parse<T: FromStr>(call: &'static str, value: &str) -> Result<T, LinkError> {

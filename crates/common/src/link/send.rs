@@ -19,9 +19,13 @@ pub enum SendTo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Sent {
-    Ok { id: StreamId },
+    Ok {
+        id: StreamId,
+    },
     /// The message with this id was added before.
-    Dup { id: StreamId },
+    Dup {
+        id: StreamId,
+    },
     Busy,
 }
 
@@ -31,7 +35,13 @@ impl Link {
     ///
     /// # Errors
     /// See [`LinkError`].
-    pub async fn send(&self, to: SendTo, message_id: &str, payload: &[u8], bound: u64) -> Result<Sent, LinkError> {
+    pub async fn send(
+        &self,
+        to: SendTo,
+        message_id: &str,
+        payload: &[u8],
+        bound: u64,
+    ) -> Result<Sent, LinkError> {
         let script = &self.scripts.send;
         super::bounded(script.name, "message id", message_id.len(), 128)?;
         let stream = match to {

@@ -150,7 +150,11 @@ impl Entry {
     /// Reads the reply of XRANGE and of one stream in XREAD. An entry deleted while pending has no
     /// fields (Redis answers nil) and comes out with an empty list.
     pub(super) fn list(call: &'static str, value: Value) -> Result<Vec<Self>, LinkError> {
-        reply::array(call, value)?.into_iter().filter(|item| *item != Value::Nil).map(|item| Self::one(call, item)).collect()
+        reply::array(call, value)?
+            .into_iter()
+            .filter(|item| *item != Value::Nil)
+            .map(|item| Self::one(call, item))
+            .collect()
     }
 
     fn one(call: &'static str, value: Value) -> Result<Self, LinkError> {

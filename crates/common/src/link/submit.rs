@@ -80,7 +80,11 @@ impl Link {
     ///
     /// # Errors
     /// See [`LinkError`]; [`super::Disposition::Backpressure`] when Redis' memory is full.
-    pub async fn submit(&self, batch: &[Submission<'_>], bounds: SubmitBounds) -> Result<Vec<Submitted>, LinkError> {
+    pub async fn submit(
+        &self,
+        batch: &[Submission<'_>],
+        bounds: SubmitBounds,
+    ) -> Result<Vec<Submitted>, LinkError> {
         let script = &self.scripts.submit;
         bounded(script.name, "batch", batch.len(), BATCH_MAX)?;
         let mut invocation = script.script.prepare_invoke();
@@ -96,7 +100,11 @@ impl Link {
                 Route::Input => 2,
                 Route::Express => 3,
             };
-            invocation.arg(item.rid.to_string()).arg(item.tenant.as_str()).arg(item.fp.to_string()).arg(route);
+            invocation
+                .arg(item.rid.to_string())
+                .arg(item.tenant.as_str())
+                .arg(item.fp.to_string())
+                .arg(route);
             invocation.arg(item.payload).arg(item.targets).arg(item.source_state);
         }
         let replies = self.run(script, &invocation).await?.items()?;
@@ -104,7 +112,9 @@ impl Link {
         for (item, mut reply) in batch.iter().zip(replies) {
             answers.push(match reply.word() {
                 "OK" => Submitted::Ok { id: reply.next()? },
-                "DUP" => Submitted::Dup(Box::new(StatusRecord::read(script.name, item.rid, reply.next_pairs()?)?)),
+                "DUP" => {
+                    Submitted::Dup(Box::new(StatusRecord::read(script.name, item.rid, reply.next_pairs()?)?))
+                }
                 "CONFLICT" => Submitted::Conflict,
                 "BUSY" => Submitted::Busy,
                 _ => return reply.unknown(),

@@ -1,0 +1,185 @@
+//! COMMIT: the only commit point. Appends one log entry and does all that belongs to it, or nothing.
+//!
+//! Order of the checks: lease holds (epoch, token) (`FENCED`; its expiry is not looked at, an expired and
+//! unchallenged epoch is harmless) → the same entry is there already (`DUP`) → `seq = head.seq + 1` and
+//! `prev = head.digest` (`GAP <seq> <digest>`) → room in `:dlq` and `:parked` (`FULL <stream>`: intake stops
+//! until an operator empties it, nothing is dropped). Then: `:log` entry, `:head`, a REVERT's barrier and
+//! `:ctl` entry, consumed inputs trimmed, parked and dead messages set aside, status records, one `:status`
+//! notification.
+//!
+//! Inputs are consumed as whole prefixes: the caller names the last consumed id per stream and the script
+//! trims everything below the id right after it, so an entry of the same millisecond that came later stays.
+//!
+//! A status write changes only an existing record with the same `fp` (a reused rid never gets the end of
+//! its predecessor) and only upwards. From `committed` on the record is cut to
+//! [`RECORD_BYTES_MAX`] and expires; what did not fit is marked by `cut` and stands in the validator's
+//! decisions.
+
+use super::{Fence, Link, LinkError, STATUS_WRITES_MAX, Stream, StreamId, bounded, optional};
+use crate::hash::Digest;
+use crate::ids::Rid;
+use crate::status::{OutcomeKind, Status};
+
+/// Largest record from `committed` on: the sum of its field names and values in bytes.
+pub const RECORD_BYTES_MAX: usize = 384;
+/// Most entries of `:dlq`.
+pub const DEAD_LETTERS_MAX: u64 = 10_000;
+/// Most entries of `:parked`.
+pub const PARKED_MAX: u64 = 10_000;
+/// Most messages one entry consumes, parks or sets aside.
+const MESSAGES_MAX: usize = 256;
+/// Longest `code`, so that the cut record always fits.
+const CODE_BYTES_MAX: usize = 64;
+
+/// The last consumed id of each input stream; `None` = nothing taken from it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Consumed {
+    pub input: Option<StreamId>,
+    pub express: Option<StreamId>,
+    pub receipts: Option<StreamId>,
+}
+
+/// What the entry says of one request.
+#[derive(Debug, Clone)]
+pub struct StatusWrite<'a> {
+    pub rid: Rid,
+    /// The fingerprint of the request the outcome belongs to.
+    pub fp: Digest,
+    pub status: Status,
+    /// The entry that decided the request; `None` leaves what the record has.
+    pub seq: Option<u64>,
+    pub outcome: Option<OutcomeKind>,
+    /// Up to 64 bytes.
+    pub code: Option<&'a str>,
+    /// JSON list of errors with pointers; left out of the record when it does not fit.
+    pub errors: Option<&'a str>,
+    /// Log time at which the request ended, Unix ms.
+    pub ended_ms: Option<u64>,
+}
+
+/// A message nobody can process.
+#[derive(Debug, Clone)]
+pub struct DeadLetter<'a> {
+    /// `validator`, `collector` or `broadcaster`.
+    pub stage: &'a str,
+    pub code: &'a str,
+    pub error: &'a str,
+    pub attempts: u64,
+    /// The exact bytes.
+    pub original: &'a [u8],
+}
+
+/// One log entry with everything that becomes true with it.
+#[derive(Debug, Clone)]
+pub struct Commit<'a> {
+    pub seq: u64,
+    /// Digest of entry `seq - 1`; [`Digest::ZERO`] for the first.
+    pub prev: Digest,
+    pub digest: Digest,
+    /// State root after the entry.
+    pub root: Digest,
+    /// Schema version of the entry.
+    pub v: u32,
+    /// JSON, kept byte for byte.
+    pub body: &'a [u8],
+    pub consumed: Consumed,
+    /// At most [`STATUS_WRITES_MAX`].
+    pub statuses: &'a [StatusWrite<'a>],
+    /// How long a record lives from `committed` on, ms.
+    pub record_ttl_ms: u64,
+    pub parked: &'a [&'a [u8]],
+    pub dead_letters: &'a [DeadLetter<'a>],
+    /// A REVERT's `:ctl` payload; setting it raises `head.barrier` to `seq`.
+    pub barrier: Option<&'a [u8]>,
+    /// A TARGETS entry's SHA-256 of the target list.
+    pub targets: Option<Digest>,
+}
+
+/// A bounded stream that has no room for what the entry would add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FullStream {
+    DeadLetters,
+    Parked,
+}
+
+/// What COMMIT answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Committed {
+    /// The entry is in the log and on disk.
+    Ok,
+    /// It was before this call.
+    Dup,
+    /// Another leader has taken over: drop all speculative state.
+    Fenced,
+    /// The log is elsewhere: its head.
+    Gap { seq: u64, digest: Digest },
+    /// Nothing was written; an operator must empty the stream.
+    Full(FullStream),
+}
+
+impl Link {
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn commit(&self, fence: &Fence, entry: &Commit<'_>) -> Result<Committed, LinkError> {
+        let script = &self.scripts.commit;
+        check_bounds(script.name, entry)?;
+        let mut invocation = script.script.prepare_invoke();
+        invocation.key(self.keys.lease()).key(self.keys.head()).key(self.keys.log());
+        for stream in [Stream::Input, Stream::Express, Stream::Receipts, Stream::Parked] {
+            invocation.key(stream.key(&self.keys));
+        }
+        invocation.key(self.keys.dead_letters()).key(self.keys.control()).key(self.keys.status());
+        invocation.key(self.keys.attempts());
+        invocation.arg(fence.epoch).arg(fence.token.as_str());
+        invocation.arg(entry.seq).arg(entry.prev.to_string()).arg(entry.digest.to_string());
+        invocation.arg(entry.root.to_string()).arg(entry.v).arg(entry.body);
+        for last in [entry.consumed.input, entry.consumed.express, entry.consumed.receipts] {
+            invocation.arg(optional(last.map(StreamId::next)));
+        }
+        invocation
+            .arg(entry.barrier.unwrap_or_default())
+            .arg(optional(entry.targets))
+            .arg(entry.record_ttl_ms);
+        invocation.arg(PARKED_MAX).arg(DEAD_LETTERS_MAX).arg(RECORD_BYTES_MAX);
+        let rids: Vec<String> = entry.statuses.iter().map(|write| write.rid.to_string()).collect();
+        invocation.arg(rids.join(","));
+        invocation.arg(entry.statuses.len()).arg(entry.parked.len()).arg(entry.dead_letters.len());
+        for (write, rid) in entry.statuses.iter().zip(&rids) {
+            invocation.key(self.keys.request(write.rid));
+            invocation.arg(rid).arg(write.fp.to_string()).arg(write.status.name()).arg(write.status.rank());
+            invocation.arg(optional(write.seq)).arg(optional(write.outcome.map(OutcomeKind::name)));
+            invocation.arg(write.code.unwrap_or_default()).arg(write.errors.unwrap_or_default());
+            invocation.arg(optional(write.ended_ms));
+        }
+        for payload in entry.parked {
+            invocation.arg(*payload);
+        }
+        for dead in entry.dead_letters {
+            invocation.arg(dead.stage).arg(dead.code).arg(dead.error).arg(dead.attempts).arg(dead.original);
+        }
+        let mut reply = self.run(script, &invocation).await?;
+        match reply.word() {
+            "OK" => Ok(Committed::Ok),
+            "DUP" => Ok(Committed::Dup),
+            "FENCED" => Ok(Committed::Fenced),
+            "GAP" => Ok(Committed::Gap { seq: reply.next()?, digest: reply.next()? }),
+            "FULL" => match reply.next::<String>()?.as_str() {
+                "dlq" => Ok(Committed::Full(FullStream::DeadLetters)),
+                "parked" => Ok(Committed::Full(FullStream::Parked)),
+                _ => reply.unknown(),
+            },
+            _ => reply.unknown(),
+        }
+    }
+}
+
+fn check_bounds(call: &'static str, entry: &Commit<'_>) -> Result<(), LinkError> {
+    bounded(call, "status writes", entry.statuses.len(), STATUS_WRITES_MAX)?;
+    bounded(call, "parked messages", entry.parked.len(), MESSAGES_MAX)?;
+    bounded(call, "dead letters", entry.dead_letters.len(), MESSAGES_MAX)?;
+    entry
+        .statuses
+        .iter()
+        .try_for_each(|write| bounded(call, "code", write.code.map_or(0, str::len), CODE_BYTES_MAX))
+}

@@ -1,0 +1,119 @@
+//! The status record `:req:<rid>` as it is read.
+
+use super::{Link, LinkError, reply};
+use crate::hash::Digest;
+use crate::ids::{Rid, Tenant};
+use crate::status::{OutcomeKind, Status};
+
+/// The status and idempotency record of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusRecord {
+    pub rid: Rid,
+    pub tenant: Tenant,
+    pub fp: Digest,
+    /// Never `broadcasting`: that is shown by joining [`super::EntryProgress`].
+    pub status: Status,
+    /// +1 per write.
+    pub version: u64,
+    /// When SUBMIT took it in, Unix ms.
+    pub at_ms: u64,
+    pub source_state: Option<String>,
+    /// The entry that decided it.
+    pub seq: Option<u64>,
+    pub outcome: Option<OutcomeKind>,
+    pub code: Option<String>,
+    /// JSON list.
+    pub errors: Option<String>,
+    pub targets: Option<String>,
+    /// The replica that collects it.
+    pub by: Option<String>,
+    pub ended_ms: Option<u64>,
+    /// `errors` or `targets` did not fit: the validator's decisions have them.
+    pub is_cut: bool,
+}
+
+impl StatusRecord {
+    pub(super) fn read(
+        call: &'static str,
+        rid: Rid,
+        pairs: Vec<(String, Vec<u8>)>,
+    ) -> Result<Self, LinkError> {
+        let mut fields = Fields { call, pairs };
+        let outcome = fields.take("outcome");
+        let status: String = fields.required("status")?;
+        Ok(Self {
+            rid,
+            tenant: fields.required("tenant")?,
+            fp: fields.required("fp")?,
+            status: Status::from_name(&status).ok_or_else(|| LinkError::Reply { call, detail: status })?,
+            version: fields.required("version")?,
+            at_ms: fields.required("at")?,
+            source_state: fields.take("source_state"),
+            seq: fields.optional("seq")?,
+            outcome: match outcome {
+                None => None,
+                Some(name) => Some(
+                    OutcomeKind::from_name(&name).ok_or_else(|| LinkError::Reply { call, detail: name })?,
+                ),
+            },
+            code: fields.take("code"),
+            errors: fields.take("errors"),
+            targets: fields.take("targets"),
+            by: fields.take("by"),
+            ended_ms: fields.optional("ended")?,
+            is_cut: fields.take("cut").is_some(),
+        })
+    }
+}
+
+struct Fields {
+    call: &'static str,
+    pairs: Vec<(String, Vec<u8>)>,
+}
+
+impl Fields {
+    fn take(&mut self, name: &str) -> Option<String> {
+        let position = self.pairs.iter().position(|(field, _)| field == name)?;
+        let (_, value) = self.pairs.swap_remove(position);
+        Some(String::from_utf8_lossy(&value).into_owned())
+    }
+
+    fn optional<T: std::str::FromStr>(&mut self, name: &str) -> Result<Option<T>, LinkError> {
+        self.take(name).map(|text| reply::parse(self.call, &text)).transpose()
+    }
+
+    fn required<T: std::str::FromStr>(&mut self, name: &'static str) -> Result<T, LinkError> {
+        self.optional(name)?
+            .ok_or_else(|| LinkError::Reply { call: self.call, detail: format!("record without {name}") })
+    }
+}
+
+impl Link {
+    /// The record of a request; `None` = never submitted, or expired.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn record(&self, rid: Rid) -> Result<Option<StatusRecord>, LinkError> {
+        Ok(self.records(&[rid]).await?.pop().flatten())
+    }
+
+    /// The records of several requests, in their order, in one round trip.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn records(&self, rids: &[Rid]) -> Result<Vec<Option<StatusRecord>>, LinkError> {
+        const CALL: &str = "HGETALL req";
+        let mut pipeline = redis::pipe();
+        for rid in rids {
+            pipeline.cmd("HGETALL").arg(self.keys.request(*rid));
+        }
+        let values = self.commands.query_all(&self.keys, CALL, &pipeline).await?;
+        rids.iter()
+            .zip(values)
+            .map(|(rid, value)| {
+                let pairs = reply::pairs(CALL, value)?;
+                if pairs.is_empty() { Ok(None) } else { StatusRecord::read(CALL, *rid, pairs).map(Some) }
+            })
+            .collect()
+    }
+}
