@@ -101,13 +101,19 @@ pub enum Command {
 pub enum DecodeError {
     /// A newer or older build wrote it: park it.
     #[error("schema version {version} is not known to this build")]
-    UnknownVersion { version: u64 },
+    UnknownVersion {
+        version: u64,
+        /// The request it names, if that much can be read.
+        rid: Option<Rid>,
+        fp: Option<Digest>,
+    },
     /// It can never be read: set it aside.
     #[error("not a message: {detail}")]
     Malformed {
         detail: String,
         /// The request it names, if that much can be read.
         rid: Option<Rid>,
+        tenant: Option<Tenant>,
         fp: Option<Digest>,
     },
 }
@@ -207,10 +213,15 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let wire: Wire = serde_json::from_slice(bytes).map_err(|error| Self::undecodable(bytes, &error))?;
         if wire.v != VERSION {
-            return Err(DecodeError::UnknownVersion { version: wire.v });
+            return Err(DecodeError::UnknownVersion { version: wire.v, rid: wire.rid, fp: wire.fp });
         }
-        let (rid, fp) = (wire.rid, wire.fp);
-        let malformed = |detail: &str| DecodeError::Malformed { detail: detail.to_owned(), rid, fp };
+        let (rid, tenant, fp) = (wire.rid, wire.tenant.clone(), wire.fp);
+        let malformed = |detail: &str| DecodeError::Malformed {
+            detail: detail.to_owned(),
+            rid,
+            tenant: tenant.clone(),
+            fp,
+        };
         let about = match (wire.rid, wire.tenant, wire.fp) {
             (Some(rid), Some(tenant), Some(fp)) => {
                 Ok(About { rid, tenant, fp, accepted_ms: wire.accepted_ms })
@@ -245,24 +256,22 @@ impl Message {
         struct Head {
             v: u64,
         }
-        #[derive(Deserialize)]
+        #[derive(Deserialize, Default)]
         struct Named {
             #[serde(default)]
             rid: Option<Rid>,
             #[serde(default)]
+            tenant: Option<Tenant>,
+            #[serde(default)]
             fp: Option<Digest>,
         }
+        let Named { rid, tenant, fp } = serde_json::from_slice(bytes).unwrap_or_default();
         if let Ok(head) = serde_json::from_slice::<Head>(bytes)
             && head.v != VERSION
         {
-            return DecodeError::UnknownVersion { version: head.v };
+            return DecodeError::UnknownVersion { version: head.v, rid, fp };
         }
-        let named = serde_json::from_slice::<Named>(bytes).ok();
-        DecodeError::Malformed {
-            detail: error.to_string(),
-            rid: named.as_ref().and_then(|n| n.rid),
-            fp: named.and_then(|n| n.fp),
-        }
+        DecodeError::Malformed { detail: error.to_string(), rid, tenant, fp }
     }
 }
 

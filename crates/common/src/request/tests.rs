@@ -1,1 +1,215 @@
+use serde_json::{Value, json};
 
+use super::*;
+
+fn transfer() -> Value {
+    json!({
+        "asset": {"id": "bond:US91282CLW90"},
+        "state_changes": [{"kind": "TRANSFER", "from": "acct:alice", "to": "acct:bob", "amount": "1000000"}],
+    })
+}
+
+fn with(pointer: &str, value: Value) -> Value {
+    let mut request = transfer();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match request.pointer_mut(parent).unwrap() {
+        Value::Object(map) => {
+            map.insert(key.to_owned(), value);
+        }
+        other => panic!("{other} is not an object"),
+    }
+    request
+}
+
+fn change(value: Value) -> Value {
+    with("/state_changes", json!([value]))
+}
+
+#[test]
+fn the_full_form_is_read_and_written_canonically() {
+    let request = SyncRequest::parse(&json!({
+        "asset": {"id": "bond:US91282CLW90"},
+        "state_changes": [
+            {"kind": "REGISTER", "decimals": 2, "chains": ["optimism", "base"],
+             "terms": {"coupon": "4.25", "rate": {"from": "ecb", "pointer": "/rate", "max_age_s": 60}},
+             "documents": {"prospectus": {"sha256": format!("0x{}", "11".repeat(32)), "uri": "https://x", "media_type": "application/pdf", "bytes": 7}}},
+            {"kind": "MINT", "to": "acct:alice", "amount": {"from": "ecb", "pointer": "/n", "max_age_s": 60, "scale": 2},
+             "backed_by": {"source": "chain", "event": format!("0x{}/0", "ab".repeat(32))}},
+        ],
+        "event_sources": ["chain"],
+        "external_apis": [{"source": "ecb", "required": false}],
+        "target_chains": ["base"],
+        "atomicity": "BEST_EFFORT", "expected_version": 0, "depends_on": [],
+        "effective_at": null, "ttl_seconds": 300, "authority": null, "proof": "none",
+    }))
+    .unwrap();
+    let canonical = String::from_utf8(request.canonical()).unwrap();
+    assert!(canonical.contains(r#""chains":["base","optimism"]"#), "sorted: {canonical}");
+    assert!(!canonical.contains("ttl_seconds"), "defaults are left out: {canonical}");
+    assert!(!canonical.contains("atomicity"), "{canonical}");
+    let again: SyncRequest = serde_json::from_str(&canonical).unwrap();
+    assert_eq!(again, request);
+    assert_eq!(again.fingerprint(), request.fingerprint());
+}
+
+#[test]
+fn defaults_written_out_do_not_change_the_fingerprint() {
+    let spelled = with("/ttl_seconds", json!(300));
+    let spelled = SyncRequest::parse(&spelled).unwrap();
+    assert_eq!(spelled.fingerprint(), SyncRequest::parse(&transfer()).unwrap().fingerprint());
+    let other = SyncRequest::parse(&with("/ttl_seconds", json!(301))).unwrap();
+    assert_ne!(spelled.fingerprint(), other.fingerprint());
+}
+
+/// Each row: a request, the pointer its first fault must name, and that fault's code.
+#[test]
+fn every_fault_names_its_place() {
+    let hash = format!("0x{}", "ab".repeat(32));
+    let rows: Vec<(Value, &str, FaultCode)> = vec![
+        (json!([]), "", FaultCode::Invalid),
+        (json!({"state_changes": []}), "/asset", FaultCode::Missing),
+        (with("/asset", json!({"id": "Bond:x"})), "/asset/id", FaultCode::Invalid),
+        (with("/asset", json!({"id": "bond:x", "nick": 1})), "/asset/nick", FaultCode::UnknownField),
+        (with("/state_changes", json!([])), "/state_changes", FaultCode::Invalid),
+        (
+            with("/state_changes", json!(vec![transfer()["state_changes"][0].clone(); 33])),
+            "/state_changes",
+            FaultCode::TooMany,
+        ),
+        (change(json!({"kind": "FREEZE"})), "/state_changes/0/kind", FaultCode::NotSupported),
+        (change(json!({"kind": "TELEPORT"})), "/state_changes/0/kind", FaultCode::Invalid),
+        (change(json!({"to": "a"})), "/state_changes/0/kind", FaultCode::Missing),
+        (
+            change(json!({"kind": "MINT", "to": "a b", "amount": "1"})),
+            "/state_changes/0/to",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "MINT", "to": "a", "amount": 1})),
+            "/state_changes/0/amount",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "MINT", "to": "a", "amount": "0"})),
+            "/state_changes/0/amount",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "MINT", "to": "a", "amount": "1.5"})),
+            "/state_changes/0/amount",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "MINT", "to": "a", "amount": "-1"})),
+            "/state_changes/0/amount",
+            FaultCode::Invalid,
+        ),
+        (change(json!({"kind": "MINT", "to": "a"})), "/state_changes/0/amount", FaultCode::Missing),
+        (
+            change(json!({"kind": "MINT", "to": "a", "amount": "1", "note": "x"})),
+            "/state_changes/0/note",
+            FaultCode::UnknownField,
+        ),
+        (
+            change(json!({"kind": "TRANSFER", "from": "a", "to": "a", "amount": "1"})),
+            "/state_changes/0/to",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "MINT", "asset": "game_item:x", "to": "a", "amount": "1"})),
+            "/state_changes/0/asset",
+            FaultCode::CrossShard,
+        ),
+        (
+            change(json!({"kind": "MINT", "asset": "bond:y", "to": "a", "amount": "1"})),
+            "/state_changes/0/asset",
+            FaultCode::NotSupported,
+        ),
+        (
+            change(json!({"kind": "REGISTER", "decimals": 37, "chains": ["base"]})),
+            "/state_changes/0/decimals",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "REGISTER", "decimals": 2, "chains": []})),
+            "/state_changes/0/chains",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "SET_DATA", "terms": {"Bad Key": "x"}})),
+            "/state_changes/0/terms/Bad Key",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "SET_DATA", "terms": {"a": "x".repeat(1025)}})),
+            "/state_changes/0/terms/a",
+            FaultCode::Invalid,
+        ),
+        (change(json!({"kind": "SET_DATA"})), "/state_changes/0", FaultCode::Invalid),
+        (
+            change(
+                json!({"kind": "MINT", "to": "a", "amount": {"from": "ecb", "pointer": "/n", "max_age_s": 1}}),
+            ),
+            "/state_changes/0/amount/from",
+            FaultCode::Invalid,
+        ),
+        (
+            change(
+                json!({"kind": "MINT", "to": "a", "amount": "1", "backed_by": {"source": "s", "event": format!("{hash}/0")}}),
+            ),
+            "/state_changes/0/backed_by/source",
+            FaultCode::Invalid,
+        ),
+        (with("/depends_on", json!(["nope"])), "/depends_on/0", FaultCode::Invalid),
+        (
+            with("/depends_on", json!(["00000000-0000-7000-8000-000000000003"])),
+            "/depends_on/0",
+            FaultCode::CrossShard,
+        ),
+        (with("/atomicity", json!("ALL_OR_NOTHING")), "/atomicity", FaultCode::NotSupported),
+        (with("/effective_at", json!("2026-11-22T00:00:00Z")), "/effective_at", FaultCode::NotSupported),
+        (with("/authority", json!({"name": "SEC"})), "/authority", FaultCode::NotSupported),
+        (with("/proof", json!("balanced")), "/proof", FaultCode::NotSupported),
+        (with("/ttl_seconds", json!(0)), "/ttl_seconds", FaultCode::Invalid),
+        (with("/ttl_seconds", json!("300")), "/ttl_seconds", FaultCode::Invalid),
+        (with("/expected_version", json!(-1)), "/expected_version", FaultCode::Invalid),
+        (with("/target_chains", json!([])), "/target_chains", FaultCode::Invalid),
+        (with("/event_sources", json!(["http://169.254.169.254/"])), "/event_sources/0", FaultCode::Invalid),
+        (with("/event_sources", json!(vec!["s"; 9])), "/event_sources", FaultCode::TooMany),
+        (with("/event_sources", json!(["s", "s"])), "/external_apis", FaultCode::Invalid),
+        (transfer(), "/a~0b~1c", FaultCode::UnknownField),
+    ];
+    for (request, pointer, code) in rows {
+        let request = match request {
+            // The row with an escaped key cannot be built through a pointer.
+            Value::Object(_) if pointer == "/a~0b~1c" => {
+                let mut request = transfer();
+                request.as_object_mut().unwrap().insert("a~b/c".into(), json!(1));
+                request
+            }
+            request => request,
+        };
+        let faults = SyncRequest::parse(&request).expect_err(pointer);
+        assert_eq!((faults[0].pointer.as_str(), faults[0].code), (pointer, code), "{faults:?}");
+    }
+}
+
+#[test]
+fn all_faults_are_reported_at_once() {
+    let mut request = change(json!({"kind": "MINT", "to": "a b", "amount": "x"}));
+    request["ttl_seconds"] = json!(0);
+    let faults = SyncRequest::parse(&request).unwrap_err();
+    let pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/ttl_seconds", "/state_changes/0/to", "/state_changes/0/amount"]);
+}
+
+#[test]
+fn one_event_backs_one_change_of_a_request() {
+    let hash = format!("0x{}", "ab".repeat(32));
+    let mint = json!({"kind": "MINT", "to": "a", "amount": "1", "backed_by": {"source": "s", "event": format!("{hash}/0")}});
+    let mut request = with("/state_changes", json!([mint, mint]));
+    request["event_sources"] = json!(["s"]);
+    let faults = SyncRequest::parse(&request).unwrap_err();
+    assert_eq!(faults[0].pointer, "/state_changes/1/backed_by");
+    assert!(EventRef::try_from(format!("{hash}/01")).is_err(), "one event has one spelling");
+}
