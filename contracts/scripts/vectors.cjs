@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-// Writes test/vectors/{headers,state_proofs}.json: fixed cases that the contracts and the Rust side both check.
-// Shares no code with either: its own ABI encoding and tree, keccak from js-sha3, SHA-256 from node. Signatures come from
-// `cast`, which also computes each digest from the typed data; the two digests must agree.
+// Writes test/vectors/{headers,state_proofs}.json: fixed cases that the contracts and the Rust side both check. With an
+// argument it writes to <argument>/vectors instead. Shares no code with either side: its own ABI encoding and tree, keccak
+// from js-sha3, SHA-256 from node. Signatures come from `cast`, which also computes each digest from the typed data; the
+// two digests must agree.
 'use strict';
 const { createHash } = require('crypto');
 const { execFileSync } = require('child_process');
-const { writeFileSync } = require('fs');
+const { mkdirSync, writeFileSync } = require('fs');
 const path = require('path');
 const { keccak256: keccakHex } = require('js-sha3');
 
@@ -16,8 +17,9 @@ const hex = (buffer) => '0x' + buffer.toString('hex');
 const keccak = (buffer) => bytes(keccakHex(buffer));
 const sha256 = (...parts) => createHash('sha256').update(Buffer.concat(parts)).digest();
 const word = (value) => bytes(BigInt(value).toString(16).padStart(64, '0'));
-const write = (name, value) =>
-  writeFileSync(path.join(root, 'test/vectors', name), JSON.stringify(value, null, 2) + '\n');
+const target = path.join(process.argv[2] ?? path.join(root, 'test'), 'vectors');
+mkdirSync(target, { recursive: true });
+const write = (name, value) => writeFileSync(path.join(target, name), JSON.stringify(value, null, 2) + '\n');
 
 // --- signed headers ---------------------------------------------------------------------------------------------------
 

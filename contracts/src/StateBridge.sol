@@ -60,7 +60,7 @@ contract StateBridge is EIP712, Ownable2Step, Pausable {
     }
 
     struct AssetState {
-        uint64 version;
+        uint256 version; // a whole slot, so that writing it needs no reading and masking; never above 64 bits
         bytes32 stateHash;
     }
 
@@ -142,7 +142,7 @@ contract StateBridge is EIP712, Ownable2Step, Pausable {
     /// @notice Version 0 = no update of the asset has landed here.
     function assetState(bytes32 asset) external view returns (uint64 version, bytes32 stateHash) {
         AssetState storage s = _assets[asset];
-        return (s.version, s.stateHash);
+        return (uint64(s.version), s.stateHash);
     }
 
     /// @notice The state root after entry `seq`; `kept` is false if it was never anchored or its slot was reused.
@@ -216,17 +216,19 @@ contract StateBridge is EIP712, Ownable2Step, Pausable {
                 continue;
             }
             Update calldata u = us[i];
-            AssetState storage s = _assets[u.asset];
-            uint64 current = s.version;
-            if (current >= u.version) {
+            (bytes32 asset, uint64 version) = (u.asset, u.version);
+            AssetState storage s = _assets[asset];
+            uint256 current = s.version;
+            if (current >= version) {
                 stale |= bit;
             } else if (current < u.from) {
                 deferred |= bit;
             } else {
                 applied |= bit;
-                s.version = u.version;
-                s.stateHash = u.stateHash;
-                emit StateUpdated(u.asset, u.version, u.stateHash);
+                bytes32 stateHash = u.stateHash;
+                s.version = version;
+                s.stateHash = stateHash;
+                emit StateUpdated(asset, version, stateHash);
             }
         }
         emit BatchApplied(h.shard, h.seq, h.part, h.parts, applied, stale, deferred, skipped);
