@@ -187,3 +187,6 @@ impl<'de> Deserialize<'de> for Address {
         text.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;

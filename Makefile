@@ -1,0 +1,63 @@
+# make demo    start the whole stack, run the main scenario, show the result
+# make test    everything CI checks, cheapest first
+# make up      start the stack and keep it running (Ctrl-C drains it)
+# make bench   throughput beside the bare relay: target/bench/*.json, *.svg
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TERM_COLOR ?= never
+export CARGO_INCREMENTAL ?= 0
+
+bins := --bin oss --bin collector --bin validator --bin broadcaster
+
+.PHONY: help bootstrap bootstrap-test build demo up bench test fmt lint docs deny contracts unit tidy
+
+help:
+	@sed -n '1,4p' Makefile
+
+bootstrap:
+	@scripts/bootstrap.sh run
+
+bootstrap-test:
+	@scripts/bootstrap.sh test
+
+build: bootstrap
+	cargo build --locked --profile quick $(bins)
+
+demo: build
+	$(CARGO_TARGET_DIR)/quick/oss demo
+
+up: build
+	$(CARGO_TARGET_DIR)/quick/oss up
+
+bench: bootstrap
+	cargo build --locked --release $(bins)
+	$(CARGO_TARGET_DIR)/release/oss bench throughput --out $(CARGO_TARGET_DIR)/bench
+
+test: bootstrap-test fmt tidy deny lint docs contracts unit
+	@echo "make test: everything passed"
+
+fmt:
+	cargo fmt --all --check
+
+tidy:
+	scripts/tidy.sh
+
+deny:
+	cargo deny --log-level error check licenses bans sources
+
+lint:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+
+contracts:
+	contracts/scripts/check.sh
+
+unit:
+	cargo build --locked $(bins)
+	cargo nextest run --locked --workspace
