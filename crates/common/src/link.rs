@@ -9,7 +9,7 @@
 //! - Writers that must be alone carry a [`Fence`] (epoch and token of their lease); expiry is liveness only.
 //! - Every script except SUBMIT and SEND may run at full memory (`allow-oom`), so a full Redis drains.
 //! - Time inside scripts is Redis TIME.
-//! - A guard of a script stands between `-- guard:<name>` and `-- /guard`. The tests load each script with
+//! - A guard of a script stands between `-- guard:<name>` and `-- /guard:<name>`. The tests load each script with
 //!   one guard cut out ([`Scripts::edited`]) and show that its directed scenario then goes wrong.
 //! - Reads rest on a barrier write after each (re)connect: Redis may serve what a crash left unfsynced, and
 //!   an answer given from it could vanish in a power cut. [`Link`] does this by itself.
@@ -45,6 +45,7 @@ mod trim;
 mod unpark;
 mod wait;
 
+mod fronts;
 mod group;
 mod notification;
 mod read;
@@ -62,6 +63,7 @@ pub use commit::{
 pub use connect::{Address, Commands};
 pub use done::{Done, DoneEntry, DoneReply, Finished};
 pub use error::{Disposition, LinkError};
+pub use fronts::Fronts;
 pub use group::{Claimed, Delivered, GroupReader};
 pub use init::Initialised;
 pub use lease::{Fence, LaneGrant, LaneLeased, Leased, Released, Token};

@@ -89,6 +89,8 @@ pub struct Commit<'a> {
     pub record_ttl_ms: u64,
     pub parked: &'a [&'a [u8]],
     pub dead_letters: &'a [DeadLetter<'a>],
+    /// The keys of ATTEMPT notes that this entry settles; empty outside suspect mode.
+    pub attempted: &'a [&'a str],
     /// A REVERT's `:ctl` payload; setting it raises `head.barrier` to `seq`.
     pub barrier: Option<&'a [u8]>,
     /// A TARGETS entry's SHA-256 of the target list.
@@ -144,10 +146,11 @@ impl Link {
         invocation.arg(PARKED_MAX).arg(DEAD_LETTERS_MAX).arg(RECORD_BYTES_MAX);
         let rids: Vec<String> = entry.statuses.iter().map(|write| write.rid.to_string()).collect();
         invocation.arg(rids.join(","));
-        invocation.arg(entry.statuses.len()).arg(entry.parked.len()).arg(entry.dead_letters.len());
-        for (write, rid) in entry.statuses.iter().zip(&rids) {
+        invocation.arg(entry.statuses.len()).arg(entry.parked.len());
+        invocation.arg(entry.dead_letters.len()).arg(entry.attempted.len());
+        for write in entry.statuses {
             invocation.key(self.keys.request(write.rid));
-            invocation.arg(rid).arg(write.fp.to_string()).arg(write.status.name()).arg(write.status.rank());
+            invocation.arg(write.fp.to_string()).arg(write.status.name()).arg(write.status.rank());
             invocation.arg(optional(write.seq)).arg(optional(write.outcome.map(OutcomeKind::name)));
             invocation.arg(write.code.unwrap_or_default()).arg(write.errors.unwrap_or_default());
             invocation.arg(optional(write.ended_ms));
@@ -157,6 +160,9 @@ impl Link {
         }
         for dead in entry.dead_letters {
             invocation.arg(dead.stage).arg(dead.code).arg(dead.error).arg(dead.attempts).arg(dead.original);
+        }
+        for key in entry.attempted {
+            invocation.arg(*key);
         }
         let mut reply = self.run(script, &invocation).await?;
         match reply.word() {
@@ -178,6 +184,7 @@ fn check_bounds(call: &'static str, entry: &Commit<'_>) -> Result<(), LinkError>
     bounded(call, "status writes", entry.statuses.len(), STATUS_WRITES_MAX)?;
     bounded(call, "parked messages", entry.parked.len(), MESSAGES_MAX)?;
     bounded(call, "dead letters", entry.dead_letters.len(), MESSAGES_MAX)?;
+    bounded(call, "attempted keys", entry.attempted.len(), MESSAGES_MAX)?;
     entry
         .statuses
         .iter()

@@ -216,6 +216,9 @@ impl Commands {
 
 impl fmt::Debug for Commands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Commands").field("address", &self.address).field("instance", &self.instance).finish()
+        f.debug_struct("Commands")
+            .field("address", &self.address)
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
     }
 }

@@ -63,8 +63,8 @@ impl Link {
         invocation.key(self.keys.lane(done.target)).key(self.keys.head()).key(self.keys.out(done.target));
         invocation.key(self.keys.bind(done.target)).key(self.keys.wait(done.target));
         invocation.key(self.keys.receipts()).key(self.keys.status());
-        invocation.arg(fence.epoch).arg(fence.token.as_str()).arg(done.target.as_str());
-        invocation.arg(rewind_field(done.target)).arg(done.rewind);
+        invocation.arg(fence.epoch).arg(fence.token.as_str());
+        invocation.arg(rewind_field(done.target)).arg(done.rewind).arg(done.target.as_str());
         invocation.arg(done.entries.len()).arg(done.nonces.len());
         for entry in done.entries {
             invocation.key(self.keys.progress(entry.seq));

@@ -105,14 +105,12 @@ impl Reader {
 
     /// Taking it out means that a failed or cancelled read leaves no connection behind.
     async fn take_connection(&mut self) -> Result<MultiplexedConnection, LinkError> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => {
-                let connection = self.link.commands.address().dedicated(self.block).await?;
-                self.link.barrier().await?;
-                Ok(connection)
-            }
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
         }
+        let connection = self.link.commands.address().dedicated(self.block).await?;
+        self.link.barrier().await?;
+        Ok(connection)
     }
 }
 
