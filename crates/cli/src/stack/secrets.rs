@@ -1,0 +1,132 @@
+//! The keys of a stack, made once: the validator's signing key, a sender per shard, API keys for development.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use alloy::signers::local::PrivateKeySigner;
+use anyhow::Context as _;
+use common::auth::{KeyFile, KeyRecord, Scope};
+use common::hash::Digest;
+use common::ids::{Shard, Tenant};
+
+use super::files::{self, Access};
+use crate::access::Tokens;
+
+/// Whom the development keys belong to.
+const TENANT: &str = "demo";
+
+/// Everything secret of a stack.
+#[derive(Debug)]
+pub(crate) struct Secrets {
+    pub(crate) validator: PrivateKeySigner,
+    pub(crate) senders: BTreeMap<Shard, PrivateKeySigner>,
+    pub(crate) tokens: Tokens,
+}
+
+/// Names of the files below the configuration folder.
+pub(crate) mod names {
+    pub(crate) const VALIDATOR_KEY: &str = "validator.key";
+    pub(crate) const SENDER_KEYS: &str = "sender-keys.json";
+    pub(crate) const KEYS: &str = "keys.json";
+    pub(crate) const DEV_KEYS: &str = "dev-keys.json";
+}
+
+/// Reads what is there and makes what is missing.
+pub(crate) fn ensure(folder: &Path) -> anyhow::Result<Secrets> {
+    Ok(Secrets { validator: validator(folder)?, senders: senders(folder)?, tokens: tokens(folder)? })
+}
+
+fn validator(folder: &Path) -> anyhow::Result<PrivateKeySigner> {
+    let path = folder.join(names::VALIDATOR_KEY);
+    if path.exists() {
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        return text.trim().parse().with_context(|| format!("{} is not a key", path.display()));
+    }
+    let signer = PrivateKeySigner::random();
+    files::write(&path, format!("{}\n", signer.to_bytes()).as_bytes(), Access::Owner)?;
+    Ok(signer)
+}
+
+fn senders(folder: &Path) -> anyhow::Result<BTreeMap<Shard, PrivateKeySigner>> {
+    let path = folder.join(names::SENDER_KEYS);
+    if let Some(texts) = files::read_json::<BTreeMap<Shard, String>>(&path)? {
+        let parsed = texts.into_iter().map(|(shard, text)| text.parse().map(|key| (shard, key)));
+        return parsed
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("{} holds a bad key", path.display()));
+    }
+    let senders: BTreeMap<Shard, PrivateKeySigner> =
+        Shard::ALL.into_iter().map(|shard| (shard, PrivateKeySigner::random())).collect();
+    let texts: BTreeMap<Shard, String> =
+        senders.iter().map(|(shard, key)| (*shard, key.to_bytes().to_string())).collect();
+    files::write_json(&path, &texts, Access::Owner)?;
+    Ok(senders)
+}
+
+/// One key per scope; the submit and the operate key can also read. The services get the hashes only.
+fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
+    let (tokens_path, hashes_path) = (folder.join(names::DEV_KEYS), folder.join(names::KEYS));
+    let known = files::read_json::<Tokens>(&tokens_path)?;
+    if let Some(tokens) = known.as_ref()
+        && hashes_path.exists()
+    {
+        return Ok(tokens.clone());
+    }
+    let tenant: Tenant = TENANT.parse().context("the tenant's name")?;
+    let tokens = known.unwrap_or_else(|| {
+        let token = |scope: Scope| format!("oss_{}_{}", id(scope), hex::encode(rand::random::<[u8; 32]>()));
+        Tokens {
+            submit: token(Scope::Submit),
+            read: token(Scope::Read),
+            operate: token(Scope::Operate),
+            regulate: token(Scope::Regulate),
+        }
+    });
+    let keys = Scope::ALL
+        .into_iter()
+        .map(|scope| {
+            let secret = tokens.of(scope).rsplit_once('_').map_or("", |(_, secret)| secret);
+            let scopes = match scope {
+                Scope::Submit | Scope::Operate => vec![scope, Scope::Read],
+                Scope::Read | Scope::Regulate => vec![scope],
+            };
+            KeyRecord {
+                id: id(scope),
+                sha256: Digest::of(&[secret.as_bytes()]),
+                tenant: tenant.clone(),
+                scopes,
+            }
+        })
+        .collect();
+    files::write_json(&tokens_path, &tokens, Access::Owner)?;
+    files::write_json(&hashes_path, &KeyFile { keys }, Access::Everybody)?;
+    Ok(tokens)
+}
+
+fn id(scope: Scope) -> String {
+    format!("dev{}", scope.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use common::auth::KeyRing;
+
+    use super::*;
+
+    #[test]
+    fn a_second_run_keeps_every_key_and_the_services_know_the_tokens() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = ensure(folder.path()).expect("made");
+        let second = ensure(folder.path()).expect("read");
+        assert_eq!(first.validator.address(), second.validator.address());
+        assert_eq!(first.senders, second.senders);
+        assert_eq!(first.tokens, second.tokens);
+        let ring = KeyRing::load(&folder.path().join(names::KEYS)).expect("a key file");
+        for scope in Scope::ALL {
+            let principal = ring.lookup(first.tokens.of(scope)).expect("known");
+            assert!(principal.has(scope));
+        }
+        assert!(!ring.lookup(&first.tokens.read).expect("known").has(Scope::Submit));
+    }
+}

@@ -1,0 +1,125 @@
+//! A running stack: its children in the order they end.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::child::{Child, Launch, Stopped};
+use super::programs::Found;
+use super::settings::{Listen, SettingsFiles};
+use crate::ui::Ui;
+
+/// Ready within this: a validator may have a log to replay.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longer than the services' own bound of a drain.
+const STOP_WITHIN: Duration = Duration::from_secs(35);
+
+/// Parts of a stack, in the order in which they are stopped: each may still need those after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Collector,
+    Validator,
+    Broadcaster,
+    RateSource,
+    Chain,
+    Redis,
+}
+
+/// The children of one stack. Dropped, it kills them; [`Stack::stop`] ends them in order.
+#[derive(Debug, Default)]
+pub(crate) struct Stack {
+    children: Vec<(Role, Child)>,
+}
+
+impl Stack {
+    pub(crate) fn add(&mut self, role: Role, child: Child) {
+        self.children.push((role, child));
+    }
+
+    /// An error with the end of its log if any child has ended.
+    pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
+        self.children.iter_mut().try_for_each(|(_, child)| child.must_run())
+    }
+
+    pub(crate) fn pid(&self, role: Role) -> Option<u32> {
+        self.children.iter().find(|(of, _)| *of == role).and_then(|(_, child)| child.pid())
+    }
+
+    /// Starts one of the three services.
+    pub(crate) fn start_service(
+        &mut self,
+        role: Role,
+        found: &Found,
+        settings: &SettingsFiles,
+        logs: &Path,
+    ) -> anyhow::Result<()> {
+        let (name, program, file): (&str, &PathBuf, &PathBuf) = match role {
+            Role::Collector => ("collector", &found.collector, &settings.collector),
+            Role::Validator => ("validator", &found.validator, &settings.validator),
+            Role::Broadcaster => ("broadcaster", &found.broadcaster, &settings.broadcaster),
+            Role::RateSource | Role::Chain | Role::Redis => bail!("{role:?} is not a service"),
+        };
+        let args = vec!["run".to_owned(), "--config".to_owned(), file.display().to_string()];
+        let launch = Launch { name: name.to_owned(), program: program.clone(), args };
+        self.add(role, Child::start(&launch, logs)?);
+        Ok(())
+    }
+
+    /// Waits until a service says that it is ready.
+    pub(crate) async fn wait_ready(&mut self, name: &str, listen: Listen) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let url = listen.readiness_url();
+        let http = reqwest::Client::builder().timeout(ASK_TIMEOUT).build()?;
+        let mut last = "no answer".to_owned();
+        loop {
+            self.must_run()?;
+            match http.get(&url).send().await {
+                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Ok(answer) => last = answer.text().await.unwrap_or_default(),
+                Err(error) => last = if last == "no answer" { error.without_url().to_string() } else { last },
+            }
+            if started.elapsed() > READY_WITHIN {
+                bail!("{name} was not ready within {} s; it says: {last}", READY_WITHIN.as_secs());
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+
+    /// Ends the children of one role.
+    pub(crate) async fn stop_role(&mut self, role: Role, ui: &Ui) -> anyhow::Result<()> {
+        let mut rest = Vec::new();
+        for (of, child) in std::mem::take(&mut self.children) {
+            if of == role { stop_one(child, ui).await? } else { rest.push((of, child)) }
+        }
+        self.children = rest;
+        Ok(())
+    }
+
+    /// Ends everything, in order; every child is asked even if another one makes trouble.
+    pub(crate) async fn stop(mut self, ui: &Ui) -> anyhow::Result<()> {
+        self.children.sort_by_key(|(role, _)| *role);
+        let mut first_error = Ok(());
+        for (_, child) in std::mem::take(&mut self.children) {
+            let stopped = stop_one(child, ui).await;
+            if first_error.is_ok() {
+                first_error = stopped;
+            }
+        }
+        first_error
+    }
+}
+
+async fn stop_one(child: Child, ui: &Ui) -> anyhow::Result<()> {
+    let name = child.name().to_owned();
+    match child.stop(STOP_WITHIN).await.with_context(|| format!("cannot stop {name}"))? {
+        Stopped::Asked(_) => ui.progress(format!("{name} stopped")),
+        Stopped::Before(code) => ui.warn(format!("{name} had ended before (code {code:?})")),
+        Stopped::Killed => {
+            ui.warn(format!("{name} did not stop within {} s and was killed", STOP_WITHIN.as_secs()))
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The services' settings files, as TOML in the stack's folder. What they leave out has the services' defaults.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::files::{self, Access};
+use super::init::{ENDPOINTS_FILE, SOURCES_FILE, TARGETS_FILE};
+use super::secrets::names;
+
+/// Where the parts of a stack listen.
+#[derive(Debug, Clone)]
+pub(crate) struct Listens {
+    pub(crate) redis_url: String,
+    pub(crate) collector: Listen,
+    pub(crate) validator: Listen,
+    pub(crate) broadcaster: Listen,
+}
+
+/// The two ports of a service, on the loopback address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) api: u16,
+    pub(crate) admin: u16,
+}
+
+impl Listen {
+    pub(crate) fn url(self) -> String {
+        format!("http://127.0.0.1:{}", self.api)
+    }
+
+    pub(crate) fn readiness_url(self) -> String {
+        format!("http://127.0.0.1:{}/readyz", self.admin)
+    }
+}
+
+/// What differs between a development stack and a bench.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tuning {
+    /// `limits.backlog_max` of the collector; `None` = its default.
+    pub(crate) backlog_max: Option<u64>,
+}
+
+/// The settings files that were written.
+#[derive(Debug)]
+pub(crate) struct SettingsFiles {
+    pub(crate) collector: PathBuf,
+    pub(crate) validator: PathBuf,
+    pub(crate) broadcaster: PathBuf,
+}
+
+pub(crate) fn write(folder: &Path, listens: &Listens, tuning: Tuning) -> anyhow::Result<SettingsFiles> {
+    let path = |name: &str| text(&folder.join(name).display().to_string());
+    let common = format!("keys_file = {}\ntargets_file = {}\n", path(names::KEYS), path(TARGETS_FILE));
+    let tail = |listen: Listen| {
+        format!(
+            "\n[redis]\nurl = {}\n\n[http]\nlisten = {}\nadmin_listen = {}\n",
+            text(&listens.redis_url),
+            text(&format!("127.0.0.1:{}", listen.api)),
+            text(&format!("127.0.0.1:{}", listen.admin)),
+        )
+    };
+    let mut collector = format!(
+        "{common}sources_file = {}\ndev_keys_file = {}\nvalidators = [{}]\n{}",
+        path(SOURCES_FILE),
+        path(names::DEV_KEYS),
+        text(&listens.validator.url()),
+        tail(listens.collector),
+    );
+    if let Some(backlog_max) = tuning.backlog_max {
+        write!(collector, "\n[limits]\nbacklog_max = {backlog_max}\n")?;
+    }
+    let validator = format!(
+        "{common}validator_key_file = {}\ndata_dir = {}\n{}",
+        path(names::VALIDATOR_KEY),
+        path("validator"),
+        tail(listens.validator),
+    );
+    let broadcaster = format!(
+        "{common}sender_keys_file = {}\nendpoints_file = {}\n{}",
+        path(names::SENDER_KEYS),
+        path(ENDPOINTS_FILE),
+        tail(listens.broadcaster),
+    );
+    let save = |name: &str, content: String| -> anyhow::Result<PathBuf> {
+        let path = folder.join(name);
+        files::write(&path, content.as_bytes(), Access::Everybody)?;
+        Ok(path)
+    };
+    Ok(SettingsFiles {
+        collector: save("collector.toml", collector)?,
+        validator: save("validator.toml", validator)?,
+        broadcaster: save("broadcaster.toml", broadcaster)?,
+    })
+}
+
+/// A TOML basic string; JSON's escapes are among TOML's.
+fn text(value: &str) -> String {
+    json!(value).to_string()
+}
