@@ -66,7 +66,7 @@ impl Link {
         let mut parts = reply::array(CALL, self.query(CALL, &command).await?)?.into_iter();
         let next = reply::parsed(CALL, parts.next())?;
         let entries = Entry::list(CALL, parts.next().unwrap_or_default())?;
-        let counts = self.delivery_counts(&key, &entries).await?;
+        let counts = self.delivery_counts(&key, entries.iter().map(|entry| entry.id)).await?;
         let delivered = entries.into_iter().zip(counts);
         let entries =
             delivered.map(|(entry, deliveries)| Delivered { message: entry.into_message(), deliveries });
@@ -94,15 +94,28 @@ impl Link {
         self.query(CALL, command.arg("JUSTID")).await.map(drop)
     }
 
+    /// How often each of these pending entries was delivered or claimed; 0 = acknowledged meanwhile. Tells
+    /// poison among the own pending entries that a restart finds again.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn deliveries(&self, ids: &[StreamId]) -> Result<Vec<u64>, LinkError> {
+        self.delivery_counts(&Stream::Requests.key(&self.keys), ids.iter().copied()).await
+    }
+
     /// XAUTOCLAIM does not answer the counts it raises.
-    async fn delivery_counts(&self, key: &str, entries: &[Entry]) -> Result<Vec<u64>, LinkError> {
+    async fn delivery_counts(
+        &self,
+        key: &str,
+        ids: impl ExactSizeIterator<Item = StreamId>,
+    ) -> Result<Vec<u64>, LinkError> {
         const CALL: &str = "XPENDING";
-        if entries.is_empty() {
+        if ids.len() == 0 {
             return Ok(Vec::new());
         }
         let mut pipeline = redis::pipe();
-        for entry in entries {
-            let id = entry.id.to_string();
+        for id in ids {
+            let id = id.to_string();
             pipeline.cmd(CALL).arg(key).arg(COLLECTORS_GROUP).arg(&id).arg(&id).arg(1);
         }
         let values = self.commands.query_all(&self.keys, CALL, &pipeline).await?;
@@ -119,6 +132,12 @@ fn delivery_count(call: &'static str, value: Value) -> Result<u64, LinkError> {
 }
 
 impl GroupReader {
+    /// Whether what [`Self::next`] gave last were own pending entries, delivered before, not new ones.
+    #[must_use]
+    pub fn is_history(&self) -> bool {
+        self.history.is_some()
+    }
+
     /// The next up to `count` requests: own pending ones first, then new ones; empty at the time-out.
     /// Cancelling the call loses nothing: what was delivered meanwhile is pending and comes first again.
     ///
