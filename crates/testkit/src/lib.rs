@@ -1,2 +1,3 @@
 
 pub mod bridge_model;
+pub mod redis;

@@ -1,0 +1,233 @@
+//! A private redis-server for one test: loopback, a free port, its own folder, durable as in production.
+//!
+//! `appendonly yes`, `appendfsync always`, `noeviction`; optionally in cluster mode with all slots assigned
+//! (there a script with a key of another slot, or an undeclared one, fails) or with little memory. Dropping
+//! it stops the server and removes its folder. `redis-server` is taken from the path.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::{Client, Connection, RedisError, Value};
+use tempfile::TempDir;
+
+/// How long a start may take: loading the file, and the two seconds a cluster node waits before it is ok.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(4);
+/// Another process may take the port between the search and the start.
+const START_ATTEMPTS: usize = 5;
+/// The cluster bus listens at port + 10,000.
+const PORT_MAX: u16 = 55_000;
+
+/// What a private server is to be like.
+#[derive(Debug, Clone, Default)]
+pub struct RedisOptions {
+    /// One node that owns all slots.
+    pub cluster: bool,
+    /// For example `8mb`.
+    pub maxmemory: Option<String>,
+}
+
+/// A server could not be started or spoken to.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisServerError {
+    #[error("redis-server could not be run")]
+    Run(#[from] io::Error),
+    #[error("redis-server on port {port} was not ready in time")]
+    NotReady { port: u16 },
+    #[error("redis-server refused a command")]
+    Command(#[from] RedisError),
+}
+
+/// A running private server.
+#[derive(Debug)]
+pub struct RedisServer {
+    options: RedisOptions,
+    port: u16,
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server and waits until it answers.
+    ///
+    /// # Errors
+    /// There is no `redis-server`, or it does not become ready.
+    pub fn start(options: RedisOptions) -> Result<Self, RedisServerError> {
+        let mut last = None;
+        for _ in 0..START_ATTEMPTS {
+            let folder = TempDir::with_prefix("oss-redis-")?;
+            let mut server = Self { options: options.clone(), port: free_port()?, folder, child: None };
+            match server.spawn() {
+                Ok(()) => return server.assign_slots().map(|()| server),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(RedisServerError::NotReady { port: 0 }))
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The folder with the append-only file.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ends the server as a power cut of the process would: `kill -9`, nothing is flushed.
+    ///
+    /// # Errors
+    /// The process cannot be signalled.
+    pub fn kill(&mut self) -> Result<(), RedisServerError> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Starts the server again on the same port and data.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn restart(&mut self) -> Result<(), RedisServerError> {
+        self.kill()?;
+        self.spawn()
+    }
+
+    /// Runs one command on a connection of its own.
+    ///
+    /// # Errors
+    /// Redis' error.
+    pub fn command(&self, parts: &[&str]) -> Result<Value, RedisServerError> {
+        let mut command = redis::Cmd::new();
+        for part in parts {
+            command.arg(*part);
+        }
+        Ok(command.query(&mut self.connection()?)?)
+    }
+
+    /// `CONFIG SET name value`.
+    ///
+    /// # Errors
+    /// Redis' error.
+    pub fn config_set(&self, name: &str, value: &str) -> Result<(), RedisServerError> {
+        self.command(&["CONFIG", "SET", name, value]).map(drop)
+    }
+
+    fn connection(&self) -> Result<Connection, RedisServerError> {
+        Ok(Client::open(self.url())?.get_connection_with_timeout(Duration::from_secs(1))?)
+    }
+
+    fn spawn(&mut self) -> Result<(), RedisServerError> {
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--daemonize", "no"]);
+        command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
+        command.args(["--maxmemory-policy", "noeviction", "--hash-max-listpack-value", "512"]);
+        command.arg("--dir").arg(self.folder.path()).args(["--logfile", "redis.log"]);
+        if self.options.cluster {
+            command.args(["--cluster-enabled", "yes"]);
+        }
+        if let Some(maxmemory) = &self.options.maxmemory {
+            command.args(["--maxmemory", maxmemory]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        self.child = Some(child);
+        self.wait_until(Self::answers)
+    }
+
+    /// Polls a condition until it holds, the process has ended or the time is over.
+    fn wait_until(&mut self, holds: fn(&Self) -> bool) -> Result<(), RedisServerError> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while Instant::now() < deadline {
+            let is_alive = match &mut self.child {
+                Some(child) => child.try_wait()?.is_none(),
+                None => false,
+            };
+            if !is_alive {
+                break;
+            }
+            if holds(self) {
+                return Ok(());
+            }
+            thread::sleep(POLL);
+        }
+        Err(RedisServerError::NotReady { port: self.port })
+    }
+
+    /// Our own server answers, with its data loaded, and its cluster of one is ok.
+    fn answers(&self) -> bool {
+        let pid = self.child.as_ref().map(Child::id);
+        let Ok(Value::BulkString(info)) = self.command(&["INFO", "server"]) else { return false };
+        let info = String::from_utf8_lossy(&info);
+        let is_ours = pid.is_some_and(|pid| info.lines().any(|line| line.trim() == format!("process_id:{pid}")));
+        is_ours && self.command(&["PING"]).is_ok() && self.is_cluster_ready()
+    }
+
+    /// Before its slots are assigned a node is ready when it knows that it has none.
+    fn is_cluster_ready(&self) -> bool {
+        if !self.options.cluster {
+            return true;
+        }
+        let Ok(Value::BulkString(info)) = self.command(&["CLUSTER", "INFO"]) else { return false };
+        let info = String::from_utf8_lossy(&info);
+        info.contains("cluster_slots_assigned:0") || info.contains("cluster_state:ok")
+    }
+
+    fn assign_slots(&mut self) -> Result<(), RedisServerError> {
+        if !self.options.cluster {
+            return Ok(());
+        }
+        self.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])?;
+        self.wait_until(Self::is_cluster_ready)
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // Nobody is left to tell: a process that cannot be signalled is gone.
+        drop(self.kill());
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    loop {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        if port < PORT_MAX {
+            return Ok(port);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_survives_a_kill_and_a_restart_on_the_same_port() {
+        let mut server = RedisServer::start(RedisOptions::default()).expect("starts");
+        server.command(&["SET", "a", "1"]).expect("writes");
+        server.kill().expect("is killed");
+        assert!(server.command(&["PING"]).is_err());
+        server.restart().expect("starts again");
+        assert_eq!(server.command(&["GET", "a"]).expect("reads"), Value::BulkString(b"1".to_vec()));
+    }
+
+    #[test]
+    fn a_cluster_node_serves_all_slots_and_refuses_keys_of_two_in_one_command() {
+        let server = RedisServer::start(RedisOptions { cluster: true, ..RedisOptions::default() }).expect("starts");
+        server.command(&["MSET", "{t}a", "1", "{t}b", "2"]).expect("one slot");
+        assert!(server.command(&["MSET", "a", "1", "b", "2"]).is_err());
+    }
+}
