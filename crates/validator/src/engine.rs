@@ -1,4 +1,231 @@
 //! The pure core of stage 2: no redis, actix, tokio, clock, randomness, floats or hash maps with random
 //! order in here. Values in, values out.
+//!
+//! In: messages in the order taken, the state they touch, a time. Out: a [`Batch`]: the log entry they make
+//! and everything that follows from it. The steps, one file each, in order:
+//!
+//! [`plan`] decodes → [`intake`] judges each message → [`order`] orders the requests → [`levels`] and
+//! [`execute`] run them ([`evidence`], [`kinds`]) → [`commit`] makes versions, updates and the new root.
+//!
+//! Invariants: a batch is a function of the engine's position, its messages, the loaded state and the
+//! stamp; [`Engine::run`] changes nothing; the same entry gives the same batch on every machine.
 
+use common::entry::{Body, EntryKind};
+use common::hash::Digest;
+use common::ids::Shard;
+use common::message;
+use common::targets::Targets;
+use serde::{Deserialize, Serialize};
+
+pub mod boundary;
+pub mod codes;
+pub mod select;
 pub mod tree;
+
+mod aux_hash;
+mod commands;
+mod commit;
+mod draft;
+mod evidence;
+mod execute;
+mod footprint;
+mod intake;
+mod kinds;
+mod levels;
+mod order;
+mod plan;
+mod receipts;
+mod replay;
+mod targets;
+mod work;
+
+pub use boundary::{
+    Batch, Changes, DeadLetter, Decision, Deliveries, Effect, Fault, Loaded, Needs, RawInput, Stamp,
+    StatusWrite, ValueChange,
+};
+pub use plan::Plan;
+pub use replay::{Divergence, inputs_of};
+
+use draft::Draft;
+use intake::Context;
+use tree::{History, HistoryLimits, LeafWrite, Tree, Update};
+
+/// Old roots kept in memory: 4,096 entries, and at most about 96 MB of nodes that only they hold.
+pub const HISTORY: HistoryLimits = HistoryLimits { versions_max: 4096, nodes_max: 1_000_000 };
+
+/// Where an engine stands: after which entry, with what state outside the tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The last entry; 0 before the first one.
+    pub seq: u64,
+    pub root: Digest,
+    pub aux: Digest,
+    /// Log time of the last entry, Unix ms.
+    pub time_ms: u64,
+    /// Epoch of the last entry.
+    pub epoch: u64,
+    /// Version of the rule set in force; 0 = none.
+    pub ruleset: u64,
+    /// What the last TARGETS entry said.
+    pub targets: Targets,
+}
+
+/// The engine of one shard.
+#[derive(Debug)]
+pub struct Engine {
+    shard: Shard,
+    position: Position,
+    history: History,
+}
+
+/// The engine after a batch: handed back to [`Engine::accept`] once the batch is committed.
+#[derive(Debug, Clone)]
+pub struct Next {
+    position: Position,
+    update: Update,
+}
+
+impl Next {
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+}
+
+impl Engine {
+    /// The engine before the first entry.
+    #[must_use]
+    pub fn genesis(shard: Shard) -> Self {
+        let tree = Tree::new();
+        let position = Position {
+            seq: 0,
+            root: tree.root(),
+            aux: Digest::ZERO,
+            time_ms: 0,
+            epoch: 0,
+            ruleset: 0,
+            targets: Targets::default(),
+        };
+        Self { shard, position, history: History::new(0, tree, HISTORY) }
+    }
+
+    /// The engine at a stored position. `leaves` are `(key hash, value hash)` of every stored value.
+    ///
+    /// # Errors
+    /// The leaves do not give the position's root: the view is damaged.
+    pub fn restore(
+        shard: Shard,
+        position: Position,
+        leaves: impl IntoIterator<Item = (Digest, Digest)>,
+    ) -> Result<Self, Fault> {
+        let tree = Tree::from_leaves(leaves);
+        if tree.root() != position.root {
+            return Err(Fault::Root { stated: position.root, computed: tree.root() });
+        }
+        let history = History::new(position.seq, tree, HISTORY);
+        Ok(Self { shard, position, history })
+    }
+
+    /// After a restore: adds the version before the oldest one kept, from the undo record of the oldest
+    /// one's entry. Gives that version's entry and root, or `None` when there is no room for more.
+    pub fn restore_older(&mut self, undo: &[LeafWrite]) -> Option<(u64, Digest)> {
+        self.history.extend_back(undo)
+    }
+
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The state tree after each of the last entries.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Decodes messages, in the order in which they are to be taken.
+    #[must_use]
+    pub fn read(inputs: Vec<RawInput>) -> Plan {
+        Plan::new(inputs)
+    }
+
+    /// Decides a batch. `loaded` holds what [`Plan::needs`] names.
+    ///
+    /// # Errors
+    /// See [`Fault`]; nothing is decided then.
+    pub fn run(&self, plan: Plan, loaded: Loaded, stamp: Stamp) -> Result<Batch, Fault> {
+        let Plan { messages, keyspace, .. } = plan;
+        let kind = entry_kind(&messages)?;
+        let seq = self.position.seq + 1;
+        let time_ms = stamp.time_ms.max(self.position.time_ms);
+        let targets = &self.position.targets;
+        let mut draft = Draft::new(seq, loaded.decisions, loaded.deliveries);
+        let mut work = work::Work::load(keyspace, loaded.values, self.history.newest())?;
+
+        let context = Context { shard: self.shard, time_ms, targets };
+        let candidates = intake::intake(&messages, context, &mut draft)?;
+        let order = order::of_candidates(&candidates);
+        let conditions = execute::Conditions { seq, time_ms, targets, draft: &draft };
+        let verdicts = execute::execute(&candidates, &order, &mut work, conditions, levels::Edges::ALL);
+        let committed = commit::commit(&candidates, &order, verdicts, work, targets, &mut draft);
+
+        let update = self.history.newest().update(&committed.writes);
+        let position = Position {
+            seq,
+            root: update.tree.root(),
+            aux: aux_hash::next(self.position.aux, &draft),
+            time_ms,
+            epoch: stamp.epoch,
+            ruleset: self.position.ruleset,
+            targets: draft.targets.take().unwrap_or_else(|| targets.clone()),
+        };
+        let inputs = messages.into_iter().map(|planned| planned.input).collect();
+        let Stamp { epoch, node, .. } = stamp;
+        let body = Body {
+            shard: self.shard,
+            seq,
+            epoch,
+            node,
+            kind,
+            time_ms,
+            ruleset: position.ruleset,
+            inputs,
+            outcomes: std::mem::take(&mut draft.outcomes),
+            updates: committed.updates,
+            root: position.root,
+            aux: position.aux,
+        };
+        Ok(draft.into_batch(body, committed.values, Next { position, update }))
+    }
+
+    /// Moves forward over a batch whose entry is committed. Gives the undo record of the state tree.
+    ///
+    /// # Errors
+    /// The batch does not follow the engine's head.
+    pub fn accept(&mut self, next: Next) -> Result<Vec<LeafWrite>, Fault> {
+        let undo = self.history.push(next.position.seq, next.update)?;
+        self.position = next.position;
+        Ok(undo)
+    }
+}
+
+/// A target list makes an entry of its own.
+fn entry_kind(messages: &[plan::Planned]) -> Result<EntryKind, Fault> {
+    let is_list = |planned: &plan::Planned| {
+        planned.input.s == common::entry::InputStream::Local
+            && matches!(&planned.message, Ok(message::Message { body: message::Body::Targets(_), .. }))
+    };
+    match messages {
+        messages if !messages.iter().any(is_list) => Ok(EntryKind::Batch),
+        [_] => Ok(EntryKind::Targets),
+        messages => Err(Fault::TargetsNotAlone { others: messages.len() - 1 }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! The boundary of the pure engine: what the shell hands in and gets back.
 //!
-//! One batch goes: [`Engine::needs`](super::Engine::needs) says which state the batch will touch, the shell loads it from the
-//! view into [`Loaded`], [`Engine::run`](super::Engine::run) decides everything in memory and gives a [`Batch`], the shell
-//! commits its entry, and only then [`Engine::accept`](super::Engine::accept) moves the engine forward. A batch that is not
-//! committed is dropped and leaves no trace.
+//! One batch goes: [`Engine::read`](super::Engine::read) decodes the messages into a [`Plan`](super::Plan), which
+//! says which state it will touch ([`Needs`]); the shell loads that from the view into [`Loaded`];
+//! [`Engine::run`](super::Engine::run) decides everything in memory and gives a [`Batch`]; the shell commits its entry,
+//! and only then [`Engine::accept`](super::Engine::accept) moves the engine forward with [`Batch::next`]. A batch that is
+//! not committed is dropped and leaves no trace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,16 @@ pub struct RawInput {
     pub bytes: Vec<u8>,
 }
 
+/// The leader's facts about one entry; they go into its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// The lease's epoch.
+    pub epoch: u64,
+    pub node: String,
+    /// Redis TIME, Unix ms. Log time is the larger of this and the previous entry's.
+    pub time_ms: u64,
+}
+
 /// What a batch touches, computed from its messages alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -29,14 +40,17 @@ pub struct Needs {
     pub keys: BTreeSet<String>,
     /// Requests whose decision is asked for: those of the batch and those they depend on.
     pub rids: BTreeSet<Rid>,
-    /// Entries whose deliveries a receipt changes.
+    /// Entries whose deliveries a receipt changes. Load these first: the decisions of every request that
+    /// waits in one of them are needed too.
     pub seqs: BTreeSet<u64>,
 }
 
-/// The state a batch needs, as of the engine's head. A key that is not in the map is absent from the state.
+/// The state a batch needs, as of the engine's head. What is not in a map is absent from the state; a
+/// value that the tree does not confirm stops the engine with [`Fault::View`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
     pub values: BTreeMap<String, Vec<u8>>,
+    /// Of [`Needs::rids`] and of every request in `deliveries`.
     pub decisions: BTreeMap<Rid, Decision>,
     pub deliveries: BTreeMap<u64, Deliveries>,
 }
@@ -44,6 +58,7 @@ pub struct Loaded {
 /// The permanent answer to a request: table `decisions`.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Decision {
+    /// Empty where the message that was set aside did not tell.
     pub tenant: String,
     pub fp: Digest,
     /// The entry that decided it.
@@ -51,13 +66,17 @@ pub struct Decision {
     /// Name of an [`OutcomeKind`] that is deciding.
     pub outcome: String,
     pub code: Option<String>,
-    /// `completed` or `failed` once every waited target has answered; `None` while it waits.
+    /// `completed` or `failed` once every waited target has answered; `None` while it waits, and for
+    /// requests that were not applied.
     pub delivered: Option<String>,
 }
 
-/// Who waits for whom in one entry: table `deliveries`. The row goes when nobody waits any more.
+/// What is still to come from the targets of one entry: table `deliveries`. The row goes when no target is
+/// open and nobody waits any more.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Deliveries {
+    /// Targets whose receipt has not been consumed.
+    pub open: BTreeSet<String>,
     /// Request id bytes → targets it still waits for.
     pub waiting: BTreeMap<[u8; 16], BTreeSet<String>>,
 }
@@ -68,7 +87,8 @@ pub struct Batch {
     /// The entry to commit; its digest chain is the shell's.
     pub body: common::entry::Body,
     pub changes: Changes,
-    /// Status records to write with COMMIT, each request once, the last state wins.
+    /// Status records to write with COMMIT, each pair of request and fingerprint once, ordered by them. A
+    /// record that holds another fingerprint is not meant.
     pub statuses: Vec<StatusWrite>,
     /// Positions in the inputs of messages of an unknown schema version.
     pub parked: Vec<usize>,
@@ -89,13 +109,20 @@ impl Batch {
 /// What changes in the view. Old values are the undo record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// State-tree key text → (value before, value after); `None` = absent.
-    pub values: BTreeMap<String, (Option<Vec<u8>>, Option<Vec<u8>>)>,
+    /// By state-tree key text.
+    pub values: BTreeMap<String, ValueChange>,
     pub decisions: BTreeMap<Rid, Decision>,
     /// `None` deletes the row.
     pub deliveries: BTreeMap<u64, Option<Deliveries>>,
     /// (target, entry) pairs that became final.
     pub finals: BTreeSet<(Name, u64)>,
+}
+
+/// A value of the state tree before and after an entry; `None` = absent. They differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueChange {
+    pub before: Option<Vec<u8>>,
+    pub after: Option<Vec<u8>>,
 }
 
 /// One write to `:req:<rid>`.
@@ -126,6 +153,32 @@ pub struct DeadLetter {
 pub enum Effect {
     /// Set a new target's watermark so that its first relayed entry is the next one.
     StartTarget { target: Name },
+    /// The target is no longer in the log's list. For every row of `deliveries` in which it is open, feed in
+    /// a `local` RECEIPT of it with status `revoked` and no parts, some per batch: that ends the waiting.
+    StopTarget { target: Name },
     /// Relay what the target has not finished again.
     Rewind { target: Name },
+}
+
+/// The engine cannot go on. Always halt: neither a retry nor another message helps, and nothing was decided.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The view's value of this key is not the one the tree holds.
+    #[error("the view's value of {key} is not the one the state tree holds")]
+    View { key: String },
+    /// A stored record cannot be read.
+    #[error("the stored record of {key} cannot be read")]
+    Record { key: String, source: std::io::Error },
+    /// A delivery names a request whose decision was not loaded.
+    #[error("the decision of {rid} was not loaded")]
+    DecisionMissing { rid: Rid },
+    /// A target list shares its batch with other messages.
+    #[error("a target list makes an entry of its own, here it came with {others} other messages")]
+    TargetsNotAlone { others: usize },
+    /// The leaves handed to a restore are not those of the stored position.
+    #[error("the leaves give root {computed}, the position says {stated}")]
+    Root { stated: Digest, computed: Digest },
+    /// A batch that does not follow the engine's head.
+    #[error(transparent)]
+    History(#[from] super::tree::HistoryError),
 }

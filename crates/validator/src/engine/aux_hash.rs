@@ -1,0 +1,37 @@
+//! The running hash over changes of state outside the tree.
+//!
+//! `aux' = SHA-256("oss/aux/1" ‖ aux ‖ borsh(changes))` for every entry, also one without such changes, where
+//! `changes` are, in this order:
+//!
+//! | field | borsh |
+//! |---|---|
+//! | decisions | `Vec<([u8; 16], Decision)>` by request id |
+//! | deliveries | `Vec<(u64, Option<Deliveries>)>` by entry; none = the row goes |
+//! | targets | `Option<Vec<u8>>`: the new list's canonical JSON |
+
+use borsh::BorshSerialize;
+use common::hash::Digest;
+
+use super::boundary::{Decision, Deliveries};
+use super::draft::Draft;
+
+#[derive(BorshSerialize)]
+struct Outside<'a> {
+    decisions: Vec<(&'a [u8; 16], &'a Decision)>,
+    deliveries: Vec<(u64, Option<&'a Deliveries>)>,
+    targets: Option<Vec<u8>>,
+}
+
+pub(super) fn next(aux: Digest, draft: &Draft) -> Digest {
+    let outside = Outside {
+        decisions: draft.decisions.iter().map(|(rid, decision)| (rid.as_bytes(), decision)).collect(),
+        deliveries: draft.deliveries.iter().map(|(seq, row)| (*seq, row.as_ref())).collect(),
+        targets: draft.targets.as_ref().map(common::targets::Targets::canonical),
+    };
+    // Writing plain data into memory cannot fail.
+    let bytes = borsh::to_vec(&outside).unwrap_or_default();
+    Digest::of(&[b"oss/aux/1", &aux.0, &bytes])
+}
+
+#[cfg(test)]
+mod tests;

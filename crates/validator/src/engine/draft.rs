@@ -1,0 +1,246 @@
+//! What a batch has decided so far outside the state tree: outcomes, decisions, deliveries, statuses.
+//!
+//! In: the loaded decisions and deliveries. Steps read through the draft, so a later message of the batch
+//! meets what an earlier one decided. Out: everything of a [`Batch`](super::Batch) but the state tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::entry::{Body, Outcome, OutcomeError};
+use common::hash::Digest;
+use common::ids::{Name, Rid, Tenant};
+use common::message::About;
+use common::status::{OutcomeKind, Status};
+use common::targets::Targets;
+
+use super::Next;
+use super::boundary::{Batch, Changes, DeadLetter, Decision, Deliveries, Effect, StatusWrite, ValueChange};
+use super::codes::{Code, Errors};
+
+pub(super) const COMPLETED: &str = "completed";
+pub(super) const FAILED: &str = "failed";
+
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) seq: u64,
+    loaded_decisions: BTreeMap<Rid, Decision>,
+    loaded_deliveries: BTreeMap<u64, Deliveries>,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) decisions: BTreeMap<Rid, Decision>,
+    pub(super) deliveries: BTreeMap<u64, Option<Deliveries>>,
+    statuses: BTreeMap<(Rid, Digest), StatusWrite>,
+    pub(super) finals: BTreeSet<(Name, u64)>,
+    pub(super) parked: Vec<usize>,
+    pub(super) dead: Vec<DeadLetter>,
+    pub(super) effects: Vec<Effect>,
+    /// The log's targets from this entry on, if it is a TARGETS entry.
+    pub(super) targets: Option<Targets>,
+}
+
+/// The request that a message is about; the tenant is missing if the message could not be read whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Subject<'a> {
+    pub(super) rid: Rid,
+    pub(super) tenant: Option<&'a Tenant>,
+    pub(super) fp: Digest,
+}
+
+impl<'a> From<&'a About> for Subject<'a> {
+    fn from(about: &'a About) -> Self {
+        Self { rid: about.rid, tenant: Some(&about.tenant), fp: about.fp }
+    }
+}
+
+/// What a decided request leaves to be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Waited,
+    Nothing,
+}
+
+impl Draft {
+    pub(super) fn new(
+        seq: u64,
+        loaded_decisions: BTreeMap<Rid, Decision>,
+        loaded_deliveries: BTreeMap<u64, Deliveries>,
+    ) -> Self {
+        Self { seq, loaded_decisions, loaded_deliveries, ..Self::default() }
+    }
+
+    pub(super) fn decision(&self, rid: Rid) -> Option<&Decision> {
+        self.decisions.get(&rid).or_else(|| self.loaded_decisions.get(&rid))
+    }
+
+    pub(super) fn deliveries(&self, seq: u64) -> Option<&Deliveries> {
+        match self.deliveries.get(&seq) {
+            Some(changed) => changed.as_ref(),
+            None => self.loaded_deliveries.get(&seq),
+        }
+    }
+
+    /// The request was applied; `version` is the asset's after it.
+    pub(super) fn apply(&mut self, about: Subject<'_>, version: Option<u64>, delivery: Delivery) {
+        let (status, delivered) = match delivery {
+            Delivery::Waited => (Status::Committed, None),
+            Delivery::Nothing => (Status::Completed, Some(COMPLETED.to_owned())),
+        };
+        let decision = self.new_decision(about, OutcomeKind::Applied, None, delivered);
+        self.decisions.insert(about.rid, decision);
+        self.say(about, OutcomeKind::Applied, None, Vec::new(), version);
+        self.write_status(about, status, OutcomeKind::Applied, None, &[]);
+    }
+
+    /// The request ends without effect.
+    pub(super) fn end(&mut self, about: Subject<'_>, outcome: OutcomeKind, errors: Errors) {
+        let (code, errors) = errors.into_parts();
+        let decision = self.new_decision(about, outcome, Some(code.clone()), None);
+        self.decisions.insert(about.rid, decision);
+        self.write_status(about, end_of(outcome), outcome, Some(&code), &errors);
+        self.say(about, outcome, Some(code), errors, None);
+    }
+
+    /// Another request has this id: this one is refused, the decision stays.
+    pub(super) fn refuse_conflict(&mut self, about: Subject<'_>) {
+        let code = Code::IdempotencyConflict;
+        let told = |outcome: &Outcome| {
+            (outcome.rid, outcome.fp, outcome.code.as_deref()) == (about.rid, about.fp, Some(code.name()))
+        };
+        if self.outcomes.iter().any(told) {
+            return;
+        }
+        let detail = "this request id belongs to a request with another content";
+        let (code, errors) = Errors::one(code, "", detail).into_parts();
+        let rejected = OutcomeKind::Rejected;
+        self.write_status(about, Status::Rejected, rejected, Some(&code), &errors);
+        self.say(about, rejected, Some(code), errors, None);
+    }
+
+    /// An outcome that decides nothing: the message waits for a build that can read it.
+    pub(super) fn park(&mut self, rid: Rid, fp: Digest) {
+        self.outcomes.push(Outcome {
+            rid,
+            fp,
+            outcome: OutcomeKind::Parked,
+            code: Some(Code::UnknownVersion.name().to_owned()),
+            errors: Vec::new(),
+            version: None,
+        });
+    }
+
+    /// The status record of a request that an earlier entry decided may be new or behind: written again.
+    pub(super) fn restore_status(&mut self, rid: Rid) {
+        let Some(decision) = self.decision(rid).filter(|decision| decision.seq < self.seq).cloned() else {
+            return;
+        };
+        let Some(outcome) = outcome_named(&decision.outcome) else { return };
+        let (status, code) = match (outcome, decision.delivered.as_deref()) {
+            (OutcomeKind::Applied, None) => (Status::Committed, None),
+            (OutcomeKind::Applied, Some(FAILED)) => {
+                (Status::Failed, Some(Code::DeliveryFailed.name().to_owned()))
+            }
+            (OutcomeKind::Applied, Some(_)) => (Status::Completed, None),
+            _ => (end_of(outcome), decision.code),
+        };
+        let tenant: Option<Tenant> = decision.tenant.parse().ok();
+        let write = StatusWrite {
+            rid,
+            tenant,
+            fp: decision.fp,
+            status,
+            seq: decision.seq,
+            outcome,
+            code,
+            errors: String::new(),
+        };
+        self.statuses.insert((rid, decision.fp), write);
+    }
+
+    /// The last waited target has answered.
+    pub(super) fn deliver(&mut self, rid: Rid, delivered: &'static str) -> bool {
+        let Some(mut decision) = self.decision(rid).cloned() else { return false };
+        decision.delivered = Some(delivered.to_owned());
+        self.decisions.insert(rid, decision);
+        self.restore_status(rid);
+        true
+    }
+
+    /// The batch, once the entry and the new state are made.
+    pub(super) fn into_batch(self, body: Body, values: BTreeMap<String, ValueChange>, next: Next) -> Batch {
+        let Self { decisions, deliveries, finals, statuses, parked, dead, effects, .. } = self;
+        Batch {
+            body,
+            changes: Changes { values, decisions, deliveries, finals },
+            statuses: statuses.into_values().collect(),
+            parked,
+            dead,
+            effects,
+            next,
+        }
+    }
+
+    fn new_decision(
+        &self,
+        about: Subject<'_>,
+        outcome: OutcomeKind,
+        code: Option<String>,
+        delivered: Option<String>,
+    ) -> Decision {
+        Decision {
+            tenant: about.tenant.map_or_else(String::new, Tenant::to_string),
+            fp: about.fp,
+            seq: self.seq,
+            outcome: outcome.name().to_owned(),
+            code,
+            delivered,
+        }
+    }
+
+    fn say(
+        &mut self,
+        about: Subject<'_>,
+        outcome: OutcomeKind,
+        code: Option<String>,
+        errors: Vec<OutcomeError>,
+        version: Option<u64>,
+    ) {
+        self.outcomes.push(Outcome { rid: about.rid, fp: about.fp, outcome, code, errors, version });
+    }
+
+    fn write_status(
+        &mut self,
+        about: Subject<'_>,
+        status: Status,
+        outcome: OutcomeKind,
+        code: Option<&str>,
+        errors: &[OutcomeError],
+    ) {
+        // Serializing plain data into memory cannot fail.
+        let errors =
+            if errors.is_empty() { String::new() } else { serde_json::to_string(errors).unwrap_or_default() };
+        let write = StatusWrite {
+            rid: about.rid,
+            tenant: about.tenant.cloned(),
+            fp: about.fp,
+            status,
+            seq: self.seq,
+            outcome,
+            code: code.map(str::to_owned),
+            errors,
+        };
+        self.statuses.insert((about.rid, about.fp), write);
+    }
+}
+
+fn outcome_named(name: &str) -> Option<OutcomeKind> {
+    use OutcomeKind::{Applied, Cancelled, Expired, Failed, Rejected};
+    [Applied, Rejected, Failed, Cancelled, Expired].into_iter().find(|outcome| outcome.name() == name)
+}
+
+/// The status of a request that ended without effect.
+fn end_of(outcome: OutcomeKind) -> Status {
+    match outcome {
+        OutcomeKind::Failed => Status::Failed,
+        OutcomeKind::Cancelled => Status::Cancelled,
+        OutcomeKind::Expired => Status::Expired,
+        _ => Status::Rejected,
+    }
+}

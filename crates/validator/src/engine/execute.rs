@@ -1,0 +1,271 @@
+//! Step 4: requests are executed, each whole or not at all.
+//!
+//! In: candidates in their order, and the batch's state. Out: a [`Verdict`] per place of the order, and the
+//! state after those that stand. Requests run level by level ([`levels`]); all of a level see the
+//! state before it, and its writes are taken over when all of it has run.
+//!
+//! Checks come in three rounds; each is done only if the rounds before found nothing:
+//! 1. the order: a cycle, or a dependency that was not applied;
+//! 2. what can be told apart from each other: version, asset, issuer, status, targets, evidence;
+//! 3. the changes one after another, up to the first that fails.
+//!
+//! A panic is a fault of this program in this request: it is rejected with `INTERNAL` and leaves no trace,
+//! the same on every machine that replays it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use common::ids::Rid;
+use common::request::{Op, StateChange};
+use common::state::{AssetStatus, UsedRecord};
+use common::status::OutcomeKind;
+use common::targets::Targets;
+
+use super::codes::{Code, Errors};
+use super::draft::Draft;
+use super::evidence;
+use super::intake::Candidate;
+use super::kinds::{self, Applying};
+use super::levels::{Access, Edges, levels};
+use super::order::Placed;
+use super::work::{Overlay, Work, Writes};
+
+/// What becomes of one request.
+#[derive(Debug)]
+pub(super) enum Verdict<'a> {
+    /// Its writes are in the state; these are its changes with all values resolved.
+    Applied(Cow<'a, [StateChange]>),
+    Rejected(Errors),
+}
+
+/// What requests are executed under.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Conditions<'a> {
+    pub(super) seq: u64,
+    pub(super) time_ms: u64,
+    pub(super) targets: &'a Targets,
+    pub(super) draft: &'a Draft,
+}
+
+/// Runs all requests and gives their verdicts by place in the order.
+pub(super) fn execute<'a>(
+    candidates: &[Candidate<'a>],
+    order: &[Placed],
+    work: &mut Work,
+    conditions: Conditions<'_>,
+    edges: Edges,
+) -> Vec<Verdict<'a>> {
+    let run = Run::new(candidates, order, conditions);
+    let levels = levels(&run.accesses(work.slots.len()), work.slots.len() * 2, edges);
+    let mut by_level: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (place, level) in levels.iter().enumerate() {
+        by_level.entry(*level).or_default().push(place);
+    }
+    let mut verdicts: Vec<Option<Verdict<'a>>> = (0..order.len()).map(|_| None).collect();
+    for places in by_level.into_values() {
+        let ran: Vec<_> = places.into_iter().map(|place| (place, run.one(place, work, &verdicts))).collect();
+        for (place, result) in ran {
+            verdicts[place] = Some(match result {
+                Ok((changes, writes)) => {
+                    work.take_over(run.at(place).footprint.asset, writes);
+                    Verdict::Applied(changes)
+                }
+                Err(errors) => Verdict::Rejected(errors),
+            });
+        }
+    }
+    let missing = || Verdict::Rejected(Errors::one(Code::Internal, "", "was not run"));
+    verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(missing)).collect()
+}
+
+type Ran<'a> = Result<(Cow<'a, [StateChange]>, Writes), Errors>;
+
+struct Run<'r, 'a> {
+    candidates: &'r [Candidate<'a>],
+    order: &'r [Placed],
+    conditions: Conditions<'r>,
+    /// Place in the order of each request of the batch; only filled if some request depends on another.
+    places: BTreeMap<Rid, usize>,
+}
+
+impl<'r, 'a> Run<'r, 'a> {
+    fn new(candidates: &'r [Candidate<'a>], order: &'r [Placed], conditions: Conditions<'r>) -> Self {
+        let mut run = Self { candidates, order, conditions, places: BTreeMap::new() };
+        if candidates.iter().any(|candidate| !candidate.request.depends_on.is_empty()) {
+            run.places = (0..order.len()).map(|place| (run.at(place).about.rid, place)).collect();
+        }
+        run
+    }
+
+    fn at(&self, place: usize) -> &'r Candidate<'a> {
+        &self.candidates[self.order[place].node]
+    }
+
+    /// Cells are the slots, and behind them one per slot for the version of the asset there.
+    fn accesses(&self, slots: usize) -> Vec<Access> {
+        let access = |place: usize| {
+            let Candidate { request, footprint, .. } = self.at(place);
+            let version = footprint.asset + slots;
+            let mut reads = footprint.reads.clone();
+            reads.extend(footprint.reads_version.then_some(version));
+            let dependencies = request.depends_on.iter().filter_map(|rid| self.places.get(rid).copied());
+            let after = dependencies.filter(|earlier| *earlier < place).collect();
+            Access { reads, writes: footprint.writes.clone(), adds: vec![version], after }
+        };
+        (0..self.order.len()).map(access).collect()
+    }
+
+    fn one(&self, place: usize, work: &Work, verdicts: &[Option<Verdict<'a>>]) -> Ran<'a> {
+        let candidate = self.at(place);
+        let mut errors = Errors::default();
+        if let Some(cycle) = &self.order[place].cycle {
+            errors.add(Code::OrderingCycle, "/depends_on", format!("a cycle: {cycle}"));
+            return Err(errors);
+        }
+        self.check_dependencies(candidate, verdicts, &mut errors);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        // Nothing outlives a panic: the overlay is dropped, the state was only read.
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            tests::panic_if_asked(candidate.request);
+            Checked { candidate, conditions: self.conditions, work }.run()
+        }));
+        ran.unwrap_or_else(|_| {
+            Err(Errors::one(Code::Internal, "", "the engine failed on this request; it had no effect"))
+        })
+    }
+
+    fn check_dependencies(
+        &self,
+        candidate: &Candidate<'_>,
+        verdicts: &[Option<Verdict<'a>>],
+        errors: &mut Errors,
+    ) {
+        for (index, rid) in candidate.request.depends_on.iter().enumerate() {
+            let same_batch = self.places.get(rid).and_then(|place| verdicts[*place].as_ref());
+            let code = match (same_batch, self.conditions.draft.decision(*rid)) {
+                (Some(Verdict::Applied(_)), _) => continue,
+                (None, Some(decision)) if decision.outcome == OutcomeKind::Applied.name() => continue,
+                (Some(Verdict::Rejected(_)), _) | (None, Some(_)) => Code::DependencyRejected,
+                (None, None) => Code::DependencyNotApplied,
+            };
+            let state = if code == Code::DependencyRejected { "was not applied" } else { "is not decided" };
+            errors.add(code, format!("/depends_on/{index}"), format!("request {rid} {state}"));
+        }
+    }
+}
+
+/// A request whose place in the order is right.
+struct Checked<'r, 'a> {
+    candidate: &'r Candidate<'a>,
+    conditions: Conditions<'r>,
+    work: &'r Work,
+}
+
+impl<'a> Checked<'_, 'a> {
+    fn run(&self) -> Ran<'a> {
+        let mut errors = Errors::default();
+        let overlay = Overlay::new(self.work, self.candidate.footprint.asset);
+        self.check_version(&mut errors);
+        self.check_asset(&overlay, &mut errors);
+        self.check_target_chains(&overlay, &mut errors);
+        let Candidate { request, observations, .. } = self.candidate;
+        let changes = evidence::resolve(request, observations, self.conditions.time_ms, &mut errors);
+        self.check_events_unused(&overlay, &mut errors);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let writes = self.apply(&changes, overlay)?;
+        Ok((changes, writes))
+    }
+
+    fn check_version(&self, errors: &mut Errors) {
+        let Some(expected) = self.candidate.request.expected_version else { return };
+        let version = self.work.version(self.candidate.footprint.asset);
+        if version != expected {
+            let detail = format!("the asset's version is {version}, expected {expected}");
+            errors.add(Code::VersionMismatch, "/expected_version", detail);
+        }
+    }
+
+    fn check_asset(&self, overlay: &Overlay<'_>, errors: &mut Errors) {
+        let Candidate { request, about, .. } = self.candidate;
+        let registers =
+            matches!(request.state_changes.first().map(|change| &change.op), Some(Op::Register { .. }));
+        match overlay.asset() {
+            None if registers => {}
+            None => errors.add(
+                Code::NotRegistered,
+                "/asset/id",
+                format!("{} is not registered", request.asset.id),
+            ),
+            Some(asset) => {
+                if asset.issuer != about.tenant.as_str() {
+                    errors.add(Code::NotIssuer, "/asset/id", "another tenant registered this asset");
+                }
+                if asset.status == AssetStatus::Withdrawn {
+                    errors.add(Code::AssetWithdrawn, "/asset/id", "the asset's registration was undone");
+                }
+            }
+        }
+    }
+
+    /// `target_chains` is a part of the chains that the asset has after the request.
+    fn check_target_chains(&self, overlay: &Overlay<'_>, errors: &mut Errors) {
+        let request = self.candidate.request;
+        for (index, target) in request.target_chains.iter().flatten().enumerate() {
+            let has = |asset: &common::state::AssetRecord| asset.chains.iter().any(|c| c == target.as_str());
+            let named = request.state_changes.iter().any(|change| match &change.op {
+                Op::Register { chains, .. } => chains.contains(target),
+                Op::AddChain { chain } => chain == target,
+                Op::Mint { .. } | Op::Burn { .. } | Op::Transfer { .. } | Op::SetData { .. } => false,
+            });
+            if !named && !overlay.asset().is_some_and(has) {
+                let detail = format!("the asset is not on {target}");
+                errors.add(Code::TargetNotOnAsset, format!("/target_chains/{index}"), detail);
+            }
+        }
+    }
+
+    fn check_events_unused(&self, overlay: &Overlay<'_>, errors: &mut Errors) {
+        let changes = &self.candidate.footprint.changes;
+        for (index, event) in changes.iter().enumerate().filter_map(|(index, c)| Some((index, c.event?))) {
+            let repeated = changes.iter().take(index).any(|earlier| earlier.event == Some(event));
+            if repeated || overlay.is_used(event) {
+                let pointer = format!("/state_changes/{index}/backed_by/event");
+                errors.add(Code::EventAlreadyUsed, pointer, "this event backs another change already");
+            }
+        }
+    }
+
+    fn apply(&self, changes: &[StateChange], mut overlay: Overlay<'_>) -> Result<Writes, Errors> {
+        let Candidate { request, about, footprint, .. } = self.candidate;
+        let mut errors = Errors::default();
+        for (index, (change, slots)) in changes.iter().zip(&footprint.changes).enumerate() {
+            let mut applying = Applying {
+                overlay: &mut overlay,
+                slots,
+                targets: self.conditions.targets,
+                tenant: about.tenant.as_str(),
+                class: request.asset.id.class(),
+                pointer: &format!("/state_changes/{index}"),
+                errors: &mut errors,
+            };
+            kinds::apply(&change.op, &mut applying);
+            if !errors.is_empty() {
+                return Err(errors);
+            }
+            if let Some(event) = slots.event {
+                let record = UsedRecord { rid: *about.rid.as_bytes(), seq: self.conditions.seq };
+                overlay.mark_used(event, record);
+            }
+        }
+        Ok(overlay.into_writes())
+    }
+}
+
+#[cfg(test)]
+mod tests;

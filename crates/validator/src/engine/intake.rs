@@ -1,0 +1,240 @@
+//! Step 2: what each message means, in the order taken.
+//!
+//! In: decoded messages. Out: the requests that go on to be ordered and executed ([`Candidate`]); everything
+//! else is decided here, into the draft:
+//!
+//! | message | effect |
+//! |---|---|
+//! | unknown schema version | parked; outcome PARKED if it names a request |
+//! | unreadable, wrong shard | dead letter; REJECTED `MALFORMED` if it names a request nobody decided |
+//! | on a stream where its kind does not belong | dead letter |
+//! | about a request decided or met before, same tenant and fingerprint | dropped, its status written again |
+//! | the same with another one | REJECTED `IDEMPOTENCY_CONFLICT`; the decision stays |
+//! | COLLECTED after its time | EXPIRED `TTL_EXPIRED` |
+//! | FAILED | FAILED with its code |
+//! | CANCEL of an undecided request | CANCELLED: one that waits in this batch is taken out, one still to come will be dropped as decided |
+//! | RECEIPT, COMMAND, TARGETS | [`receipts`], [`commands`], [`targets`] |
+
+use std::collections::BTreeMap;
+
+use common::entry::InputStream;
+use common::hash::Digest;
+use common::ids::{Rid, Shard, Tenant};
+use common::message::{About, Body, DecodeError, Failure, Message};
+use common::observation::Observation;
+use common::request::SyncRequest;
+use common::status::OutcomeKind;
+use common::targets::Targets;
+
+use super::boundary::{DeadLetter, Fault};
+use super::codes::{Code, DETAIL_BYTES_MAX, Errors, cut};
+use super::draft::{Draft, Subject};
+use super::footprint::Footprint;
+use super::plan::Planned;
+use super::{commands, receipts, targets};
+
+/// A request that is to be ordered and executed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    pub(super) about: &'a About,
+    pub(super) request: &'a SyncRequest,
+    pub(super) observations: &'a [Observation],
+    pub(super) footprint: &'a Footprint,
+}
+
+/// What all messages of a batch are judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) shard: Shard,
+    /// Log time of the entry.
+    pub(super) time_ms: u64,
+    /// The log's targets before the entry.
+    pub(super) targets: &'a Targets,
+}
+
+/// Judges all messages; gives the candidates in order of arrival.
+pub(super) fn intake<'a>(
+    messages: &'a [Planned],
+    context: Context<'_>,
+    draft: &mut Draft,
+) -> Result<Vec<Candidate<'a>>, Fault> {
+    let mut intake = Intake { context, draft, candidates: Vec::new(), waiting: BTreeMap::new() };
+    for (position, planned) in messages.iter().enumerate() {
+        match &planned.message {
+            Ok(message) if !belongs(&message.body, planned.input.s) => {
+                intake.set_aside(position, format!("does not belong on {:?}", planned.input.s));
+            }
+            Ok(message) => intake.message(position, planned, message)?,
+            Err(error) => intake.unreadable(position, error),
+        }
+    }
+    Ok(intake.candidates.into_iter().flatten().collect())
+}
+
+/// Who may send what: receipts come from broadcasters alone, target lists from the leader itself.
+fn belongs(body: &Body, stream: InputStream) -> bool {
+    match body {
+        Body::Receipt(_) => matches!(stream, InputStream::Receipts | InputStream::Local),
+        Body::Targets(_) => stream == InputStream::Local,
+        Body::Collected { .. } | Body::Failed { .. } | Body::Cancel { .. } | Body::Command { .. } => {
+            matches!(stream, InputStream::In | InputStream::Inx)
+        }
+    }
+}
+
+struct Intake<'a, 'c> {
+    context: Context<'c>,
+    draft: &'c mut Draft,
+    /// In order of arrival; `None` where a cancel came.
+    candidates: Vec<Option<Candidate<'a>>>,
+    /// Positions among the candidates.
+    waiting: BTreeMap<Rid, usize>,
+}
+
+impl<'a> Intake<'a, '_> {
+    fn message(&mut self, position: usize, planned: &'a Planned, message: &'a Message) -> Result<(), Fault> {
+        match &message.body {
+            Body::Collected { about, request, observations } => {
+                let Some(footprint) = &planned.footprint else { return Ok(()) };
+                let candidate = Candidate { about, request, observations, footprint };
+                self.collected(position, candidate, &planned.input.id);
+            }
+            Body::Failed { about, failure } => self.failed(position, about, failure),
+            Body::Cancel { about } => self.cancel(position, about),
+            Body::Command { about, command } => {
+                if self.is_new(position, about) {
+                    commands::run(about, command, self.context.targets, self.draft);
+                }
+            }
+            Body::Receipt(receipt) => receipts::consume(receipt, self.context.targets, self.draft)?,
+            Body::Targets(list) => targets::replace(self.context.targets, list, self.draft),
+        }
+        Ok(())
+    }
+
+    fn collected(&mut self, position: usize, candidate: Candidate<'a>, stream_id: &str) {
+        let Candidate { about, request, .. } = candidate;
+        if !self.is_new(position, about) {
+            return;
+        }
+        if request.shard() != self.context.shard {
+            self.set_aside(position, format!("{} belongs to shard {}", request.asset.id, request.shard()));
+            self.reject_malformed(about.into(), "the asset belongs to another shard");
+            return;
+        }
+        let accepted_ms = about.accepted_ms.or_else(|| ms_of(stream_id)).unwrap_or(self.context.time_ms);
+        let deadline_ms = accepted_ms.saturating_add(u64::from(request.ttl_seconds) * 1000);
+        if deadline_ms < self.context.time_ms {
+            let detail = format!("the deadline was {deadline_ms}, log time is {}", self.context.time_ms);
+            let errors = Errors::one(Code::TtlExpired, "/ttl_seconds", detail);
+            self.draft.end(about.into(), OutcomeKind::Expired, errors);
+            return;
+        }
+        self.waiting.insert(about.rid, self.candidates.len());
+        self.candidates.push(Some(candidate));
+    }
+
+    fn failed(&mut self, position: usize, about: &About, failure: &Failure) {
+        if self.is_new(position, about) {
+            let code = cut(&failure.code, 64);
+            let pointer = failure.pointer.as_deref().map_or("", |pointer| cut(pointer, DETAIL_BYTES_MAX));
+            let detail = cut(&failure.detail, DETAIL_BYTES_MAX);
+            let errors = Errors::reported(code, pointer, detail);
+            self.draft.end(about.into(), OutcomeKind::Failed, errors);
+        }
+    }
+
+    fn cancel(&mut self, position: usize, about: &About) {
+        if self.is_foreign(position, about.rid) || self.draft.decision(about.rid).is_some() {
+            return;
+        }
+        if let Some(place) = self.waiting.get(&about.rid).copied() {
+            let candidate = self.candidates.get_mut(place);
+            let Some(candidate) = candidate.filter(|c| c.is_some_and(|c| same(c.about, about))) else {
+                return;
+            };
+            *candidate = None;
+            self.waiting.remove(&about.rid);
+        }
+        let errors = Errors::one(Code::Cancelled, "", "cancelled before it was decided");
+        self.draft.end(about.into(), OutcomeKind::Cancelled, errors);
+    }
+
+    /// Whether the message is the first about its request; if not, what it asks for is settled here.
+    fn is_new(&mut self, position: usize, about: &About) -> bool {
+        if self.is_foreign(position, about.rid) {
+            return false;
+        }
+        let met =
+            self.waiting.get(&about.rid).and_then(|place| self.candidates.get(*place).copied().flatten());
+        if let Some(met) = met {
+            if !same(met.about, about) {
+                self.draft.refuse_conflict(about.into());
+            }
+            return false;
+        }
+        let Some(decision) = self.draft.decision(about.rid) else { return true };
+        if is_of(&decision.tenant, decision.fp, &about.tenant, about.fp) {
+            self.draft.restore_status(about.rid);
+        } else {
+            self.draft.refuse_conflict(about.into());
+        }
+        false
+    }
+
+    /// Another shard's log decides this request; here nothing may be said of it.
+    fn is_foreign(&mut self, position: usize, rid: Rid) -> bool {
+        let foreign = rid.shard() != self.context.shard;
+        if foreign {
+            self.set_aside(position, format!("request {rid} belongs to shard {}", rid.shard()));
+        }
+        foreign
+    }
+
+    fn unreadable(&mut self, position: usize, error: &DecodeError) {
+        match error {
+            DecodeError::UnknownVersion { rid, fp, .. } => {
+                self.draft.parked.push(position);
+                if let (Some(rid), Some(fp)) = (rid, fp) {
+                    self.draft.park(*rid, *fp);
+                }
+            }
+            DecodeError::Malformed { detail, rid, tenant, fp } => {
+                self.set_aside(position, detail.clone());
+                if let (Some(rid), Some(fp)) = (*rid, *fp) {
+                    self.reject_malformed(Subject { rid, tenant: tenant.as_ref(), fp }, detail);
+                }
+            }
+        }
+    }
+
+    /// The request can never be read, so it ends; unless another message speaks for it.
+    fn reject_malformed(&mut self, about: Subject<'_>, detail: &str) {
+        let settled = self.draft.decision(about.rid).is_some() || self.waiting.contains_key(&about.rid);
+        if about.rid.shard() == self.context.shard && !settled {
+            let errors = Errors::one(Code::Malformed, "", cut(detail, DETAIL_BYTES_MAX));
+            self.draft.end(about, OutcomeKind::Rejected, errors);
+        }
+    }
+
+    fn set_aside(&mut self, input: usize, error: String) {
+        self.draft.dead.push(DeadLetter { input, code: Code::Malformed.name(), error });
+    }
+}
+
+fn same(a: &About, b: &About) -> bool {
+    a.tenant == b.tenant && a.fp == b.fp
+}
+
+/// A decision without a tenant is of a message that did not tell it.
+fn is_of(decided_tenant: &str, decided_fp: Digest, tenant: &Tenant, fp: Digest) -> bool {
+    decided_fp == fp && (decided_tenant.is_empty() || decided_tenant == tenant.as_str())
+}
+
+/// The ms part of a stream id `<ms>-<n>`.
+fn ms_of(stream_id: &str) -> Option<u64> {
+    stream_id.split_once('-')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! TRANSFER `{from, to, amount}`: units move between two accounts.
+//!
+//! - Footprint: writes both holdings. The asset is only read, so transfers between different accounts of
+//!   one asset do not wait for each other.
+//! - Effect: one balance falls by the amount, the other rises; an empty holding loses its leaf.
+//! - Rejected: `INSUFFICIENT_BALANCE`; what is frozen cannot be moved.
+//! - Inverse: the transfer back.
+
+use common::amount::Amount;
+use common::ids::Account;
+
+use super::super::codes::Code;
+use super::super::footprint::{ChangeSlots, Touched};
+use super::Applying;
+
+pub(super) fn footprint(from: &Account, to: &Account, touched: &mut Touched<'_>) -> ChangeSlots {
+    let (from, to) = (touched.writes_holding(from), touched.writes_holding(to));
+    ChangeSlots { from: Some(from), to: Some(to), ..ChangeSlots::default() }
+}
+
+pub(super) fn apply(amount: Amount, applying: &mut Applying<'_, '_>) {
+    let Some(to) = applying.slots.to else { return };
+    if debit(amount, applying) {
+        let balance = applying.overlay.holding(to).balance.checked_add(amount);
+        let balance = balance.expect("a balance is part of the supply, which is below 2^128");
+        applying.overlay.set_balance(to, balance);
+    }
+}
+
+/// Takes the amount off the holding it comes from. Gives whether there was enough.
+pub(super) fn debit(amount: Amount, applying: &mut Applying<'_, '_>) -> bool {
+    let Some(from) = applying.slots.from else { return false };
+    let holding = applying.overlay.holding(from);
+    let free = holding.balance.checked_sub(holding.frozen).unwrap_or(Amount::ZERO);
+    match holding.balance.checked_sub(amount) {
+        Some(rest) if amount <= free => {
+            applying.overlay.set_balance(from, rest);
+            true
+        }
+        _ => {
+            let detail = format!("{free} units are free, {amount} are asked for");
+            applying.error(Code::InsufficientBalance, "/amount", detail);
+            false
+        }
+    }
+}

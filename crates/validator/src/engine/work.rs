@@ -1,0 +1,217 @@
+//! The state a batch works on, and one request's view of it.
+//!
+//! In: the batch's keys with their loaded bytes, checked against the state tree. Out: records to read, and
+//! an [`Overlay`] per request that keeps its writes apart until the whole request is known to stand.
+
+use std::collections::BTreeMap;
+
+use borsh::BorshDeserialize;
+use common::amount::Amount;
+use common::hash::Digest;
+use common::proof::{key_hash, value_hash};
+use common::state::{self, AssetRecord, HoldingRecord, UsedRecord};
+
+use super::boundary::Fault;
+use super::footprint::{Keyspace, Shape, SlotId};
+use super::tree::Tree;
+
+/// A decoded value of the state tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Record {
+    Asset(Box<AssetRecord>),
+    Holding(HoldingRecord),
+    Used(UsedRecord),
+}
+
+impl Record {
+    fn decode(shape: Shape, bytes: &[u8]) -> Result<Self, std::io::Error> {
+        fn read<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, std::io::Error> {
+            state::decode(bytes)
+        }
+        match shape {
+            Shape::Asset => read(bytes).map(|record| Self::Asset(Box::new(record))),
+            Shape::Holding => read(bytes).map(Self::Holding),
+            Shape::Used => read(bytes).map(Self::Used),
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Asset(record) => state::encode(record.as_ref()),
+            Self::Holding(record) => state::encode(record),
+            Self::Used(record) => state::encode(record),
+        }
+    }
+
+    pub(super) fn as_asset(&self) -> Option<&AssetRecord> {
+        match self {
+            Self::Asset(record) => Some(record),
+            Self::Holding(_) | Self::Used(_) => None,
+        }
+    }
+}
+
+/// One key of the batch.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) key: String,
+    pub(super) key_hash: Digest,
+    pub(super) bytes_before: Option<Vec<u8>>,
+    pub(super) now: Option<Record>,
+    /// Some request of the batch wrote it.
+    pub(super) written: bool,
+    /// For assets: how many requests of the batch have changed it so far.
+    pub(super) bumps: u64,
+}
+
+/// What an entry needs to know of an asset as it was before.
+#[derive(Debug)]
+pub(super) struct AssetBefore {
+    pub(super) version: u64,
+    pub(super) history_hash: Digest,
+    pub(super) chains: Vec<String>,
+}
+
+impl AssetBefore {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let AssetRecord { version, history_hash, chains, .. } = state::decode(bytes).ok()?;
+        Some(Self { version, history_hash, chains })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) slots: Vec<Slot>,
+}
+
+impl Work {
+    /// Decodes the values of all keys.
+    ///
+    /// # Errors
+    /// A value is not the one whose hash the tree holds, or is not a record.
+    pub(super) fn load(
+        keys: Keyspace,
+        mut values: BTreeMap<String, Vec<u8>>,
+        tree: &Tree,
+    ) -> Result<Self, Fault> {
+        let load = |(key, shape): (String, Shape)| {
+            let key_hash = key_hash(&key);
+            let bytes = values.remove(&key);
+            if tree.get(&key_hash) != bytes.as_deref().map(value_hash) {
+                return Err(Fault::View { key });
+            }
+            let now = bytes.as_deref().map(|bytes| Record::decode(shape, bytes)).transpose();
+            match now {
+                Ok(now) => Ok(Slot { key, key_hash, bytes_before: bytes, now, written: false, bumps: 0 }),
+                Err(source) => Err(Fault::Record { key, source }),
+            }
+        };
+        let slots = keys.into_slots().into_iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { slots })
+    }
+
+    /// The version of an asset after the requests that have changed it so far; 0 if it does not exist.
+    pub(super) fn version(&self, asset: SlotId) -> u64 {
+        let slot = &self.slots[asset];
+        let stored = slot.now.as_ref().and_then(Record::as_asset).map_or(0, |asset| asset.version);
+        stored.saturating_add(slot.bumps)
+    }
+
+    /// Takes over the writes of a request that stands.
+    pub(super) fn take_over(&mut self, asset: SlotId, writes: Writes) {
+        for (slot, record) in writes {
+            let slot = &mut self.slots[slot];
+            slot.now = Some(record);
+            slot.written = true;
+        }
+        self.slots[asset].bumps += 1;
+    }
+}
+
+/// What a request writes, each slot once.
+pub(super) type Writes = Vec<(SlotId, Record)>;
+
+/// One request's view: its own writes over the state it started from.
+#[derive(Debug)]
+pub(super) struct Overlay<'a> {
+    work: &'a Work,
+    asset: SlotId,
+    writes: Writes,
+}
+
+impl<'a> Overlay<'a> {
+    pub(super) fn new(work: &'a Work, asset: SlotId) -> Self {
+        Self { work, asset, writes: Vec::new() }
+    }
+
+    pub(super) fn into_writes(self) -> Writes {
+        self.writes
+    }
+
+    fn get(&self, slot: SlotId) -> Option<&Record> {
+        match self.writes.iter().find(|(written, _)| *written == slot) {
+            Some((_, record)) => Some(record),
+            None => self.work.slots[slot].now.as_ref(),
+        }
+    }
+
+    fn put(&mut self, slot: SlotId, record: Record) {
+        match self.writes.iter_mut().find(|(written, _)| *written == slot) {
+            Some((_, old)) => *old = record,
+            None => self.writes.push((slot, record)),
+        }
+    }
+
+    pub(super) fn asset(&self) -> Option<&AssetRecord> {
+        self.get(self.asset).and_then(Record::as_asset)
+    }
+
+    /// The asset to be changed; it must exist.
+    pub(super) fn change_asset(&mut self) -> Option<&mut AssetRecord> {
+        let asset = self.asset;
+        if !self.writes.iter().any(|(written, _)| *written == asset) {
+            let record = self.work.slots[asset].now.clone()?;
+            self.writes.push((asset, record));
+        }
+        self.writes.iter_mut().find_map(|(written, record)| match record {
+            Record::Asset(record) if *written == asset => Some(record.as_mut()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn put_asset(&mut self, record: AssetRecord) {
+        self.put(self.asset, Record::Asset(Box::new(record)));
+    }
+
+    /// A holding; an absent one is empty.
+    pub(super) fn holding(&self, slot: SlotId) -> HoldingRecord {
+        match self.get(slot) {
+            Some(Record::Holding(record)) => record.clone(),
+            _ => HoldingRecord::default(),
+        }
+    }
+
+    pub(super) fn set_balance(&mut self, slot: SlotId, balance: Amount) {
+        let record = HoldingRecord { balance, ..self.holding(slot) };
+        self.put(slot, Record::Holding(record));
+    }
+
+    pub(super) fn is_used(&self, slot: SlotId) -> bool {
+        self.get(slot).is_some()
+    }
+
+    pub(super) fn mark_used(&mut self, slot: SlotId, record: UsedRecord) {
+        self.put(slot, Record::Used(record));
+    }
+}
+
+/// Whether nothing is left of a holding: its leaf goes.
+pub(super) fn is_gone(record: &Record) -> bool {
+    match record {
+        Record::Holding(holding) => *holding == HoldingRecord::default(),
+        Record::Asset(_) | Record::Used(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
