@@ -83,8 +83,14 @@ try {
   rmSync(path.join(copy, 'test/Artifacts.t.sol'));
   symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
   const forge = path.join(root, 'node_modules/.bin/forge');
-  const test = () => spawnSync(forge, ['test', '--offline', '--fail-fast', '--fuzz-runs', '32', '--no-match-contract', 'GasTest'],
-    { cwd: copy, encoding: 'utf8', env: { ...process.env, FOUNDRY_INVARIANT_RUNS: '4' } });
+  // Behaviour is asked for, not gas: without the optimizer a mutant compiles in half the time.
+  const forgeTest = (...args) => spawnSync(forge, ['test', '--offline', '--fail-fast', '--fuzz-runs', '32', ...args],
+    { cwd: copy, encoding: 'utf8', env: { ...process.env, FOUNDRY_INVARIANT_RUNS: '4', FOUNDRY_OPTIMIZER: 'false' } });
+  // The random logs are slow and only asked about what the directed tests let pass.
+  const test = () => {
+    const directed = forgeTest('--no-match-contract', 'GasTest|LogDelivery');
+    return directed.status === 0 ? forgeTest('--match-contract', 'LogDelivery') : directed;
+  };
   const report = (verdict, name) => process.stdout.write(`${verdict} ${name}\n`);
   if (test().status !== 0) throw new Error('the tests fail without any mutant');
   for (const [name, file, text, replacement] of MUTANTS.filter((m) => m[0].includes(wanted))) {
