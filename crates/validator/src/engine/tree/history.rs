@@ -36,8 +36,8 @@ pub struct History {
 #[derive(Debug, Clone)]
 struct Older {
     tree: Tree,
-    /// Nodes of this version that the next one does not share. What a newer version has, no version
-    /// before this one can lack and share again, so these are freed when this is the oldest and goes.
+    /// Nodes of this version that the next one does not share. No later version shares them either, so
+    /// they are freed when this one goes as the oldest.
     nodes: usize,
 }
 
@@ -81,9 +81,12 @@ impl History {
     /// entry and root, for the caller to compare with the log, or `None` if there is no room for it.
     pub fn extend_back(&mut self, undo: &[LeafWrite]) -> Option<(u64, Digest)> {
         let seq = self.oldest_seq().checked_sub(1)?;
-        let update = self.oldest().update(undo);
         let versions = self.older.len() + 2;
-        if versions > self.limits.versions_max || self.nodes + update.created > self.limits.nodes_max {
+        if versions > self.limits.versions_max {
+            return None;
+        }
+        let update = self.oldest().update(undo);
+        if self.nodes + update.created > self.limits.nodes_max {
             return None;
         }
         let root = update.tree.root();
@@ -107,6 +110,12 @@ impl History {
         &self.newest
     }
 
+    /// The oldest version kept, from which undo records lead further back.
+    #[must_use]
+    pub fn oldest(&self) -> &Tree {
+        self.older.back().map_or(&self.newest, |older| &older.tree)
+    }
+
     #[must_use]
     pub fn newest_seq(&self) -> u64 {
         self.newest_seq
@@ -121,10 +130,6 @@ impl History {
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.nodes
-    }
-
-    fn oldest(&self) -> &Tree {
-        self.older.back().map_or(&self.newest, |older| &older.tree)
     }
 
     fn shrink(&mut self) {

@@ -164,6 +164,23 @@ proptest! {
 }
 
 #[test]
+fn undo_records_newest_first_lead_back_beyond_what_is_kept_in_one_batch() {
+    let limits = HistoryLimits { versions_max: 10, nodes_max: usize::MAX };
+    let mut history = History::new(0, Tree::new(), limits);
+    let (mut roots, mut undos) = (vec![history.newest().root()], Vec::new());
+    for seq in 1..=40 {
+        let update = history.newest().update(&[set(seq % 7, seq), set(seq, seq)]);
+        roots.push(update.tree.root());
+        undos.push(history.push(seq, update).expect("the next entry"));
+    }
+    assert_eq!(history.oldest_seq(), 31);
+    for wanted in [0, 5, 30] {
+        let batch: Vec<LeafWrite> = undos[wanted..31].iter().rev().flatten().copied().collect();
+        assert_eq!(history.oldest().update(&batch).tree.root(), roots[wanted], "entry {wanted}");
+    }
+}
+
+#[test]
 fn undo_records_without_room_are_refused() {
     let mut history = History::new(0, Tree::new(), WIDE);
     let update = history.newest().update(&[set(1, 1)]);
