@@ -1,0 +1,99 @@
+//! One entry after the other: chain of digests, then the engine.
+
+use common::entry::Entry;
+use common::hash::Digest;
+use common::ids::Shard;
+use validator::engine::{Divergence, Engine, Fault, Position, inputs_of};
+
+use super::memory::Memory;
+
+/// The log is not what it says. Final: the entry named is the first one that differs.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Difference {
+    #[error("entry {found} stands where entry {expected} should")]
+    Gap { expected: u64, found: u64 },
+    #[error("entry {seq}: the digest does not cover its content")]
+    Digest { seq: u64 },
+    #[error("entry {seq}: prev is {prev}, the entry before has {expected}")]
+    Chain { seq: u64, prev: Digest, expected: Digest },
+    #[error("entry {seq}: the body cannot be read")]
+    Body { seq: u64, source: serde_json::Error },
+    #[error("entry {seq}: the body says it is entry {body}")]
+    Number { seq: u64, body: u64 },
+    #[error("the replay differs")]
+    Divergence(#[from] Divergence),
+    #[error("the engine cannot go on")]
+    Fault(#[from] Fault),
+}
+
+impl Difference {
+    /// The whole chain of causes in one line.
+    pub(super) fn sentence(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// A log as far as it has been taken.
+#[derive(Debug)]
+pub(super) struct Replay {
+    engine: Engine,
+    memory: Memory,
+    head: Digest,
+    decided: u64,
+}
+
+impl Replay {
+    pub(super) fn new(shard: Shard) -> Self {
+        Self { engine: Engine::genesis(shard), memory: Memory::default(), head: Digest::ZERO, decided: 0 }
+    }
+
+    pub(super) fn shard(&self) -> Shard {
+        self.engine.shard()
+    }
+
+    pub(super) fn position(&self) -> &Position {
+        self.engine.position()
+    }
+
+    /// Digest of the last entry.
+    pub(super) const fn head(&self) -> Digest {
+        self.head
+    }
+
+    pub(super) const fn decided(&self) -> u64 {
+        self.decided
+    }
+
+    /// Checks the entry that follows and moves over it.
+    pub(super) fn take(&mut self, entry: &Entry) -> Result<(), Difference> {
+        let seq = self.position().seq + 1;
+        if entry.seq != seq {
+            return Err(Difference::Gap { expected: seq, found: entry.seq });
+        }
+        if !entry.is_intact() {
+            return Err(Difference::Digest { seq });
+        }
+        if entry.prev != self.head {
+            return Err(Difference::Chain { seq, prev: entry.prev, expected: self.head });
+        }
+        let body = entry.decode().map_err(|source| Difference::Body { seq, source })?;
+        if body.seq != seq {
+            return Err(Difference::Number { seq, body: body.seq });
+        }
+        let plan = Engine::read(inputs_of(&body));
+        let loaded = self.memory.load(plan.needs());
+        let batch = self.engine.replay(&body, plan, loaded)?;
+        let deciding = body.outcomes.iter().filter(|outcome| outcome.outcome.is_deciding()).count();
+        self.decided += u64::try_from(deciding).unwrap_or(u64::MAX);
+        self.memory.apply(batch.changes);
+        self.engine.accept(batch.next)?;
+        self.head = entry.digest;
+        Ok(())
+    }
+}
