@@ -1,0 +1,37 @@
+//! For every guard a scenario that holds with it. A scenario starts on an empty server and answers an error
+//! instead of panicking, so that `controls` can run it with the guard cut out and see it fail.
+
+mod intake;
+mod lanes;
+mod leading;
+mod logging;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::bed::{Bed, Check};
+
+/// A guard and the scenario that needs it.
+pub struct Guarded {
+    pub script: &'static str,
+    pub guard: &'static str,
+    pub scenario: &'static str,
+    pub run: fn(Bed) -> Pin<Box<dyn Future<Output = Check>>>,
+}
+
+#[macro_export]
+macro_rules! guarded {
+    ($($script:literal $guard:literal $scenario:ident;)*) => {
+        pub const GUARDED: &[$crate::directed::Guarded] = &[$($crate::directed::Guarded {
+            script: $script,
+            guard: $guard,
+            scenario: stringify!($scenario),
+            run: |bed| Box::pin($scenario(bed)),
+        },)*];
+    };
+}
+
+/// All of them.
+pub fn all() -> impl Iterator<Item = &'static Guarded> {
+    [intake::GUARDED, leading::GUARDED, logging::GUARDED, lanes::GUARDED].into_iter().flatten()
+}
