@@ -70,6 +70,7 @@ scripts! {
     wait = "WAIT",
     progress = "PROGRESS",
     done = "DONE",
+    pause = "PAUSE",
 }
 
 static STANDARD: LazyLock<Arc<Scripts>> = LazyLock::new(|| Scripts::edited(|_, source| source.to_owned()));

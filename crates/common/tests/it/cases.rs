@@ -141,6 +141,7 @@ cases! {
         let one = DoneEntry { seq: 1, progress: &progress, receipt: b"{}", items: &items };
         bed.link.done(&fence, &Done { target: &target, rewind: 0, entries: &[one], nonces: &[0] }).await
     };
+    "pause" No "Ok" "Same" => |bed, _stage, _fence| { bed.link.pause(&target(), Some("devoperate")).await };
 }
 
 /// A word that prints without quotes.
