@@ -24,7 +24,7 @@ const MUTANTS = [
   ['part < parts', BRIDGE, 'if (b.h.part >= b.h.parts) return Rejection.PartOutOfRange;', ''],
   ['updates hash', BRIDGE, 'if (_hashUpdates(us) != b.h.updatesHash) return Rejection.UpdatesHashMismatch;', ''],
   ['verdict', BRIDGE, 'if (verdict == uint256(Verdict.Valid)) return Rejection.None;', 'return Rejection.None;'],
-  ['verifier failure', BRIDGE, '!success || answer.length != 32', 'answer.length < 32'],
+  ['verifier failure', BRIDGE, '!success || answer.length != 32', 'answer.length != 32'],
   ['answer length', BRIDGE, '!success || answer.length != 32', '!success'],
   ['set not valid is told apart', BRIDGE, 'verdict == uint256(Verdict.SetNotValid) ?', 'false ?'],
   ['ring keeps the newer', BRIDGE, 'if (seq <= slot.seq) return;', ''],
