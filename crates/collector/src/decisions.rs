@@ -1,0 +1,133 @@
+//! What the validators keep for ever: asked when a status record has expired.
+//!
+//! In: a request id and the caller's own `Authorization` header, which the validator checks itself. Out: the
+//! decision as a status resource with `record_expired`. Every configured validator is asked in turn until one
+//! answers.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use common::ids::Rid;
+use common::status::{OutcomeKind, Status};
+use futures_util::StreamExt as _;
+use reqwest::Url;
+use reqwest::header::AUTHORIZATION;
+use serde::Deserialize;
+
+use crate::status::StatusResource;
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+/// What the validators say of a request without a record.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Known(Box<StatusResource>),
+    Unknown,
+    /// Nobody could be asked, or nobody knows for sure.
+    Unreachable,
+}
+
+/// The read APIs of the validators. Clones share the connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Validators {
+    bases: Vec<Url>,
+    client: reqwest::Client,
+}
+
+/// The fields of `GET /v1/decisions/{rid}` used here; it may have more.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    outcome: OutcomeKind,
+    seq: u64,
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    errors: Vec<serde_json::Value>,
+}
+
+impl Validators {
+    /// # Errors
+    /// The HTTP client cannot be made.
+    pub(crate) fn new(bases: &[String]) -> Result<Self, reqwest::Error> {
+        let bases = bases.iter().filter_map(|base| Url::parse(base).ok()).collect();
+        let client = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
+        Ok(Self { bases, client })
+    }
+
+    pub(crate) async fn decision(&self, rid: Rid, authorization: &str) -> Decision {
+        for base in &self.bases {
+            match self.ask(base, rid, authorization).await {
+                Decision::Unreachable => {}
+                decision => return decision,
+            }
+        }
+        Decision::Unreachable
+    }
+
+    async fn ask(&self, base: &Url, rid: Rid, authorization: &str) -> Decision {
+        let Ok(url) = base.join(&format!("/v1/decisions/{rid}")) else { return Decision::Unreachable };
+        let sent = self.client.get(url).header(AUTHORIZATION, authorization).send().await;
+        let Ok(response) = sent else { return Decision::Unreachable };
+        match response.status().as_u16() {
+            200 => {}
+            status if status == StatusCode::NOT_FOUND.as_u16() => return Decision::Unknown,
+            _ => return Decision::Unreachable,
+        }
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            match chunk {
+                Ok(chunk) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => body.extend_from_slice(&chunk),
+                _ => return Decision::Unreachable,
+            }
+        }
+        match serde_json::from_slice::<Answer>(&body) {
+            Ok(answer) => Decision::Known(Box::new(answer.into_resource(rid))),
+            Err(error) => {
+                tracing::warn!(%base, %error, "A validator's decision cannot be read");
+                Decision::Unreachable
+            }
+        }
+    }
+}
+
+impl Answer {
+    fn into_resource(self, rid: Rid) -> StatusResource {
+        StatusResource {
+            id: rid,
+            status: status_of(self.outcome),
+            asset: None,
+            version: 0,
+            at: None,
+            seq: Some(self.seq),
+            outcome: Some(self.outcome),
+            code: self.code,
+            errors: self.errors,
+            sources: std::collections::BTreeMap::new(),
+            target_chains: Vec::new(),
+            targets: std::collections::BTreeMap::new(),
+            ended_at: None,
+            errors_cut: false,
+            record_expired: true,
+        }
+    }
+}
+
+/// The status a decision means when nothing else is left of the request. Whether its deliveries ended is
+/// not in a decision, so an applied one is shown as committed.
+const fn status_of(outcome: OutcomeKind) -> Status {
+    match outcome {
+        OutcomeKind::Applied => Status::Committed,
+        OutcomeKind::Rejected => Status::Rejected,
+        OutcomeKind::Failed => Status::Failed,
+        OutcomeKind::Cancelled => Status::Cancelled,
+        OutcomeKind::Expired => Status::Expired,
+        OutcomeKind::Reverted => Status::RolledBack,
+        OutcomeKind::Held | OutcomeKind::Parked => Status::Queued,
+    }
+}

@@ -1,0 +1,191 @@
+//! The public API: `/v1/sync-requests`, `/openapi.json`, `/docs`.
+//!
+//! In: HTTP. Out: status resources and RFC 9457 problems, each with `X-Request-Id`. Every route under `/v1` is
+//! registered in the one scope here; actix does not look past a scope that matches a prefix.
+
+mod cancel;
+mod envelope;
+mod get;
+mod headers;
+mod openapi;
+mod submit;
+mod wait;
+
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use common::auth::{KeyRing, Principal, Scope};
+use common::ids::{Rid, Shard};
+use common::link::{Commands, Disposition, Link, LinkError};
+use common::problem::Problem;
+use common::supervise::Shutdown;
+use std::sync::Arc;
+
+use crate::admit::Configured;
+use crate::config::Settings;
+use crate::decisions::Validators;
+use crate::generation::Generation;
+use crate::submitter::{Handle, Submitter};
+use crate::watcher::Waiters;
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long answers under way may take at the end; above the longest `Prefer: wait`.
+const SHUTDOWN_SECONDS: u64 = 5;
+
+/// What all HTTP threads share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) configured: Arc<Configured>,
+    pub(crate) commands: Commands,
+    pub(crate) generation: Generation,
+    pub(crate) waiters: Waiters,
+    pub(crate) validators: Validators,
+}
+
+/// What a handler works with: the shared parts and its thread's submitters, by shard number.
+#[derive(Debug)]
+struct Api {
+    shared: Shared,
+    submitters: Vec<Handle>,
+}
+
+impl Api {
+    fn link(&self, shard: Shard) -> Link {
+        self.shared.commands.shard(shard)
+    }
+
+    fn submitter(&self, shard: Shard) -> Result<&Handle, Problem> {
+        self.submitters.get(usize::from(shard.number())).ok_or_else(unavailable)
+    }
+
+    fn authorize(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
+        self.shared.keys.authorize(request, scope)
+    }
+
+    /// Refuses to answer from a data set that is not known to be the right one.
+    fn require_known_data(&self) -> Result<(), Problem> {
+        if self.shared.generation.is_known() { Ok(()) } else { Err(unavailable()) }
+    }
+
+    /// What a failed read or send means to a client. A failure for good ends the process.
+    async fn failed(&self, shard: Shard, call: &'static str, error: &LinkError) -> Problem {
+        match error.disposition() {
+            Disposition::Backpressure => backpressure(),
+            Disposition::Retry => {
+                crate::metrics::link_failed(shard, call, error);
+                unavailable()
+            }
+            Disposition::Reject | Disposition::Halt => {
+                self.shared.generation.halt(&self.link(shard), error).await
+            }
+        }
+    }
+}
+
+/// Starts the API on an open listener. Every thread has its own submitters.
+///
+/// # Errors
+/// The listener cannot be used.
+pub(crate) fn serve(
+    listener: std::net::TcpListener,
+    settings: &Settings,
+    shared: Shared,
+    shutdown: &Shutdown,
+) -> std::io::Result<Server> {
+    let (limits, shutdown) = (settings.limits, shutdown.clone());
+    let server = HttpServer::new(move || {
+        let submitters = Shard::ALL.map(|shard| {
+            Submitter::start(
+                shared.commands.shard(shard),
+                limits.backlog_max,
+                limits.submit_queue_max,
+                shared.generation.clone(),
+                shutdown.lifeline(format!("submitter {shard}")),
+            )
+        });
+        let api = Data::new(Api { shared: shared.clone(), submitters: submitters.into() });
+        App::new()
+            .app_data(api)
+            .wrap(from_fn(envelope::wrap))
+            .configure(routes)
+            .default_service(web::to(not_found))
+    });
+    Ok(server
+        .workers(settings.http.workers)
+        .max_connections(settings.limits.connections_max)
+        .client_request_timeout(REQUEST_TIMEOUT)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .listen(listener)?
+        .run())
+}
+
+fn routes(app: &mut ServiceConfig) {
+    let only = |allowed: &'static str| web::to(move |request: HttpRequest| std::future::ready(wrong_method(&request, allowed)));
+    app.service(
+        web::scope("/v1")
+            .service(
+                web::resource("/sync-requests")
+                    .route(web::post().to(submit::submit))
+                    .default_service(only("POST")),
+            )
+            .service(
+                web::resource("/sync-requests/{rid}")
+                    .route(web::get().to(get::get))
+                    .route(web::delete().to(cancel::cancel))
+                    .default_service(only("GET, DELETE")),
+            )
+            .default_service(web::to(not_found)),
+    )
+    .route("/docs", web::get().to(async || {
+        HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+    }))
+    .service(openapi::docs());
+}
+
+async fn not_found() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address"))
+}
+
+fn wrong_method(request: &HttpRequest, allowed: &'static str) -> HttpResponse {
+    let method: &Method = request.method();
+    let problem =
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method does not exist here")
+            .detail(format!("{method} is not one of {allowed}"));
+    let mut response = HttpResponse::from_error(problem);
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    response
+}
+
+/// The request id of the path; what is not one names nothing.
+fn path_rid(text: &str) -> Result<Rid, Problem> {
+    text.parse().map_err(|_| unknown_request())
+}
+
+fn unknown_request() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such request").error(
+        "#path/rid",
+        "invalid",
+        "names no request of this tenant",
+    )
+}
+
+fn unavailable() -> Problem {
+    let title = "The service cannot answer now";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title).retry_after(1)
+}
+
+fn backpressure() -> Problem {
+    let title = "Too much is waiting already";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "backpressure", title).retry_after(2)
+}
+
+/// What a panic becomes; nothing of it leaves the process.
+fn internal() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed")
+}

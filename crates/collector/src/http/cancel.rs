@@ -1,0 +1,123 @@
+//! `DELETE /v1/sync-requests/{rid}`: asks the log not to apply a request.
+//!
+//! What is committed or ended cannot be cancelled: 409 with the request as it is. Else a CANCEL goes to
+//! `:inx`; it may still lose the race, which the log decides.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use common::auth::Scope;
+use common::link::{SendTo, Sent};
+use common::problem::Problem;
+use common::status::Status;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::headers::{self, Patience};
+use super::submit::apply_preference;
+use super::{Api, get, wait};
+use crate::status::{StatusResource, View};
+use crate::wire::About;
+
+/// Bound of `:inx` (DESIGN §4).
+const EXPRESS_MAX: u64 = 1_000;
+
+/// A problem with the request it speaks of.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct Conflict {
+    #[serde(flatten)]
+    problem: Problem,
+    /// The request as it is.
+    request: StatusResource,
+}
+
+/// Cancels a sync request that is not committed yet.
+#[utoipa::path(
+    delete,
+    path = "/v1/sync-requests/{rid}",
+    tag = "sync requests",
+    params(
+        ("rid" = String, Path, description = "Request id"),
+        ("Prefer" = Option<String>, Header, description = "wait=N: hold the answer back up to N seconds (at most 30)"),
+    ),
+    responses(
+        (status = 200, description = "The wait ended with the request cancelled", body = StatusResource),
+        (status = 202, description = "The cancel is on its way; it may still come too late", body = StatusResource),
+        (status = 401, description = "No valid API key", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope submit", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such request of this tenant", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Committed or ended already", body = Conflict, content_type = "application/problem+json"),
+        (status = 503, description = "backpressure or unavailable; try again after Retry-After", body = common::problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []))
+)]
+pub(super) async fn cancel(
+    request: HttpRequest,
+    path: Path<String>,
+    api: Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let principal = api.authorize(&request, Scope::Submit)?;
+    let patience = Patience::read(&request)?;
+    let rid = super::path_rid(&path)?;
+    api.require_known_data()?;
+    let (link, shard) = (api.link(rid.shard()), rid.shard());
+    let loaded = match View::load(&link, rid).await {
+        Ok(loaded) => loaded,
+        Err(error) => return Err(api.failed(shard, "read", &error).await),
+    };
+    let Some(view) = get::owned(loaded, &principal)? else {
+        return Ok(too_late(&request, get::expired(&api, rid, request.headers()).await?));
+    };
+    if is_decided(&view) {
+        return Ok(too_late(&request, view.resource));
+    }
+    let id = format!("cancel:{rid}");
+    let about = About {
+        rid,
+        tenant: &view.record.tenant,
+        fp: view.record.fp,
+        accepted_ms: Some(view.record.at_ms),
+        traceparent: headers::traceparent(request.headers()),
+    };
+    match link.send(SendTo::Express, &id, &about.cancel(&id), EXPRESS_MAX).await {
+        // The log decides once; a second CANCEL of the same request adds nothing.
+        Ok(Sent::Ok { .. } | Sent::Dup { .. }) => {}
+        Ok(Sent::Busy) => return Err(super::backpressure()),
+        Err(error) => return Err(api.failed(shard, "SEND", &error).await),
+    }
+    let Some(longest) = patience.wait else { return Ok(pending(&view, patience)) };
+    match wait::until(&link, &api.shared.waiters, rid, longest, is_decided).await {
+        Ok(Some(view)) if view.record.status == Status::Cancelled => {
+            let mut response = HttpResponse::Ok();
+            apply_preference(&mut response, patience);
+            Ok(response.json(&view.resource))
+        }
+        Ok(Some(view)) if is_decided(&view) => Ok(too_late(&request, view.resource)),
+        Ok(Some(view)) => Ok(pending(&view, patience)),
+        Ok(None) => Ok(pending(&view, patience)),
+        Err(error) => Err(api.failed(shard, "wait", &error).await),
+    }
+}
+
+fn is_decided(view: &View) -> bool {
+    view.record.status.rank() >= Status::Committed.rank()
+}
+
+fn pending(view: &View, patience: Patience) -> HttpResponse {
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((header::LOCATION, format!("/v1/sync-requests/{}", view.resource.id)));
+    response.insert_header((header::RETRY_AFTER, "1"));
+    apply_preference(&mut response, patience);
+    response.json(&view.resource)
+}
+
+/// 409 with the outcome.
+fn too_late(http: &HttpRequest, request: StatusResource) -> HttpResponse {
+    let trace_id = headers::traceparent(http.headers()).and_then(common::telemetry::trace_id);
+    let mut problem = Problem::new(StatusCode::CONFLICT, "already_decided", "The request is decided already")
+        .detail(format!("it is {}", request.status.name()));
+    problem.instance = Some(http.path().to_owned());
+    problem.trace_id = trace_id.map(str::to_owned);
+    HttpResponse::Conflict().content_type("application/problem+json").json(Conflict { problem, request })
+}

@@ -1,0 +1,161 @@
+//! Reading the request headers and query this API knows.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use common::ids::IdempotencyKey;
+use common::problem::Problem;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Longest wait a client gets.
+const WAIT_SECONDS_MAX: u64 = 30;
+
+/// The `Idempotency-Key`: a bare token or a structured-field string (RFC 8941 §3.3.3).
+///
+/// # Errors
+/// 400 with a pointer to the header.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let fault = |detail: &str| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_header", "A header is not valid").error(
+            "#header/Idempotency-Key",
+            "invalid",
+            detail,
+        )
+    };
+    let mut values = headers.get_all(IDEMPOTENCY_KEY);
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(fault("given twice"));
+    }
+    let text = value.to_str().map_err(|_| fault(IdempotencyKey::FORM))?.trim();
+    let key = match text.strip_prefix('"') {
+        None if text.contains('"') => return Err(fault("a quote in a bare token")),
+        None => text.to_owned(),
+        Some(quoted) => unquote(quoted).ok_or_else(|| fault("not a structured-field string"))?,
+    };
+    key.parse().map(Some).map_err(|_| fault(IdempotencyKey::FORM))
+}
+
+/// The content of a structured-field string after its opening quote.
+fn unquote(quoted: &str) -> Option<String> {
+    let mut text = String::with_capacity(quoted.len());
+    let mut chars = quoted.chars();
+    loop {
+        match chars.next()? {
+            '"' => return chars.next().is_none().then_some(text),
+            '\\' => match chars.next()? {
+                escaped @ ('"' | '\\') => text.push(escaped),
+                _ => return None,
+            },
+            char => text.push(char),
+        }
+    }
+}
+
+/// What a waiting client waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// `committed` or any end.
+    Committed,
+    /// An end.
+    Completed,
+}
+
+/// `Prefer: wait=N` (RFC 7240) and `?until=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// `None`: answer at once.
+    pub(super) wait: Option<Duration>,
+    pub(super) until: Until,
+}
+
+impl Patience {
+    /// A preference that cannot be read is passed over, as RFC 7240 asks; a query that cannot is not.
+    ///
+    /// # Errors
+    /// 400 with a pointer to the query parameter.
+    pub(super) fn read(request: &HttpRequest) -> Result<Self, Problem> {
+        let fault = |name: &str, detail: &str| {
+            let pointer = format!("#query/{name}");
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_query", "A query parameter is not valid")
+                .error(pointer, "invalid", detail)
+        };
+        let mut until = Until::Committed;
+        for pair in request.query_string().split('&').filter(|pair| !pair.is_empty()) {
+            until = match pair.split_once('=') {
+                Some(("until", "completed")) => Until::Completed,
+                Some(("until", "committed")) => Until::Committed,
+                Some(("until", _)) => return Err(fault("until", "expected committed or completed")),
+                _ => {
+                    let name: String = pair.chars().take_while(|c| *c != '=').take(64).collect();
+                    return Err(fault(&name, "is not a parameter of this route"));
+                }
+            };
+        }
+        let seconds = request
+            .headers()
+            .get_all(PREFER)
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .find_map(wait_seconds);
+        let wait = seconds.filter(|seconds| *seconds > 0);
+        Ok(Self { wait: wait.map(|seconds| Duration::from_secs(seconds.min(WAIT_SECONDS_MAX))), until })
+    }
+}
+
+/// `wait=10` or `wait="10"`, parameters passed over.
+fn wait_seconds(preference: &str) -> Option<u64> {
+    let (name, value) = preference.split(';').next()?.split_once('=')?;
+    name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').parse().ok()).flatten()
+}
+
+/// The incoming W3C trace context, if it is well formed.
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
+    common::telemetry::trace_id(text).map(|_| text)
+}
+
+/// Refuses a body that is not plain JSON or has no declared length.
+///
+/// # Errors
+/// 411, 413 or 415.
+pub(super) fn check_body_head(headers: &HeaderMap, bytes_max: usize) -> Result<(), Problem> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes());
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(unsupported("#header/Content-Type", "expected application/json"));
+    }
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        return Err(unsupported("#header/Content-Encoding", "expected no encoding"));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match length.map(str::parse::<usize>) {
+        Some(Ok(length)) if length <= bytes_max => Ok(()),
+        Some(_) => Err(too_large(bytes_max)),
+        None if headers.contains_key(header::TRANSFER_ENCODING) => Ok(()),
+        None => Err(Problem::new(StatusCode::LENGTH_REQUIRED, "length_required", "The body needs a length")
+            .error("#header/Content-Length", "missing", "is required")),
+    }
+}
+
+fn unsupported(pointer: &str, detail: &str) -> Problem {
+    let title = "The body's media type is not supported";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", title)
+        .error(pointer, "invalid", detail)
+}
+
+pub(super) fn too_large(bytes_max: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large").error(
+        "",
+        "too_many",
+        format!("at most {bytes_max} bytes"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! The actor that owns one shard's place in the collectors' group.
+//!
+//! In: entries of `:requests`. Out: each one collected for and handed to the deliverer. Per read batch one
+//! COLLECTING call says so in the records. At most `in_flight_max` entries are worked on at one time; the
+//! reader asks for no more than there is room for.
+//!
+//! Delivery is at least once, and an entry stays pending until COLLECTED: after a (re)connect own pending
+//! entries come again (those still worked on are known by id), silent collectors' entries are claimed after
+//! `claim_idle`, long ones of our own are renewed meanwhile. An entry claimed more than `claims_max` times
+//! ends as FAILED `COLLECT_CRASH`: collecting it kills collectors.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, Message, WrapFuture as _};
+use common::ids::Rid;
+use common::link::{Claimed, Delivered, Disposition, GroupReader, Link, LinkError, StreamId};
+use common::supervise::Lifeline;
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+
+use crate::collect::{self, Finished};
+use crate::config::CollectSettings;
+use crate::deliver::{Deliver, Deliverer, Settled};
+use crate::generation::Generation;
+use crate::metrics;
+use crate::source::Sources;
+use crate::wire::Requested;
+
+const READ_BLOCK: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Claims are looked for so many times per `claim_idle`, own entries are renewed half as often.
+const CLAIMS_PER_IDLE: u32 = 6;
+
+pub(crate) struct Intake {
+    link: Link,
+    settings: CollectSettings,
+    generation: Generation,
+    sources: Sources,
+    deliverer: Option<Addr<Deliverer>>,
+    deliverer_lifeline: Option<Lifeline>,
+    /// `None` while a read is under way.
+    reader: Option<GroupReader>,
+    /// The entries being worked on, with the time each was begun.
+    active: BTreeMap<StreamId, Instant>,
+    claim_cursor: StreamId,
+    /// Set when draining: told when nothing is active any more.
+    drained: Option<oneshot::Sender<()>>,
+    _lifeline: Lifeline,
+}
+
+/// Stop reading and tell when everything begun has been handed over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Drain(pub(crate) oneshot::Sender<()>);
+
+/// An entry is given up without an end; it stays pending.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Abandon(StreamId);
+
+/// What an intake is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) link: Link,
+    pub(crate) settings: CollectSettings,
+    pub(crate) generation: Generation,
+    pub(crate) sources: Sources,
+    pub(crate) lifeline: Lifeline,
+    pub(crate) deliverer_lifeline: Lifeline,
+}
+
+impl Intake {
+    /// Starts the actor, and its deliverer, on the current thread.
+    pub(crate) fn start(parts: Parts) -> Addr<Self> {
+        let reader = parts.link.group_reader(READ_BLOCK);
+        Actor::start(Self {
+            link: parts.link,
+            settings: parts.settings,
+            generation: parts.generation,
+            sources: parts.sources,
+            deliverer: None,
+            deliverer_lifeline: Some(parts.deliverer_lifeline),
+            reader: Some(reader),
+            active: BTreeMap::new(),
+            claim_cursor: StreamId::ZERO,
+            drained: None,
+            _lifeline: parts.lifeline,
+        })
+    }
+
+    fn room(&self) -> usize {
+        if self.drained.is_some() { 0 } else { self.settings.in_flight_max.saturating_sub(self.active.len()) }
+    }
+
+    /// Reads on if no read is under way and there is room.
+    fn read(&mut self, ctx: &mut Context<Self>) {
+        let room = self.room();
+        if room == 0 {
+            return;
+        }
+        let Some(mut reader) = self.reader.take() else { return };
+        let link = self.link.clone();
+        let read = async move {
+            let result = match reader.next(room).await {
+                Ok(messages) if reader.is_history() && !messages.is_empty() => counted(&link, messages).await,
+                Ok(messages) => {
+                    Ok(messages.into_iter().map(|message| Delivered { message, deliveries: 1 }).collect())
+                }
+                Err(error) => Err(error),
+            };
+            (reader, result)
+        };
+        ctx.spawn(read.into_actor(self).map(|(reader, result), intake, ctx| {
+            intake.reader = Some(reader);
+            match result {
+                Ok(entries) => {
+                    intake.begin(entries, ctx);
+                    intake.read(ctx);
+                }
+                Err(error) => intake.on_error("XREADGROUP", error, ctx),
+            }
+        }));
+    }
+
+    /// Waits before the next read, or ends the process if waiting cannot help.
+    fn on_error(&mut self, call: &'static str, error: LinkError, ctx: &mut Context<Self>) {
+        match error.disposition() {
+            Disposition::Retry | Disposition::Backpressure => {
+                metrics::link_failed(self.link.shard(), call, &error);
+                ctx.run_later(RETRY_PAUSE, Self::read);
+            }
+            Disposition::Reject | Disposition::Halt => {
+                let (link, generation) = (self.link.clone(), self.generation.clone());
+                ctx.spawn(async move { generation.halt(&link, &error).await }.into_actor(self));
+            }
+        }
+    }
+
+    fn begin(&mut self, entries: Vec<Delivered>, ctx: &mut Context<Self>) {
+        if self.drained.is_some() {
+            // They stay pending, and come first when this instance starts again.
+            return;
+        }
+        let mut rids = Vec::with_capacity(entries.len());
+        for Delivered { message, deliveries } in entries {
+            let id = message.id;
+            if self.active.contains_key(&id) {
+                continue;
+            }
+            self.active.insert(id, Instant::now());
+            // The first delivery is no claim.
+            let claims = deliveries.saturating_sub(1);
+            match Requested::read(&message.payload) {
+                Err(unreadable) => {
+                    metrics::passed_on_unread(self.link.shard());
+                    // Without a rid there is no record to move; one that was never used moves none.
+                    let rid = unreadable.rid.unwrap_or_else(|| Rid::fresh(self.link.shard()));
+                    self.deliver(Finished { id, rid, payload: message.payload, source_state: String::new() });
+                }
+                Ok(requested) if claims > self.settings.claims_max => {
+                    metrics::poisoned(self.link.shard(), requested.rid, claims);
+                    self.deliver(collect::crashed(id, &requested, claims));
+                }
+                Ok(requested) => {
+                    rids.push(requested.rid);
+                    self.collect(id, requested, ctx);
+                }
+            }
+        }
+        metrics::in_flight(self.link.shard(), self.active.len());
+        if !rids.is_empty() {
+            let link = self.link.clone();
+            // A hint for clients: if it is lost, the record says `accepted` a little longer.
+            let marked = async move {
+                if let Err(error) = link.collecting(&rids).await {
+                    metrics::link_failed(link.shard(), "COLLECTING", &error);
+                }
+            };
+            ctx.spawn(marked.into_actor(self));
+        }
+    }
+
+    /// Collects for one entry beside all others. A panic there costs this entry only.
+    fn collect(&self, id: StreamId, requested: Requested, ctx: &Context<Self>) {
+        let Some(deliverer) = self.deliverer.clone() else { return };
+        let (sources, intake, shard) = (self.sources.clone(), ctx.address(), self.link.shard());
+        let patience = Duration::from_millis(self.settings.deadline_ms);
+        actix::spawn(async move {
+            let begun = Instant::now();
+            let requested = Rc::new(requested);
+            let collected = collect::collect(id, &requested, &sources, patience);
+            match AssertUnwindSafe(collected).catch_unwind().await {
+                Ok(finished) => {
+                    metrics::collected(shard, begun.elapsed());
+                    common::crash_point!("collector.collected");
+                    deliverer.do_send(Deliver(finished));
+                }
+                Err(_) => {
+                    metrics::collect_panicked(shard, requested.rid);
+                    intake.do_send(Abandon(id));
+                }
+            }
+        });
+    }
+
+    fn deliver(&self, finished: Finished) {
+        if let Some(deliverer) = &self.deliverer {
+            deliverer.do_send(Deliver(finished));
+        }
+    }
+
+    fn claim(&mut self, ctx: &mut Context<Self>) {
+        let room = self.room();
+        if room == 0 {
+            return;
+        }
+        let (link, cursor) = (self.link.clone(), self.claim_cursor);
+        let idle = Duration::from_millis(self.settings.claim_idle_ms);
+        let claimed = async move { link.claim_idle(idle, cursor, room).await };
+        ctx.spawn(claimed.into_actor(self).map(|claimed, intake, ctx| match claimed {
+            Ok(Claimed { next, entries }) => {
+                intake.claim_cursor = next;
+                if !entries.is_empty() {
+                    metrics::claimed(intake.link.shard(), entries.len());
+                    intake.begin(entries, ctx);
+                }
+                if next != StreamId::ZERO {
+                    intake.claim(ctx);
+                }
+            }
+            // The next round tries again; a failure for good shows itself in reading as well.
+            Err(error) => metrics::link_failed(intake.link.shard(), "XAUTOCLAIM", &error),
+        }));
+    }
+
+    /// Says for everything begun some time ago that it is still worked on.
+    fn renew(&mut self, ctx: &mut Context<Self>) {
+        let age = self.claim_round();
+        let ids: Vec<StreamId> =
+            self.active.iter().filter(|(_, begun)| begun.elapsed() >= age).map(|(id, _)| *id).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let link = self.link.clone();
+        let renewed = async move {
+            if let Err(error) = link.renew(&ids).await {
+                metrics::link_failed(link.shard(), "XCLAIM", &error);
+            }
+        };
+        ctx.spawn(renewed.into_actor(self));
+    }
+
+    fn claim_round(&self) -> Duration {
+        Duration::from_millis(self.settings.claim_idle_ms) / CLAIMS_PER_IDLE
+    }
+
+    fn settle(&mut self, ids: &[StreamId], ctx: &mut Context<Self>) {
+        for id in ids {
+            self.active.remove(id);
+        }
+        metrics::in_flight(self.link.shard(), self.active.len());
+        if self.active.is_empty()
+            && let Some(drained) = self.drained.take()
+        {
+            // Whoever asked may have lost patience. Draining goes on, towards a channel nobody listens to.
+            let _ = drained.send(());
+            self.drained = Some(oneshot::channel().0);
+            return;
+        }
+        self.read(ctx);
+    }
+}
+
+/// Own pending entries with how often each was delivered.
+async fn counted(link: &Link, messages: Vec<common::link::Message>) -> Result<Vec<Delivered>, LinkError> {
+    let ids: Vec<StreamId> = messages.iter().map(|message| message.id).collect();
+    let counts = link.deliveries(&ids).await?;
+    let counted = messages.into_iter().zip(counts);
+    Ok(counted.map(|(message, deliveries)| Delivered { message, deliveries }).collect())
+}
+
+impl Actor for Intake {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(common::link::BATCH_MAX);
+        if let Some(lifeline) = self.deliverer_lifeline.take() {
+            let (link, generation) = (self.link.clone(), self.generation.clone());
+            let settled = ctx.address().recipient();
+            self.deliverer = Some(Deliverer::start(link, generation, settled, lifeline));
+        }
+        let generation = self.generation.clone();
+        let known = async move { generation.known().await };
+        ctx.spawn(known.into_actor(self).map(|(), intake, ctx| {
+            let round = intake.claim_round();
+            intake.read(ctx);
+            ctx.run_interval(round, Self::claim);
+            ctx.run_interval(round * 2, Self::renew);
+        }));
+    }
+}
+
+impl Handler<Settled> for Intake {
+    type Result = ();
+
+    fn handle(&mut self, Settled(ids): Settled, ctx: &mut Self::Context) {
+        self.settle(&ids, ctx);
+    }
+}
+
+impl Handler<Abandon> for Intake {
+    type Result = ();
+
+    fn handle(&mut self, Abandon(id): Abandon, ctx: &mut Self::Context) {
+        self.settle(&[id], ctx);
+    }
+}
+
+impl Handler<Drain> for Intake {
+    type Result = ();
+
+    fn handle(&mut self, Drain(drained): Drain, ctx: &mut Self::Context) {
+        self.drained = Some(drained);
+        self.settle(&[], ctx);
+    }
+}

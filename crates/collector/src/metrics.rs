@@ -1,0 +1,100 @@
+//! Everything the collector counts and logs about itself: one function per event, so that log line and
+//! metric agree.
+
+use std::time::Duration;
+
+use common::ids::{Name, Shard};
+use common::link::LinkError;
+use metrics::{counter, gauge, histogram};
+
+use crate::source::SourceFault;
+
+/// One SUBMIT call was answered or given up.
+pub(crate) fn submitted(shard: Shard, requests: usize, took: Duration) {
+    counter!("oss_submit_calls_total", "shard" => shard.name()).increment(1);
+    counter!("oss_submit_requests_total", "shard" => shard.name()).increment(requests as u64);
+    histogram!("oss_stage_duration_seconds", "stage" => "submit").record(took.as_secs_f64());
+}
+
+/// One HTTP request was answered.
+pub(crate) fn answered(route: &'static str, status: u16, took: Duration) {
+    let class = match status / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    counter!("oss_http_requests_total", "route" => route, "status" => class).increment(1);
+    histogram!("oss_http_request_seconds", "route" => route).record(took.as_secs_f64());
+}
+
+/// A handler panicked; the client got a 500.
+pub(crate) fn panicked(request_id: &str) {
+    counter!("oss_http_panics_total").increment(1);
+    tracing::error!(request_id, "A request handler panicked");
+}
+
+/// A call to Redis failed and will be repeated.
+pub(crate) fn link_failed(shard: Shard, call: &'static str, error: &LinkError) {
+    counter!("oss_link_failures_total", "shard" => shard.name(), "call" => call).increment(1);
+    tracing::warn!(%shard, call, error = ?error, "A call to Redis failed; it is repeated");
+}
+
+/// How many requests this process collects for now.
+pub(crate) fn in_flight(shard: Shard, requests: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the value is at most 256")]
+    gauge!("oss_stage_inflight", "stage" => "collect", "shard" => shard.name()).set(requests as f64);
+}
+
+/// Collecting for one request ended.
+pub(crate) fn collected(shard: Shard, took: Duration) {
+    histogram!("oss_stage_duration_seconds", "stage" => "collect").record(took.as_secs_f64());
+    counter!("oss_collected_total", "shard" => shard.name()).increment(1);
+}
+
+/// COLLECTED was answered; `gone` of the entries had been handed over before.
+pub(crate) fn delivered(shard: Shard, moved: usize, gone: usize) {
+    counter!("oss_delivered_total", "shard" => shard.name()).increment(moved as u64);
+    counter!("oss_delivered_again_total", "shard" => shard.name()).increment(gone as u64);
+}
+
+/// Entries of silent collectors were taken over.
+pub(crate) fn claimed(shard: Shard, entries: usize) {
+    counter!("oss_claimed_total", "shard" => shard.name()).increment(entries as u64);
+    tracing::info!(%shard, entries, "Took over requests of a silent collector");
+}
+
+/// A request was failed because collecting it never ended.
+pub(crate) fn poisoned(shard: Shard, rid: common::ids::Rid, claims: u64) {
+    counter!("oss_collect_crashes_total", "shard" => shard.name()).increment(1);
+    tracing::error!(%shard, %rid, claims, "A request was begun too often without an end; it fails");
+}
+
+/// Collecting for one request panicked; it stays pending and is taken over later.
+pub(crate) fn collect_panicked(shard: Shard, rid: common::ids::Rid) {
+    counter!("oss_collect_panics_total", "shard" => shard.name()).increment(1);
+    tracing::error!(%shard, %rid, "Collecting panicked; the request is tried again after the claim time");
+}
+
+/// A message in `:requests` cannot be read by this build.
+pub(crate) fn passed_on_unread(shard: Shard) {
+    counter!("oss_unreadable_total", "shard" => shard.name()).increment(1);
+    tracing::warn!(%shard, "A message of an unknown version or form is passed on as it is");
+}
+
+/// A source answered an ask, or failed it.
+pub(crate) fn source_answered(source: &Name, took: Duration, fault: Option<&SourceFault>) {
+    let outcome = fault.map_or("ok", SourceFault::code);
+    let source_label = source.as_str().to_owned();
+    counter!("oss_source_answers_total", "source" => source_label.clone(), "outcome" => outcome).increment(1);
+    histogram!("oss_source_seconds", "source" => source_label).record(took.as_secs_f64());
+    if let Some(fault) = fault {
+        tracing::debug!(%source, code = outcome, %fault, "A source gave nothing usable");
+    }
+}
+
+/// A source's actor starts over after a panic.
+pub(crate) fn source_restarted(source: &Name) {
+    counter!("oss_source_restarts_total", "source" => source.as_str().to_owned()).increment(1);
+    tracing::error!(%source, "A source crashed; it is built anew");
+}

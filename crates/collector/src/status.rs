@@ -1,0 +1,213 @@
+//! The status resource: what a client sees of its request.
+//!
+//! In: the status record, joined with the delivery progress of its entry. Out: [`StatusResource`] and its
+//! ETag `"<version>.<sum of progress versions>"`. `broadcasting` is shown, never stored: a `committed` record
+//! of which a waited target is past `relayed`.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::header::{EntityTag, HeaderValue};
+use common::ids::{AssetId, Rid, Tenant};
+use common::link::{EntryProgress, Link, LinkError, Progress, StatusRecord, StreamId};
+use common::status::{Delivery, OutcomeKind, Status};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One request as the API shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StatusResource {
+    /// Request id (UUID); its last byte is the number of its shard.
+    #[schema(value_type = String, format = "uuid")]
+    pub(crate) id: Rid,
+    pub(crate) status: Status,
+    /// Known where the request itself is at hand: in the answer to its submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) asset: Option<AssetId>,
+    /// Rises with every change of the record.
+    pub(crate) version: u64,
+    /// When it was accepted, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<String>,
+    /// The log entry that decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seq: Option<u64>,
+    /// What the log decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) outcome: Option<OutcomeKind>,
+    /// Why it ended so, as a stable word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<String>,
+    /// Every fault the log found, with JSON pointers into the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) errors: Vec<serde_json::Value>,
+    /// Per named source: `pending`, `ok` or the code of its fault.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sources: BTreeMap<String, String>,
+    /// The targets `completed` waits for; left out: all of the asset's chains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) target_chains: Vec<String>,
+    /// Per target how far its entry is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) targets: BTreeMap<String, TargetState>,
+    /// When it ended, RFC 3339, in log time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_at: Option<String>,
+    /// The record did not hold all of `errors`; the validator's decision does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) errors_cut: bool,
+    /// The record has expired; this is what the log keeps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) record_expired: bool,
+}
+
+/// How far the request's entry is on one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct TargetState {
+    pub(crate) state: Delivery,
+    /// Transaction hashes, in part order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tx: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) block: Option<u64>,
+}
+
+/// A resource with what decides who may see it and whether it has changed.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    pub(crate) resource: StatusResource,
+    pub(crate) record: StatusRecord,
+    progress_version: u64,
+}
+
+impl View {
+    /// The request as Redis has it now; `None` = never submitted, or expired.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub(crate) async fn load(link: &Link, rid: Rid) -> Result<Option<Self>, LinkError> {
+        match link.record(rid).await? {
+            Some(record) => Self::of_record(link, record).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Joins a record with the progress of its entry, if an entry has decided it.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub(crate) async fn of_record(link: &Link, record: StatusRecord) -> Result<Self, LinkError> {
+        let progress = match record.seq {
+            Some(seq) if record.outcome == Some(OutcomeKind::Applied) => link.progress(seq).await?,
+            _ => None,
+        };
+        Ok(Self::join(record, progress))
+    }
+
+    fn join(record: StatusRecord, progress: Option<EntryProgress>) -> Self {
+        let progress = progress.unwrap_or_default();
+        let waited = names(record.targets.as_deref());
+        let status = shown(record.status, &waited, &progress.targets);
+        let resource = StatusResource {
+            id: record.rid,
+            status,
+            asset: None,
+            version: record.version,
+            at: rfc3339(record.at_ms),
+            seq: record.seq,
+            outcome: record.outcome,
+            code: record.code.clone(),
+            errors: record.errors.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),
+            sources: source_states(record.source_state.as_deref()),
+            target_chains: waited,
+            targets: progress.targets.into_iter().map(|(name, progress)| (name, progress.into())).collect(),
+            ended_at: record.ended_ms.and_then(rfc3339),
+            errors_cut: record.is_cut,
+            record_expired: false,
+        };
+        Self { resource, record, progress_version: progress.version }
+    }
+
+    /// What SUBMIT has just written, without reading it back.
+    pub(crate) fn accepted(id: StreamId, intent: &Submitted<'_>) -> Self {
+        let record = StatusRecord {
+            rid: intent.rid,
+            tenant: intent.tenant.clone(),
+            fp: intent.fp,
+            status: Status::Accepted,
+            version: 1,
+            at_ms: id.ms(),
+            source_state: Some(intent.source_state.to_owned()).filter(|state| !state.is_empty()),
+            seq: None,
+            outcome: None,
+            code: None,
+            errors: None,
+            targets: Some(intent.targets.to_owned()).filter(|targets| !targets.is_empty()),
+            by: None,
+            ended_ms: None,
+            is_cut: false,
+        };
+        Self::join(record, None)
+    }
+
+    /// Strong: equal tags mean equal resources.
+    pub(crate) fn etag(&self) -> EntityTag {
+        EntityTag::new_strong(format!("{}.{}", self.record.version, self.progress_version))
+    }
+}
+
+/// What of a submission its record repeats.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Submitted<'a> {
+    pub(crate) rid: Rid,
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) fp: common::hash::Digest,
+    pub(crate) targets: &'a str,
+    pub(crate) source_state: &'a str,
+}
+
+/// The status a client sees: waited targets are those named, or all of the entry's.
+fn shown(status: Status, waited: &[String], targets: &BTreeMap<String, Progress>) -> Status {
+    let is_past = |progress: &Progress| progress.state != Delivery::Relayed;
+    let is_leaving = if waited.is_empty() {
+        targets.values().any(is_past)
+    } else {
+        waited.iter().filter_map(|name| targets.get(name)).any(is_past)
+    };
+    if status == Status::Committed && is_leaving { Status::Broadcasting } else { status }
+}
+
+fn names(list: Option<&str>) -> Vec<String> {
+    list.unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Reads `<source>=<state>,…`.
+fn source_states(text: Option<&str>) -> BTreeMap<String, String> {
+    let pairs = text.unwrap_or_default().split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(source, state)| (source.to_owned(), state.to_owned())).collect()
+}
+
+fn rfc3339(unix_ms: u64) -> Option<String> {
+    let ms = i64::try_from(unix_ms).ok()?;
+    jiff::Timestamp::from_millisecond(ms).ok().map(|time| format!("{time:.3}"))
+}
+
+/// Whether an `If-None-Match` header names this tag (weak comparison, RFC 9110 §13.1.2).
+pub(crate) fn matches(header: &HeaderValue, etag: &EntityTag) -> bool {
+    header.to_str().is_ok_and(|text| {
+        text.split(',').map(str::trim).any(|tag| {
+            tag == "*" || tag.parse::<EntityTag>().is_ok_and(|tag| tag.weak_eq(etag))
+        })
+    })
+}
+
+impl From<Progress> for TargetState {
+    fn from(progress: Progress) -> Self {
+        Self { state: progress.state, tx: progress.tx, block: progress.block }
+    }
+}
+
+#[cfg(test)]
+mod tests;

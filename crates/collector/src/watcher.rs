@@ -1,0 +1,241 @@
+//! The actor that follows `:status` of one shard, and the table of those who wait for a request.
+//!
+//! In: notifications of COMMIT, PROGRESS and DONE, read from `$` on a connection of its own. Out: wake-ups.
+//! A notification is a hint: a waiter registers first, then reads the record, and reads it again every
+//! [`REREAD`], so a lost one costs that long and never the answer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
+use common::ids::Rid;
+use common::link::{Disposition, Feed, Link, LinkError, Notification, ReadFrom, Reader, StreamId};
+use common::supervise::Lifeline;
+use tokio::sync::Notify;
+
+use crate::generation::Generation;
+use crate::metrics;
+
+/// How often a waiter reads its record without being woken.
+pub(crate) const REREAD: Duration = Duration::from_secs(2);
+const READ_BLOCK: Duration = Duration::from_secs(2);
+const READ_COUNT: usize = 256;
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Those who wait, by request and by log entry. Shared between the HTTP threads and the watchers.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiters {
+    table: Arc<Mutex<Table>>,
+    waiters_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    by_rid: BTreeMap<(Rid, u64), Arc<Notify>>,
+    /// Entries of a shard whose delivery somebody follows.
+    by_seq: BTreeMap<(u8, u64, u64), Arc<Notify>>,
+}
+
+/// One who waits. Dropping it leaves the table.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    waiters: Waiters,
+    rid: Rid,
+    number: u64,
+    seq: Option<u64>,
+    notify: Arc<Notify>,
+}
+
+impl Waiters {
+    pub(crate) fn new(waiters_max: usize) -> Self {
+        Self { table: Arc::default(), waiters_max }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins the table; beyond its bound the waiter is left to its re-reads.
+    pub(crate) fn register(&self, rid: Rid) -> Waiter {
+        let notify = Arc::new(Notify::new());
+        let mut table = self.lock();
+        table.next += 1;
+        let number = table.next;
+        if table.by_rid.len() < self.waiters_max {
+            table.by_rid.insert((rid, number), Arc::clone(&notify));
+        }
+        drop(table);
+        Waiter { waiters: self.clone(), rid, number, seq: None, notify }
+    }
+
+    fn wake(&self, shard: u8, notification: &Notification) {
+        let table = self.lock();
+        match notification {
+            Notification::Committed { rids, .. } => {
+                for rid in rids {
+                    let waiting = table.by_rid.range((*rid, 0)..=(*rid, u64::MAX));
+                    waiting.for_each(|(_, notify)| notify.notify_one());
+                }
+            }
+            Notification::Delivery { seq, .. } => {
+                let waiting = table.by_seq.range((shard, *seq, 0)..=(shard, *seq, u64::MAX));
+                waiting.for_each(|(_, notify)| notify.notify_one());
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        let table = self.lock();
+        table.by_rid.len() + table.by_seq.len()
+    }
+}
+
+impl Waiter {
+    /// Also be woken by the delivery of log entry `seq`. True the first time: read the record again, as
+    /// its delivery may have moved before.
+    pub(crate) fn follow(&mut self, seq: u64) -> bool {
+        if self.seq.is_some() {
+            return false;
+        }
+        self.seq = Some(seq);
+        let key = (self.rid.shard().number(), seq, self.number);
+        let mut table = self.waiters.lock();
+        if table.by_seq.len() < self.waiters.waiters_max {
+            table.by_seq.insert(key, Arc::clone(&self.notify));
+        }
+        true
+    }
+
+    /// Resolves at the next notification, or after [`REREAD`]. One that came since the last call counts.
+    pub(crate) async fn woken(&self) {
+        drop(tokio::time::timeout(REREAD, self.notify.notified()).await);
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut table = self.waiters.lock();
+        table.by_rid.remove(&(self.rid, self.number));
+        if let Some(seq) = self.seq {
+            table.by_seq.remove(&(self.rid.shard().number(), seq, self.number));
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct StatusWatcher {
+    link: Link,
+    generation: Generation,
+    waiters: Waiters,
+    reader: Option<Reader>,
+    cursor: Option<StreamId>,
+    _lifeline: Lifeline,
+}
+
+impl StatusWatcher {
+    /// Starts the actor on the current thread.
+    pub(crate) fn start(link: Link, generation: Generation, waiters: Waiters, lifeline: Lifeline) {
+        let reader = Some(link.reader(READ_BLOCK));
+        Actor::start(Self { link, generation, waiters, reader, cursor: None, _lifeline: lifeline });
+    }
+
+    fn read(&mut self, ctx: &mut Context<Self>) {
+        let Some(mut reader) = self.reader.take() else { return };
+        let from = self.cursor.map_or(ReadFrom::New, ReadFrom::After);
+        let read = async move {
+            let read = reader.read(&[(Feed::Status, from)], READ_COUNT).await;
+            (reader, read.map(|feeds| feeds.into_iter().flat_map(|(_, entries)| entries).collect::<Vec<_>>()))
+        };
+        ctx.spawn(read.into_actor(self).map(|(reader, entries), watcher, ctx| {
+            watcher.reader = Some(reader);
+            match entries {
+                Ok(entries) => {
+                    let shard = watcher.link.shard().number();
+                    for entry in &entries {
+                        watcher.cursor = Some(entry.id);
+                        if let Some(notification) = Notification::read(entry) {
+                            watcher.waiters.wake(shard, &notification);
+                        }
+                    }
+                    watcher.read(ctx);
+                }
+                Err(error) => watcher.on_error(error, ctx),
+            }
+        }));
+    }
+
+    fn on_error(&mut self, error: LinkError, ctx: &mut Context<Self>) {
+        match error.disposition() {
+            Disposition::Retry | Disposition::Backpressure => {
+                metrics::link_failed(self.link.shard(), "XREAD status", &error);
+                ctx.run_later(RETRY_PAUSE, Self::read);
+            }
+            Disposition::Reject | Disposition::Halt => {
+                let (link, generation) = (self.link.clone(), self.generation.clone());
+                ctx.spawn(async move { generation.halt(&link, &error).await }.into_actor(self));
+            }
+        }
+    }
+}
+
+impl Actor for StatusWatcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.read(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::ids::{Rid, Shard};
+    use common::link::Notification;
+    use futures_util::FutureExt as _;
+
+    use super::Waiters;
+
+    fn is_woken(waiter: &super::Waiter) -> bool {
+        waiter.notify.notified().now_or_never().is_some()
+    }
+
+    #[test]
+    fn a_notification_wakes_those_it_names_even_if_it_comes_before_they_wait() {
+        let waiters = Waiters::new(10);
+        let (one, other) = (Rid::fresh(Shard::Gaming), Rid::fresh(Shard::Gaming));
+        let (first, second, third) = (waiters.register(one), waiters.register(one), waiters.register(other));
+        waiters.wake(1, &Notification::Committed { seq: 1, rids: vec![one] });
+        assert!(is_woken(&first) && is_woken(&second) && !is_woken(&third));
+        assert!(!is_woken(&first), "one notification wakes once");
+    }
+
+    #[test]
+    fn a_delivery_wakes_those_who_follow_its_entry_in_its_shard() {
+        let waiters = Waiters::new(10);
+        let mut waiter = waiters.register(Rid::fresh(Shard::Gaming));
+        assert!(waiter.follow(7) && !waiter.follow(7));
+        let delivery = |seq| Notification::Delivery {
+            seq,
+            target: "base".parse().unwrap(),
+            state: common::status::Delivery::Final,
+        };
+        waiters.wake(1, &delivery(8));
+        waiters.wake(0, &delivery(7));
+        assert!(!is_woken(&waiter));
+        waiters.wake(1, &delivery(7));
+        assert!(is_woken(&waiter));
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_empty_when_everybody_has_left() {
+        let waiters = Waiters::new(1);
+        let rid = Rid::fresh(Shard::General);
+        let (mut first, second) = (waiters.register(rid), waiters.register(rid));
+        assert!(first.follow(1));
+        assert_eq!(waiters.len(), 2);
+        drop((first, second));
+        assert_eq!(waiters.len(), 0);
+    }
+}
