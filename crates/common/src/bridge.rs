@@ -168,7 +168,8 @@ impl std::str::FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = crate::ids::IdError { what: "address", form: "0x and 40 hex digits" };
-        let digits = text.strip_prefix("0x").ok_or_else(|| error.clone())?;
+        // The decoder alone would take a second prefix.
+        let digits = text.strip_prefix("0x").filter(|d| d.len() == 40).ok_or_else(|| error.clone())?;
         let mut bytes = [0; 20];
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| error)?;
         Ok(Self(bytes))

@@ -14,9 +14,9 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Digest(pub [u8; 32]);
 
-/// The text is not `0x` and 64 hex digits.
+/// The text is not `0x` and 64 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected 0x and 64 hex digits")]
+#[error("expected 0x and 64 lower-case hex digits")]
 pub struct ParseDigestError;
 
 impl Digest {
@@ -56,6 +56,10 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix("0x").ok_or(ParseDigestError)?;
+        // One digest has one spelling; the decoder alone would take upper case and a second prefix.
+        if digits.bytes().any(|b| !b.is_ascii_digit() && !(b'a'..=b'f').contains(&b)) {
+            return Err(ParseDigestError);
+        }
         let mut bytes = [0; 32];
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| ParseDigestError)?;
         Ok(Self(bytes))
@@ -73,5 +77,22 @@ impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str> as Deserialize>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_has_one_spelling() {
+        let digest = Digest::of(&[b"a", b"bc"]);
+        assert_eq!(digest, Digest::of(&[b"abc"]));
+        let text = digest.to_string();
+        assert_eq!(text.parse::<Digest>().unwrap(), digest);
+        assert!(text.to_uppercase().replace("0X", "0x").parse::<Digest>().is_err());
+        for bad in [text[2..].to_owned(), format!("0x{text}"), format!("{text}00"), text[..64].to_owned()] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
     }
 }
