@@ -225,9 +225,9 @@ pub(crate) struct ThroughputArgs {
     /// Alternating repetitions; medians are reported
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=21))]
     pub(crate) runs: u8,
-    /// Also measure requests that name this kind of source
-    #[arg(long, value_enum)]
-    pub(crate) sources: Option<BenchSources>,
+    /// Which requests to measure
+    #[arg(long, value_enum, default_value_t = BenchSources::Both)]
+    pub(crate) sources: BenchSources,
     /// Requests in flight at once
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) in_flight: u32,
@@ -243,8 +243,21 @@ pub(crate) struct ThroughputArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchSources {
+    /// Nothing to collect
+    None,
     /// One `null` source without delay: both hops of stage 1
     Null,
+    Both,
+}
+
+impl BenchSources {
+    pub(crate) const fn direct(self) -> bool {
+        matches!(self, Self::None | Self::Both)
+    }
+
+    pub(crate) const fn sourced(self) -> bool {
+        matches!(self, Self::Null | Self::Both)
+    }
 }
 
 /// `NAME=URL`.

@@ -36,6 +36,11 @@ impl Ui {
         Self { format: global.output, quiet: global.quiet, stderr_is_terminal, colour }
     }
 
+    /// The same without progress, for what is a detail of something larger.
+    pub(crate) fn quieted(&self) -> Self {
+        Self { quiet: true, ..self.clone() }
+    }
+
     pub(crate) const fn is_json(&self) -> bool {
         matches!(self.format, Format::Json)
     }

@@ -12,7 +12,6 @@ use common::ids::{Shard, Tenant};
 use super::files::{self, Access};
 use crate::access::Tokens;
 
-/// Whom the development keys belong to.
 const TENANT: &str = "demo";
 
 /// Everything secret of a stack.
@@ -73,7 +72,7 @@ fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
     {
         return Ok(tokens.clone());
     }
-    let tenant: Tenant = TENANT.parse().context("the tenant's name")?;
+    let tenant = tenant()?;
     let tokens = known.unwrap_or_else(|| {
         let token = |scope: Scope| format!("oss_{}_{}", id(scope), hex::encode(rand::random::<[u8; 32]>()));
         Tokens {
@@ -102,6 +101,11 @@ fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
     files::write_json(&tokens_path, &tokens, Access::Owner)?;
     files::write_json(&hashes_path, &KeyFile { keys }, Access::Everybody)?;
     Ok(tokens)
+}
+
+/// Whom the development keys belong to.
+pub(crate) fn tenant() -> anyhow::Result<Tenant> {
+    TENANT.parse().context("the tenant's name")
 }
 
 fn id(scope: Scope) -> String {

@@ -1,0 +1,204 @@
+//! The measurements, in alternation.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::load::{self, Pattern};
+use super::relay::{self, Pace};
+use super::requests::Shape;
+use super::target::Target;
+use super::{MESSAGE_BYTES, received, redis_cpu};
+use crate::args::ThroughputArgs;
+use crate::stack::services::Role;
+use crate::ui::Ui;
+
+/// The low load at which latency is measured, and for how long.
+const LATENCY_PER_SECOND: u32 = 200;
+const LATENCY_REQUESTS: u32 = 1_000;
+/// Passes before the first one that counts: caches, allocators and the first AOF rewrite.
+const WARM_UP_DIVISOR: u32 = 4;
+
+/// One pass of one way.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Pass {
+    pub(super) way: Way,
+    pub(super) per_second: f64,
+    pub(super) redis_cpu_us: f64,
+    pub(super) refused: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Way {
+    Relay,
+    Direct,
+    NullSource,
+    Drain,
+}
+
+/// Latency at low load, microseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Latency {
+    pub(super) way: Way,
+    pub(super) p50_us: u64,
+    pub(super) p99_us: u64,
+    pub(super) max_us: u64,
+    pub(super) samples: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Figures {
+    pub(super) passes: Vec<Pass>,
+    pub(super) latencies: Vec<Latency>,
+}
+
+pub(super) async fn all(target: &mut Target, args: &ThroughputArgs, ui: &Ui) -> anyhow::Result<Figures> {
+    let direct = Shape::find(target.tenant.clone(), false)?;
+    let sourced = Shape::find(target.tenant.clone(), true)?;
+    target.set_up(&direct, "direct", ui).await?;
+    target.set_up(&sourced, "sourced", ui).await?;
+    ui.progress("warming up");
+    throughput(target, Way::Direct, &direct, args.requests / WARM_UP_DIVISOR, args).await?;
+    relay_pass(target.redis_url(), args.requests / WARM_UP_DIVISOR).await?;
+
+    let mut passes = Vec::new();
+    for run in 1..=args.runs {
+        let mut done = vec![relay_pass(target.redis_url(), args.requests).await?];
+        if args.sources.direct() {
+            done.push(throughput(target, Way::Direct, &direct, args.requests, args).await?);
+        }
+        if args.sources.sourced() {
+            done.push(throughput(target, Way::NullSource, &sourced, args.requests, args).await?);
+        }
+        done.push(drain(target, &direct, args, ui).await?);
+        for pass in &done {
+            ui.progress(format!(
+                "run {run}: {:?} {:.0}/s, Redis {:.1} us each",
+                pass.way, pass.per_second, pass.redis_cpu_us
+            ));
+        }
+        passes.append(&mut done);
+        target.must_run()?;
+    }
+    ui.progress(format!("latency at {LATENCY_PER_SECOND} requests/s"));
+    let latencies = vec![relay_latency(target.redis_url()).await?, latency(target, &direct).await?];
+    Ok(Figures { passes, latencies })
+}
+
+async fn relay_pass(url: &str, requests: u32) -> anyhow::Result<Pass> {
+    let cpu = redis_cpu::used(url).await?;
+    let address = url.to_owned();
+    let pass = blocking(move || relay::pass(&address, requests, MESSAGE_BYTES, Pace::Full)).await?;
+    let cpu = redis_cpu::used(url).await?.saturating_sub(cpu);
+    Ok(made(Way::Relay, requests, pass.seconds, cpu, 0))
+}
+
+async fn relay_latency(url: &str) -> anyhow::Result<Latency> {
+    let url = url.to_owned();
+    let pace = Pace::PerSecond(LATENCY_PER_SECOND);
+    let pass = blocking(move || relay::pass(&url, LATENCY_REQUESTS, MESSAGE_BYTES, pace)).await?;
+    distribution(Way::Relay, &pass.latencies)
+}
+
+async fn throughput(
+    target: &Target,
+    way: Way,
+    shape: &Shape,
+    requests: u32,
+    args: &ThroughputArgs,
+) -> anyhow::Result<Pass> {
+    let pattern = Pattern {
+        connections: args.connections,
+        in_flight: args.in_flight,
+        per_second: None,
+        send_only: false,
+    };
+    let cpu = redis_cpu::used(target.redis_url()).await?;
+    let outcome = send(target, shape, requests, pattern).await?;
+    let cpu = redis_cpu::used(target.redis_url()).await?.saturating_sub(cpu);
+    Ok(made(way, requests, outcome.seconds, cpu, outcome.refused))
+}
+
+async fn latency(target: &Target, shape: &Shape) -> anyhow::Result<Latency> {
+    let pattern = Pattern {
+        connections: 16,
+        in_flight: LATENCY_REQUESTS,
+        per_second: Some(LATENCY_PER_SECOND),
+        send_only: false,
+    };
+    let outcome = send(target, shape, LATENCY_REQUESTS, pattern).await?;
+    distribution(Way::Direct, &outcome.latencies)
+}
+
+/// A backlog is filled while validator and broadcaster are down; then they drain it alone.
+async fn drain(target: &mut Target, shape: &Shape, args: &ThroughputArgs, ui: &Ui) -> anyhow::Result<Pass> {
+    let quiet = ui.quieted();
+    for role in [Role::Validator, Role::Broadcaster] {
+        target.stop_role(role, &quiet).await?;
+    }
+    let pattern = Pattern {
+        connections: args.connections,
+        in_flight: args.in_flight,
+        per_second: None,
+        send_only: true,
+    };
+    let prepared = prepare(target, shape, args.requests)?;
+    let rids = prepared.iter().map(|request| request.rid).collect();
+    let (address, url) = (target.collector_address(), target.redis_url().to_owned());
+    let refused = blocking(move || load::run(&address, &url, prepared, pattern)).await?.refused;
+    let cpu = redis_cpu::used(target.redis_url()).await?;
+    let url = target.redis_url().to_owned();
+    let watched = tokio::task::spawn_blocking(move || received::watch(&url, rids));
+    target.start_role(Role::Validator)?;
+    target.start_role(Role::Broadcaster)?;
+    let drained = watched.await.context("the watcher's thread")??;
+    let cpu = redis_cpu::used(target.redis_url()).await?.saturating_sub(cpu);
+    target.wait_ready(Role::Validator).await?;
+    target.wait_ready(Role::Broadcaster).await?;
+    let mut pass = made(Way::Drain, args.requests, drained.seconds, cpu, refused);
+    pass.per_second = drained.per_second;
+    Ok(pass)
+}
+
+fn prepare(target: &Target, shape: &Shape, requests: u32) -> anyhow::Result<Vec<load::Prepared>> {
+    let run = format!("{:016x}", rand::random::<u64>());
+    shape.prepare(&run, requests, &target.collector_address(), &target.tokens.submit)
+}
+
+async fn send(
+    target: &Target,
+    shape: &Shape,
+    requests: u32,
+    pattern: Pattern,
+) -> anyhow::Result<load::Outcome> {
+    let prepared = prepare(target, shape, requests)?;
+    let (address, url) = (target.collector_address(), target.redis_url().to_owned());
+    blocking(move || load::run(&address, &url, prepared, pattern)).await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await.context("a measuring thread ended")?
+}
+
+fn made(way: Way, requests: u32, seconds: f64, cpu: Duration, refused: u64) -> Pass {
+    let count = f64::from(requests);
+    Pass { way, per_second: count / seconds, redis_cpu_us: cpu.as_secs_f64() * 1e6 / count, refused }
+}
+
+fn distribution(way: Way, samples: &[Duration]) -> anyhow::Result<Latency> {
+    let mut histogram = hdrhistogram::Histogram::<u64>::new(3).context("a histogram")?;
+    for sample in samples {
+        histogram.record(u64::try_from(sample.as_micros()).unwrap_or(u64::MAX)).context("a latency")?;
+    }
+    Ok(Latency {
+        way,
+        p50_us: histogram.value_at_quantile(0.5),
+        p99_us: histogram.value_at_quantile(0.99),
+        max_us: histogram.max(),
+        samples: histogram.len(),
+    })
+}
