@@ -1,3 +1,3 @@
-
+pub mod anvil;
 pub mod bridge_model;
 pub mod redis;

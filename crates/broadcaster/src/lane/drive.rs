@@ -1,0 +1,360 @@
+//! The life of a lane in one process: stand by, take the lease, drive turn by turn, hand over, drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::link::{Disposition, LinkError};
+use common::supervise;
+use tokio::time::Instant;
+
+use super::LaneParts;
+use super::keeper::{Keeper, Lost, Taken};
+use crate::board::{LastError, Phase};
+use crate::book::Book;
+use crate::desk::{Clock, Desk, Interrupt};
+use crate::pipeline::{self, Turn, TurnError};
+use crate::rendezvous;
+use crate::target::{AdvanceError, Examination, Fitness, Target, Trouble};
+use crate::watch::Standing;
+
+/// How long a stopped lane waits before it looks again whether the target is back.
+const STOPPED_RETRY: Duration = Duration::from_secs(5);
+
+struct Driver<T> {
+    parts: LaneParts,
+    target: T,
+    /// When the target was last seen fit; `None` = has to be seen first.
+    fit_since: Option<Instant>,
+    failures: u32,
+    /// The trouble logged last, so that a lasting one is logged once.
+    trouble: Option<Trouble>,
+}
+
+/// Why a tenure ended.
+#[derive(Debug)]
+enum Left {
+    /// Another replica should drive, the process drains, or the shard's standing changed. The lease is released.
+    Willingly,
+    Lost,
+}
+
+impl From<Lost> for Left {
+    fn from(_: Lost) -> Self {
+        Self::Lost
+    }
+}
+
+/// Runs the lane until the process drains.
+pub(super) async fn run<T: Target>(parts: LaneParts, target: T) {
+    let mut driver = Driver { parts, target, fit_since: None, failures: 0, trouble: None };
+    while !driver.is_draining() {
+        driver.examine_if_due(None).await;
+        if !driver.may_drive() {
+            driver.phase(Phase::Standby);
+            driver.rest(driver.parts.settings.watch_ms).await;
+            continue;
+        }
+        match driver.take().await {
+            Ok(Taken::Mine { keeper, now_ms }) => driver.tenure(keeper, now_ms).await,
+            Ok(Taken::Others) => {
+                driver.phase(Phase::Standby);
+                driver.rest(driver.parts.settings.watch_ms.min(200)).await;
+            }
+            Err(error) => {
+                let delay = driver.failed_link(&error);
+                driver.rest(delay).await;
+            }
+        }
+    }
+    drop(driver.parts.drained);
+}
+
+impl<T: Target> Driver<T> {
+    fn is_draining(&self) -> bool {
+        *self.parts.drain.borrow()
+    }
+
+    /// Whether this process is the one that should drive, as far as it knows.
+    fn may_drive(&self) -> bool {
+        let view = self.parts.views.borrow();
+        let members = view.members.iter().map(String::as_str);
+        let owner = rendezvous::owner(members, self.parts.link.shard(), &self.parts.target);
+        // While Redis does not answer, a held lease runs out by itself; nobody else can take it either.
+        matches!(view.standing, Standing::Sound | Standing::Unknown)
+            && owner == Some(self.parts.node.as_str())
+    }
+
+    async fn take(&self) -> Result<Taken, LinkError> {
+        let parts = &self.parts;
+        Keeper::take(&parts.link, &parts.target, &parts.node, &parts.token, parts.settings.lease_ttl()).await
+    }
+
+    /// One lease, from taking it to leaving it.
+    async fn tenure(&mut self, mut keeper: Keeper, now_ms: u64) {
+        self.parts.labels.tenure(Some(keeper.fence().epoch));
+        let clock = Clock::new(now_ms);
+        let left = loop {
+            match self.reign(&mut keeper, clock).await {
+                Ok(delay) => {
+                    let rest = keeper.during(self.rest(delay)).await;
+                    if let Err(lost) = rest {
+                        break Left::from(lost);
+                    }
+                    if self.is_draining() || !self.may_drive() {
+                        break Left::Willingly;
+                    }
+                }
+                Err(left) => break left,
+            }
+        };
+        self.parts.labels.tenure(None);
+        if matches!(left, Left::Willingly) {
+            keeper.release().await;
+        }
+    }
+
+    /// Reads everything anew and drives turn by turn. `Ok` = start over after so many ms, with the lease.
+    async fn reign(&mut self, keeper: &mut Keeper, clock: Clock) -> Result<u64, Left> {
+        let loaded = keeper.during(self.load(keeper_fence(keeper), clock)).await?;
+        let (mut book, mut desk) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return Ok(self.failed_link(&error)),
+        };
+        let mut reader = self.parts.link.reader(Duration::from_millis(self.parts.settings.idle_ms));
+        let mut turn = Turn::default();
+        loop {
+            if self.is_draining() || !self.may_drive() {
+                return Err(Left::Willingly);
+            }
+            if !self.refresh(&mut desk) {
+                return Ok(0);
+            }
+            let window = self.parts.settings.window;
+            let work = async {
+                self.examine_if_due(Some(desk.next_nonce)).await;
+                if self.fit_since.is_none() {
+                    return Ok(None);
+                }
+                wait_or_read(&mut book, &desk, &mut reader, window, &turn).await?;
+                pipeline::turn(&mut self.target, &mut book, &desk, &self.parts.labels).await.map(Some)
+            };
+            match keeper.during(work).await? {
+                Ok(Some(done)) => {
+                    self.succeeded(&book, &desk, done.trouble.clone());
+                    turn = done;
+                }
+                // Not fit: nothing is read or sent until it is.
+                Ok(None) => return Ok(u64::try_from(STOPPED_RETRY.as_millis()).unwrap_or(u64::MAX)),
+                Err(error) => return self.failed(error),
+            }
+        }
+    }
+
+    async fn load(&mut self, fence: common::link::Fence, clock: Clock) -> Result<(Book, Desk), LinkError> {
+        let state = self.parts.link.lane_state(&self.parts.target).await?;
+        let mut book = Book::new(state.waits.clone());
+        self.target.adopt(&state, &mut book);
+        let desk = Desk {
+            link: self.parts.link.clone(),
+            target: self.parts.target.clone(),
+            fence,
+            rewind: state.rewind,
+            covers: Arc::clone(&self.parts.views.borrow().covers),
+            clock,
+            is_paused: false,
+            next_nonce: state.next_nonce,
+        };
+        Ok((book, desk))
+    }
+
+    /// Takes over what the shard's view says; `false` = the outbox was rewound, read it again.
+    fn refresh(&self, desk: &mut Desk) -> bool {
+        let view = self.parts.views.borrow();
+        desk.covers = Arc::clone(&view.covers);
+        desk.is_paused = view.paused.contains(&desk.target);
+        view.rewinds.get(desk.target.as_str()).is_none_or(|rewind| *rewind <= desk.rewind)
+    }
+
+    fn succeeded(&mut self, book: &Book, desk: &Desk, trouble: Option<Trouble>) {
+        self.failures = 0;
+        self.note(trouble);
+        self.phase(if desk.is_paused { Phase::Paused } else { Phase::Driving });
+        let in_flight = self.target.in_flight();
+        self.parts.labels.load(book.len(), in_flight);
+        self.parts
+            .board
+            .update(self.parts.link.shard(), &self.parts.target, |report| report.in_flight = in_flight);
+    }
+
+    /// What follows from a failed turn: how long to wait before everything is read again, or that it is over.
+    fn failed(&mut self, error: TurnError) -> Result<u64, Left> {
+        let error = match error {
+            TurnError::Advance(AdvanceError::Interrupt(Interrupt::Fenced)) => return Err(Left::Lost),
+            TurnError::Advance(AdvanceError::Interrupt(Interrupt::Reload)) => return Ok(0),
+            // The shard's view brings it with its next look.
+            TurnError::Advance(AdvanceError::Interrupt(Interrupt::Stale)) => {
+                return Ok(self.parts.settings.watch_ms);
+            }
+            TurnError::Advance(AdvanceError::Interrupt(Interrupt::Link(error))) => {
+                return Ok(self.failed_link(&error));
+            }
+            other => other,
+        };
+        let detail = chain_of(&error);
+        let (code, is_stopped) = match &error {
+            TurnError::Advance(AdvanceError::ChainReset { .. }) => ("CHAIN_RESET", true),
+            TurnError::Advance(AdvanceError::Chain(chain)) => (chain.code(), false),
+            TurnError::Unreadable { .. } => ("OUT_UNREADABLE", true),
+            TurnError::Advance(_) => ("SIGNING_FAILED", true),
+        };
+        // It may have come back as another chain, or empty.
+        self.fit_since = None;
+        self.note(Some(Trouble { code: code.to_owned(), detail }));
+        self.phase(if is_stopped { Phase::Stopped } else { Phase::Retrying });
+        self.failures = self.failures.saturating_add(1);
+        Ok(self.parts.settings.retry().delay_ms(self.failures, self.seed()))
+    }
+
+    fn failed_link(&mut self, error: &LinkError) -> u64 {
+        match error.disposition() {
+            Disposition::Retry | Disposition::Backpressure => {}
+            Disposition::Reject | Disposition::Halt => supervise::halt(common::exit::ESSENTIAL, error),
+        }
+        self.note(Some(Trouble { code: "REDIS_UNREACHABLE".to_owned(), detail: chain_of(error) }));
+        self.phase(Phase::Retrying);
+        self.failures = self.failures.saturating_add(1);
+        self.parts.settings.retry().delay_ms(self.failures, self.seed())
+    }
+
+    /// Lanes that fail together come again apart.
+    fn seed(&self) -> u64 {
+        u64::from(self.parts.link.shard().number()) ^ u64::from(std::process::id())
+    }
+
+    /// Looks at the target when that is due. `next_nonce`: what the lane has handed out, if it is known.
+    async fn examine_if_due(&mut self, next_nonce: Option<u64>) {
+        let every = Duration::from_millis(self.parts.settings.examine_ms);
+        if self.fit_since.is_some_and(|since| since.elapsed() < every) {
+            return;
+        }
+        match self.target.examine().await {
+            Ok(examination) => self.examined(examination, next_nonce),
+            // A target that does not answer says nothing of its fitness; turns will report it.
+            Err(error) => {
+                self.note(Some(Trouble { code: error.code().to_owned(), detail: chain_of(&error) }));
+                if self.fit_since.is_none() {
+                    self.phase(Phase::Retrying);
+                }
+            }
+        }
+    }
+
+    fn examined(&mut self, examination: Examination, next_nonce: Option<u64>) {
+        let part = format!("lane:{}/{}", self.parts.link.shard(), self.parts.target);
+        self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
+            report.balance_wei.clone_from(&examination.balance_wei);
+        });
+        let trouble = match examination.fitness {
+            Fitness::Fit => {
+                self.fit_since = Some(Instant::now());
+                self.parts.readiness.set(&part, Ok("target is as configured"));
+                return;
+            }
+            Fitness::NoContract if next_nonce.is_some_and(|next| next > 0) => Trouble {
+                code: "CHAIN_RESET".to_owned(),
+                detail: "the contract this lane has delivered to is gone".to_owned(),
+            },
+            Fitness::NoContract => Trouble {
+                code: "NO_CONTRACT".to_owned(),
+                detail: "there is no contract at the configured address".to_owned(),
+            },
+            Fitness::WrongChain { expected, found } => Trouble {
+                code: "WRONG_CHAIN".to_owned(),
+                detail: format!("the endpoint serves chain {found}, configured is {expected}"),
+            },
+        };
+        self.fit_since = None;
+        // A chain that came back empty is an alarm; a wrong address is this process' settings.
+        if trouble.code != "CHAIN_RESET" {
+            self.parts.readiness.set(&part, Err(&trouble.detail));
+        }
+        self.note(Some(trouble));
+        self.phase(Phase::Stopped);
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| report.phase = phase);
+    }
+
+    fn note(&mut self, trouble: Option<Trouble>) {
+        if let Some(found) = &trouble {
+            let is_new = self.trouble.as_ref().is_none_or(|known| known.code != found.code);
+            self.parts.labels.trouble(found, is_new);
+            let error = LastError::now(found);
+            self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
+                report.last_error = Some(error);
+            });
+        }
+        self.trouble = trouble;
+    }
+
+    /// Waits, unless the process drains.
+    async fn rest(&self, ms: u64) {
+        let mut drain = self.parts.drain.clone();
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(ms)) => {}
+            _ = drain.wait_for(|drain| *drain) => {}
+        }
+    }
+}
+
+fn keeper_fence(keeper: &Keeper) -> common::link::Fence {
+    keeper.fence().clone()
+}
+
+/// Reads new work, waiting for it only as long as the target does not need a turn.
+async fn wait_or_read(
+    book: &mut Book,
+    desk: &Desk,
+    reader: &mut common::link::Reader,
+    window: usize,
+    turn: &Turn,
+) -> Result<(), TurnError> {
+    match turn.again_after {
+        // Pace: receipts are looked for so often and no more; work that came meanwhile shares a transaction.
+        Some(after) => {
+            tokio::time::sleep(after).await;
+            pipeline::read(book, desk, reader, window, false).await
+        }
+        None if book.len() < window => pipeline::read(book, desk, reader, window, true).await,
+        // Full and held back: only an operator can change that.
+        None => {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(())
+        }
+    }
+}
+
+/// An error and its sources, in one line.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chain_of;
+
+    #[test]
+    fn an_error_is_told_with_its_sources() {
+        let inner = std::io::Error::other("refused");
+        let outer = crate::target::evm::WalletError::Read { path: "keys.json".into(), source: inner };
+        assert_eq!(chain_of(&outer), "cannot read the sender keys file keys.json: refused");
+    }
+}

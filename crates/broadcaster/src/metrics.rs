@@ -1,0 +1,53 @@
+//! One function per event that is worth a log line or a figure.
+
+use common::ids::{Name, Shard};
+use metrics::{counter, gauge};
+
+use crate::target::Trouble;
+
+/// The labels of one lane's figures.
+#[derive(Debug, Clone)]
+pub(crate) struct LaneLabels {
+    pub(crate) shard: Shard,
+    pub(crate) target: Name,
+}
+
+impl LaneLabels {
+    fn pairs(&self) -> [(&'static str, String); 2] {
+        [("shard", self.shard.name().to_owned()), ("target", self.target.to_string())]
+    }
+
+    /// Entries were finished and their receipts handed to the validator.
+    pub(crate) fn done(&self, entries: usize) {
+        counter!("oss_broadcaster_entries_done_total", &self.pairs())
+            .increment(entries.try_into().unwrap_or(0));
+    }
+
+    pub(crate) fn load(&self, entries: usize, transactions: usize) {
+        let figure = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        gauge!("oss_broadcaster_entries_in_hand", &self.pairs()).set(figure(entries));
+        gauge!("oss_broadcaster_transactions_in_flight", &self.pairs()).set(figure(transactions));
+    }
+
+    /// This process drives the lane, or does not any more.
+    pub(crate) fn tenure(&self, epoch: Option<u64>) {
+        gauge!("oss_broadcaster_lane_held", &self.pairs()).set(if epoch.is_some() { 1.0 } else { 0.0 });
+        match epoch {
+            Some(epoch) => {
+                tracing::info!(shard = %self.shard, target = %self.target, epoch, "Driving the lane")
+            }
+            None => tracing::info!(shard = %self.shard, target = %self.target, "Left the lane"),
+        }
+    }
+
+    /// Something stands in the lane's way; `is_new` = not the same as last time.
+    pub(crate) fn trouble(&self, trouble: &Trouble, is_new: bool) {
+        let [shard, target] = self.pairs();
+        let labels = [shard, target, ("code", trouble.code.clone())];
+        counter!("oss_broadcaster_lane_troubles_total", &labels).increment(1);
+        if is_new {
+            tracing::warn!(shard = %self.shard, target = %self.target, code = %trouble.code,
+                detail = %trouble.detail, "A lane is in trouble");
+        }
+    }
+}

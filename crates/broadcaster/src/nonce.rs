@@ -1,0 +1,133 @@
+//! What to do about each chain nonce of a lane, and whether the lane's nonces and the chain's agree.
+//!
+//! In: facts read from the chain and from the journal (`:bind`, `:raw`). Out: one step per nonce, and the
+//! standing of the whole sequence. Invariants:
+//! - A nonce that was handed out is driven until the chain has used it up: a signed transaction is sent
+//!   again as it is stored, a nonce nobody holds is filled. So no gap stays.
+//! - Nothing is concluded from what a node answers to a send. "Already known", "nonce too low" and a lost
+//!   reply all lead to the same question: has the chain used the nonce, and by which of our hashes?
+//! - Items leave a nonce only when something else used it and that is final ([`SlotStep::Foreign`]).
+
+use std::collections::BTreeSet;
+
+/// The chain at one moment, as one lane's sender sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChainFacts {
+    /// The sender's next nonce at the newest block.
+    pub(crate) next: u64,
+    /// The sender's next nonce at the target's finality tier; `None` = not asked or not known.
+    pub(crate) next_final: Option<u64>,
+    /// The number of the newest block of the target's finality tier.
+    pub(crate) final_block: u64,
+}
+
+/// What is known of one nonce that the journal holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SlotFacts {
+    /// At least one signed transaction is stored.
+    pub(crate) stored: bool,
+    /// When it was last handed to a node by this process.
+    pub(crate) sent_ms: Option<u64>,
+    /// The block of the stored transaction that the chain shows a receipt of.
+    pub(crate) block: Option<u64>,
+}
+
+/// What a nonce needs now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum SlotStep {
+    /// It is bound and nothing is signed: sign, store, send.
+    Sign,
+    /// Its stored bytes go to the chain (again).
+    Send,
+    /// Its transaction is with the chain, or a receipt may still come.
+    Pending,
+    /// Its transaction is in a block that is not final yet.
+    Included { block: u64 },
+    /// Its transaction is in a final block.
+    Final { block: u64 },
+    /// Something we did not store has used the nonce, finally.
+    Foreign,
+}
+
+/// The step of one nonce. `resend_ms`: how long after a send without inclusion the same bytes go out again.
+pub(crate) fn step(nonce: u64, slot: SlotFacts, chain: ChainFacts, now_ms: u64, resend_ms: u64) -> SlotStep {
+    if let Some(block) = slot.block {
+        return if block <= chain.final_block {
+            SlotStep::Final { block }
+        } else {
+            SlotStep::Included { block }
+        };
+    }
+    if nonce < chain.next {
+        // Used up, but by none of ours that has a receipt. Receipts may lag behind the count, and a foreign
+        // transaction may be reorganised away, so only the final count decides.
+        return match chain.next_final {
+            Some(next_final) if next_final > nonce => SlotStep::Foreign,
+            _ => SlotStep::Pending,
+        };
+    }
+    if !slot.stored {
+        return SlotStep::Sign;
+    }
+    match slot.sent_ms {
+        Some(sent) if now_ms < sent.saturating_add(resend_ms) => SlotStep::Pending,
+        _ => SlotStep::Send,
+    }
+}
+
+/// Whether the lane's journal and the chain speak of the same history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Standing {
+    Sound,
+    /// The chain waits for a nonce that was handed out and that nothing holds any more.
+    Gap {
+        nonce: u64,
+    },
+    /// The chain has forgotten final transactions: it is another chain, or it came back empty.
+    Reset,
+}
+
+/// Compares. `held`: the nonces in the journal; `counter`: the lowest nonce never handed out; `anchored`:
+/// the contract has accepted anything of this shard.
+pub(crate) fn standing(held: &BTreeSet<u64>, counter: u64, next: u64, anchored: bool) -> Standing {
+    // Nonces leave the journal only when the chain has finally used them, so all below this one are used.
+    let floor = held.first().copied().unwrap_or(counter);
+    if next < floor && !anchored {
+        return Standing::Reset;
+    }
+    if next < counter && !held.contains(&next) {
+        return Standing::Gap { nonce: next };
+    }
+    Standing::Sound
+}
+
+/// Remembers how long the chain has been standing still before the same gap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct GapWatch {
+    seen: Option<(u64, u64)>,
+}
+
+impl GapWatch {
+    /// The nonce to fill, once the chain has waited for it for `patience_ms`. A filler that comes too early
+    /// costs a transaction, never an update.
+    pub(crate) fn observe(&mut self, standing: Standing, now_ms: u64, patience_ms: u64) -> Option<u64> {
+        let Standing::Gap { nonce } = standing else {
+            self.seen = None;
+            return None;
+        };
+        match self.seen {
+            Some((seen, since)) if seen == nonce => {
+                (now_ms >= since.saturating_add(patience_ms)).then_some(nonce)
+            }
+            _ => {
+                self.seen = Some((nonce, now_ms));
+                (patience_ms == 0).then_some(nonce)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

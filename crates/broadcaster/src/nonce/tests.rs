@@ -1,0 +1,68 @@
+use super::{ChainFacts, GapWatch, SlotFacts, SlotStep, Standing, standing, step};
+
+const RESEND_MS: u64 = 5_000;
+
+fn chain(next: u64, next_final: Option<u64>) -> ChainFacts {
+    ChainFacts { next, next_final, final_block: 100 }
+}
+
+#[test]
+fn each_state_of_a_nonce_has_its_step() {
+    let unsigned = SlotFacts::default();
+    let stored = SlotFacts { stored: true, ..unsigned };
+    let sent = |ms| SlotFacts { sent_ms: Some(ms), ..stored };
+    let mined = |block| SlotFacts { block: Some(block), ..stored };
+    // (what, slot, chain's next, next at the tier, now) → step of nonce 7
+    let table = [
+        ("bound, never signed", unsigned, 7, None, 0, SlotStep::Sign),
+        ("bound behind others that wait", unsigned, 3, None, 0, SlotStep::Sign),
+        ("stored, process restarted", stored, 7, None, 0, SlotStep::Send),
+        ("sent a moment ago", sent(1_000), 7, None, 5_999, SlotStep::Pending),
+        ("sent long ago: dropped or not, the same bytes again", sent(1_000), 7, None, 6_000, SlotStep::Send),
+        ("mined above the tier", mined(101), 8, None, 0, SlotStep::Included { block: 101 }),
+        ("mined at the tier", mined(100), 8, None, 0, SlotStep::Final { block: 100 }),
+        ("receipt known though the count lags", mined(90), 7, None, 0, SlotStep::Final { block: 90 }),
+        ("used, our receipt not there yet", sent(0), 8, None, 9_000, SlotStep::Pending),
+        ("used, not finally", sent(0), 8, Some(7), 9_000, SlotStep::Pending),
+        ("used finally by something else", sent(0), 8, Some(8), 9_000, SlotStep::Foreign),
+        ("used finally before we signed", unsigned, 9, Some(9), 0, SlotStep::Foreign),
+        ("receipt gone after a reorganisation", sent(1_000), 7, None, 60_000, SlotStep::Send),
+    ];
+    for (what, slot, next, next_final, now, expected) in table {
+        assert_eq!(step(7, slot, chain(next, next_final), now, RESEND_MS), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_journal_and_the_chain_are_compared() {
+    // (what, held, counter, chain's next, anchored) → standing
+    let table: [(&str, &[u64], u64, u64, bool, Standing); 11] = [
+        ("nothing ever sent", &[], 0, 0, false, Standing::Sound),
+        ("wallet used elsewhere before", &[], 0, 12, false, Standing::Sound),
+        ("all delivered", &[], 5, 5, true, Standing::Sound),
+        ("used from outside since", &[], 5, 6, true, Standing::Sound),
+        ("in flight", &[5, 6], 7, 5, true, Standing::Sound),
+        ("first ones in flight", &[0, 1], 2, 0, false, Standing::Sound),
+        ("mined, not done", &[3, 4], 5, 5, true, Standing::Sound),
+        ("hole between two", &[5, 7], 8, 6, true, Standing::Gap { nonce: 6 }),
+        ("hole above all", &[], 8, 6, true, Standing::Gap { nonce: 6 }),
+        ("chain came back empty", &[], 8, 0, false, Standing::Reset),
+        ("chain came back empty under work in flight", &[8, 9], 10, 0, false, Standing::Reset),
+    ];
+    for (what, held, counter, next, anchored, expected) in table {
+        assert_eq!(standing(&held.iter().copied().collect(), counter, next, anchored), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_gap_is_filled_only_when_the_chain_stands_still_before_it() {
+    let gap = |nonce| Standing::Gap { nonce };
+    let mut watch = GapWatch::default();
+    assert_eq!(watch.observe(gap(6), 1_000, 3_000), None);
+    assert_eq!(watch.observe(gap(6), 3_999, 3_000), None);
+    // Another gap, or none, starts the clock anew.
+    assert_eq!(watch.observe(gap(7), 4_000, 3_000), None);
+    assert_eq!(watch.observe(Standing::Sound, 7_000, 3_000), None);
+    assert_eq!(watch.observe(gap(7), 7_001, 3_000), None);
+    assert_eq!(watch.observe(gap(7), 10_001, 3_000), Some(7));
+}

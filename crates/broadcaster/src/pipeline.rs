@@ -1,0 +1,127 @@
+//! Stage 3, the steps in order, once: what one lane does in one turn.
+//!
+//! read `:out` → advance the target (bind, sign, store, send, track) → DONE (receipts) → PROGRESS.
+
+use std::time::Duration;
+
+use common::bridge::OutBody;
+use common::link::{BATCH_MAX, Entry, Feed, Message, ReadFrom, Reader, StreamId};
+
+use crate::book::Book;
+use crate::desk::{Desk, FinishedEntry, Interrupt};
+use crate::metrics::LaneLabels;
+use crate::target::{AdvanceError, Round, Target, Trouble};
+
+/// The schema version of outbox bodies this build reads.
+const OUT_VERSION: u8 = 1;
+
+/// One turn's result.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) again_after: Option<Duration>,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// Why a turn could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TurnError {
+    #[error(transparent)]
+    Advance(#[from] AdvanceError),
+    /// An outbox entry is not one this build can read; nothing behind it may overtake it.
+    #[error("outbox entry {id} cannot be read: {detail}")]
+    Unreadable { id: String, detail: String },
+}
+
+impl From<Interrupt> for TurnError {
+    fn from(interrupt: Interrupt) -> Self {
+        Self::Advance(interrupt.into())
+    }
+}
+
+/// Reads what is new in the outbox, up to the window. Waits for it as long as the reader does if `may_wait`.
+pub(crate) async fn read(
+    book: &mut Book,
+    desk: &Desk,
+    reader: &mut Reader,
+    window: usize,
+    may_wait: bool,
+) -> Result<(), TurnError> {
+    let room = window.saturating_sub(book.len()).min(BATCH_MAX);
+    if room == 0 {
+        return Ok(());
+    }
+    let messages: Vec<Message> = if may_wait {
+        let from = ReadFrom::After(StreamId::of_seq(book.cursor()));
+        let read =
+            reader.read(&[(Feed::Out(desk.target.clone()), from)], room).await.map_err(Interrupt::from)?;
+        read.into_iter().flat_map(|(_, entries)| entries).map(Entry::into_message).collect()
+    } else {
+        desk.link.out_after(&desk.target, book.cursor(), room).await.map_err(Interrupt::from)?
+    };
+    for message in messages {
+        book.take(decode(&message, desk)?);
+    }
+    Ok(())
+}
+
+fn decode(message: &Message, desk: &Desk) -> Result<OutBody, TurnError> {
+    let unreadable = |detail: String| TurnError::Unreadable { id: message.id.to_string(), detail };
+    let body: OutBody =
+        serde_json::from_slice(&message.payload).map_err(|error| unreadable(error.to_string()))?;
+    if body.v != OUT_VERSION {
+        return Err(unreadable(format!("version {} is not known to this build", body.v)));
+    }
+    if StreamId::of_seq(body.seq) != message.id || body.shard != desk.link.shard() {
+        return Err(unreadable(format!("it says it is entry {} of shard {}", body.seq, body.shard)));
+    }
+    Ok(body)
+}
+
+/// One round of delivery with what is in hand.
+pub(crate) async fn turn<T: Target>(
+    target: &mut T,
+    book: &mut Book,
+    desk: &Desk,
+    labels: &LaneLabels,
+) -> Result<Turn, TurnError> {
+    let advanced = target.advance(book, desk).await;
+    // What is finished is reported even when the target fails half way.
+    finish(target, book, desk, labels).await?;
+    desk.progress(book).await?;
+    let Round { again_after, trouble } = advanced?;
+    Ok(Turn { again_after, trouble })
+}
+
+async fn finish<T: Target>(
+    target: &mut T,
+    book: &mut Book,
+    desk: &Desk,
+    labels: &LaneLabels,
+) -> Result<(), Interrupt> {
+    loop {
+        let mut seqs = book.finished(BATCH_MAX);
+        let mut nonces = target.nonces_of(&seqs);
+        // One DONE names at most so many nonces; entries hold few, so halving ends soon.
+        while nonces.len() > BATCH_MAX && seqs.len() > 1 {
+            seqs.truncate(seqs.len() / 2);
+            nonces = target.nonces_of(&seqs);
+        }
+        let batch: Vec<FinishedEntry> = seqs
+            .iter()
+            .filter_map(|seq| {
+                let finished = book.receipt(*seq, &desk.target)?;
+                let items = if target.binds() { book.items(*seq) } else { Vec::new() };
+                Some(FinishedEntry { seq: *seq, finished, items })
+            })
+            .collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        desk.done(&batch, &nonces).await?;
+        target.forget(&seqs);
+        for seq in &seqs {
+            book.remove(*seq);
+        }
+        labels.done(batch.len());
+    }
+}

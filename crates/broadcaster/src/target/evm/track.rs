@@ -1,0 +1,175 @@
+//! Following the nonces a lane holds: receipts in, fates of parts out.
+
+use alloy::primitives::B256;
+use alloy::rpc::types::TransactionReceipt;
+use common::link::Item;
+use common::message::PartReceipt;
+use std::collections::BTreeMap;
+
+use super::rpc::View;
+use super::slots::Mined;
+use super::{AdvanceError, ChainError, Evm, Trouble, abi};
+use crate::book::{Book, Stage};
+use crate::desk::Desk;
+use crate::nonce::{self, ChainFacts, SlotStep};
+use crate::receipt::{self, Again, Landing, Place};
+
+/// Nonces that need something from us.
+#[derive(Debug, Default)]
+pub(super) struct ToDo {
+    pub(super) sign: Vec<u64>,
+    pub(super) send: Vec<u64>,
+}
+
+impl Evm {
+    /// Looks at every nonce that is not final, settles what is, frees what came back.
+    pub(super) async fn track(
+        &mut self,
+        view: View,
+        book: &mut Book,
+        desk: &Desk,
+    ) -> Result<(ToDo, Option<Trouble>), AdvanceError> {
+        let unsettled = self.slots.unsettled();
+        let lost = self.observe(&unsettled, view).await?;
+        let next_final = if lost { self.next_final().await } else { None };
+        let chain = ChainFacts { next: view.next, next_final, final_block: view.final_block };
+        let (mut todo, mut trouble) = (ToDo::default(), None);
+        for nonce in unsettled {
+            let Some(slot) = self.slots.get(nonce) else { continue };
+            match nonce::step(nonce, slot.facts(), chain, desk.clock.now_ms(), self.limits.resend_ms) {
+                SlotStep::Sign => todo.sign.push(nonce),
+                SlotStep::Send => todo.send.push(nonce),
+                SlotStep::Pending | SlotStep::Included { .. } => {}
+                SlotStep::Final { .. } => trouble = self.settle(nonce, book, desk).await?.or(trouble),
+                SlotStep::Foreign => self.give_up(nonce, chain, book, desk).await?,
+            }
+        }
+        self.slots.mark(book);
+        Ok((todo, trouble))
+    }
+
+    /// Reads the receipts of nonces the chain has used; answers whether one was used by nothing of ours.
+    async fn observe(&mut self, unsettled: &[u64], view: View) -> Result<bool, ChainError> {
+        let mut lost = false;
+        for nonce in unsettled {
+            let Some(slot) = self.slots.get(*nonce) else { continue };
+            let hashes: Vec<B256> = slot.attempts.iter().map(|signed| signed.hash).collect();
+            let was_mined = slot.mined.is_some();
+            let mined = if *nonce < view.next { self.find(&hashes).await? } else { None };
+            lost |= *nonce < view.next && mined.is_none();
+            let Some(slot) = self.slots.get_mut(*nonce) else { continue };
+            if was_mined && mined.is_none() {
+                tracing::warn!(nonce, "A transaction has left the chain again; it is sent once more");
+                slot.sent_ms = None;
+            }
+            if mined.is_some() {
+                // Seen in a block, so it was sent, by whomever.
+                slot.sent_ms.get_or_insert(0);
+            }
+            slot.mined = mined;
+        }
+        Ok(lost)
+    }
+
+    async fn find(&self, hashes: &[B256]) -> Result<Option<Mined>, ChainError> {
+        for hash in hashes {
+            if let Some(receipt) = self.rpc.receipt(*hash).await?
+                && let Some(block) = receipt.block_number
+            {
+                return Ok(Some(Mined { hash: *hash, block, landings: self.landings(&receipt) }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn landings(&self, receipt: &TransactionReceipt) -> BTreeMap<Item, Landing> {
+        let logs = receipt.inner.logs().iter().map(|log| &log.inner);
+        abi::landings(logs, self.place.contract, self.shard_number())
+    }
+
+    /// The sender's next nonce at the tier. Nodes without old state cannot tell; then nothing is concluded.
+    async fn next_final(&self) -> Option<u64> {
+        self.rpc.next_final(self.wallet.address(), self.place.tier).await.ok()
+    }
+
+    /// A transaction is final: its parts are finished or come back.
+    async fn settle(
+        &mut self,
+        nonce: u64,
+        book: &mut Book,
+        desk: &Desk,
+    ) -> Result<Option<Trouble>, AdvanceError> {
+        let Some(slot) = self.slots.get(nonce) else { return Ok(None) };
+        let Some(mined) = slot.mined.clone() else { return Ok(None) };
+        let place = Place { tx: mined.hash.to_string(), block: mined.block };
+        let (mut landed, mut back) = (BTreeMap::<Item, PartReceipt>::new(), Vec::new());
+        for item in &slot.items {
+            let landing = mined.landings.get(item).copied().unwrap_or(Landing::Reverted);
+            match receipt::of_landing(item.part, landing, &place) {
+                Ok(receipt) => {
+                    landed.insert(*item, receipt);
+                }
+                Err(again) => back.push((*item, again)),
+            }
+        }
+        let trouble = self.send_back(nonce, &back, book, desk).await?;
+        if landed.is_empty() {
+            // A filler, or nothing of it is left: the journal forgets the nonce.
+            if back.is_empty() {
+                desk.rebind(nonce, nonce.saturating_add(1), &[]).await?;
+            }
+            self.slots.close(nonce);
+        } else if let Some(slot) = self.slots.get_mut(nonce) {
+            slot.items.retain(|item| landed.contains_key(item));
+            slot.settled = Some(landed);
+        }
+        Ok(trouble)
+    }
+
+    /// Frees items that have to go again. The wait is written first: a crash in between repeats both.
+    async fn send_back(
+        &mut self,
+        nonce: u64,
+        back: &[(Item, Again)],
+        book: &mut Book,
+        desk: &Desk,
+    ) -> Result<Option<Trouble>, AdvanceError> {
+        let Some((first, again)) = back.first() else { return Ok(None) };
+        let now_ms = desk.clock.now_ms();
+        let waits: Vec<(Item, u64)> = back
+            .iter()
+            .map(|(item, _)| (*item, now_ms + self.limits.retry.delay_ms(book.fail(*item), item.seq)))
+            .collect();
+        desk.wait(&waits).await?;
+        let items: Vec<Item> = back.iter().map(|(item, _)| *item).collect();
+        desk.rebind(nonce, nonce.saturating_add(1), &items).await?;
+        for (item, until_ms) in waits {
+            book.postpone(item, until_ms);
+            book.set(item, Stage::Free);
+        }
+        if let Some(slot) = self.slots.get_mut(nonce) {
+            slot.items.retain(|item| !items.contains(item));
+        }
+        let detail = format!("{} parts of nonce {nonce} have to go again, {first} first", back.len());
+        Ok(Some(Trouble { code: again.code(), detail }))
+    }
+
+    /// Something else has used the nonce: its items get another one.
+    async fn give_up(
+        &mut self,
+        nonce: u64,
+        chain: ChainFacts,
+        book: &mut Book,
+        desk: &Desk,
+    ) -> Result<(), AdvanceError> {
+        let Some(slot) = self.slots.get(nonce) else { return Ok(()) };
+        let items: Vec<Item> = slot.items.iter().copied().collect();
+        tracing::warn!(nonce, items = items.len(), "Something else has used a nonce of this sender");
+        desk.rebind(nonce, chain.next_final.unwrap_or(0), &items).await?;
+        self.slots.close(nonce);
+        for item in items {
+            book.set(item, Stage::Free);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! The broadcaster from outside: the real binary, a private Redis with a hand-made leader, private chains.
+
+mod bed;
+mod process;
+
+mod crash;
+mod delivery;
+mod nonces;
+mod operate;
+mod sharing;
+mod troubles;

@@ -1,0 +1,165 @@
+//! The journal and the chain disagree: dropped, used from outside, gaps, reorganisations, an empty chain.
+
+use alloy::primitives::{B256, U256};
+use alloy::providers::Provider as _;
+use alloy::providers::ext::AnvilApi as _;
+use alloy::rpc::types::TransactionRequest;
+use alloy::rpc::types::anvil::ReorgOptions;
+use common::targets::Tier;
+use testkit::anvil::Anvil;
+
+use crate::bed::{Bed, Check, entries, flat};
+use crate::process::Process;
+
+/// The hash stored for a nonce, once it is stored and the chain has it.
+async fn sent(bed: &Bed, nonce: u64) -> Check<B256> {
+    let chain = bed.chain();
+    let mut found = None;
+    bed.until("a transaction with the chain", async |bed| {
+        let state = bed.link.lane_state(&chain.name).await?;
+        let raw = state.raws.get(&nonce).and_then(|raw| raw.attempts.get(&1));
+        let Some(raw) = raw else { return Ok(false) };
+        let hash: B256 = raw.tx_hash.parse()?;
+        found = Some(hash);
+        Ok(chain.anvil.provider().get_transaction_by_hash(hash).await?.is_some())
+    })
+    .await?;
+    found.ok_or_else(|| "nothing stored".into())
+}
+
+/// Uses a nonce of the broadcaster's sender behind its back, outbidding it.
+async fn use_nonce(anvil: &Anvil, from: alloy::primitives::Address, nonce: u64) -> Check {
+    let transaction = TransactionRequest::default()
+        .from(from)
+        .to(anvil.account(9))
+        .value(U256::from(1))
+        .nonce(nonce)
+        .max_fee_per_gas(900_000_000_000)
+        .max_priority_fee_per_gas(100_000_000_000);
+    drop(anvil.provider().send_transaction(transaction).await?);
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn a_dropped_transaction_is_sent_again_as_it_was() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let work = entries(2);
+    bed.relay(&chain.name, 1, &work).await?;
+    let _process = Process::start(&bed)?;
+    let first = sent(&bed, 0).await?;
+    chain.anvil.provider().anvil_drop_all_transactions().await?;
+    assert!(chain.anvil.provider().get_transaction_by_hash(first).await?.is_none());
+    assert_eq!(sent(&bed, 0).await?, first);
+    let receipts = bed.mine_until_receipts(2).await?;
+    assert_eq!(receipts[0].parts[0].tx, Some(first.to_string()));
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await
+}
+
+#[actix_rt::test]
+async fn items_whose_nonce_was_used_from_outside_get_another() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let work = entries(2);
+    bed.relay(&chain.name, 1, &work).await?;
+    let _process = Process::start(&bed)?;
+    let replaced = sent(&bed, 0).await?;
+    use_nonce(&chain.anvil, bed.sender(), 0).await?;
+    let receipts = bed.mine_until_receipts(2).await?;
+    assert_ne!(receipts[0].parts[0].tx, Some(replaced.to_string()));
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 2);
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn a_wallet_used_before_goes_on_at_the_chains_nonce() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    for nonce in 0..3 {
+        use_nonce(&chain.anvil, bed.sender(), nonce).await?;
+    }
+    chain.anvil.mine(1).await?;
+    bed.relay(&chain.name, 1, &entries(1)).await?;
+    let _process = Process::start(&bed)?;
+    bed.mine_until_receipts(1).await?;
+    bed.assert_at_rest(chain).await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 4);
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn a_gap_before_bound_work_is_filled() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let first = entries(1);
+    bed.relay(&chain.name, 1, &first).await?;
+    let process = Process::start(&bed)?;
+    bed.mine_until_receipts(1).await?;
+    assert_eq!(process.terminate()?, Some(0));
+    // Three nonces were handed out to work that is gone, as after a loss of the journal's tail.
+    bed.redis.command(&["HINCRBY", "{oss:financial}:lane:base", "next_nonce", "3"])?;
+    let second: Vec<_> = entries(3).split_off(1);
+    bed.relay(&chain.name, 2, &second).await?;
+    let _process = Process::start(&bed)?;
+    bed.mine_until_receipts(3).await?;
+    bed.assert_applied_once(chain, &flat(&entries(3))).await?;
+    bed.mine_until("fillers are forgotten", async |bed| {
+        Ok(bed.link.lane_state(&bed.chain().name).await?.fillers.is_empty())
+    })
+    .await?;
+    bed.assert_at_rest(chain).await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 5, "one before, three fillers, one after");
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn a_transaction_that_leaves_the_chain_is_delivered_again() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let work = entries(2);
+    bed.relay(&chain.name, 1, &work).await?;
+    let _process = Process::start(&bed)?;
+    let hash = sent(&bed, 0).await?;
+    chain.anvil.mine(1).await?;
+    bed.until("included", async |bed| {
+        let progress = bed.link.progress(1).await?.ok_or("expired")?;
+        Ok(progress.targets["base"].state == common::status::Delivery::Included)
+    })
+    .await?;
+    let provider = chain.anvil.provider();
+    provider.anvil_reorg(ReorgOptions { depth: 1, tx_block_pairs: Vec::new() }).await?;
+    provider.anvil_drop_all_transactions().await?;
+    assert!(provider.get_transaction_receipt(hash).await?.is_none(), "the block is gone");
+    assert_eq!(sent(&bed, 0).await?, hash);
+    let receipts = bed.mine_until_receipts(2).await?;
+    assert_eq!(receipts[0].parts[0].tx, Some(hash.to_string()));
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await
+}
+
+#[actix_rt::test]
+async fn a_chain_that_came_back_empty_stops_its_lane_and_no_other() -> Check {
+    let mut bed = Bed::set(&[("base", 8453), ("optimism", 10)], &[], Tier::Safe).await?;
+    let process = Process::start(&bed)?;
+    let work = entries(2);
+    for target in bed.target_names() {
+        bed.relay(&target, 1, &work[..1]).await?;
+    }
+    bed.mine_until_receipts(2).await?;
+    bed.chains[0].anvil.restart()?;
+    for target in bed.target_names() {
+        bed.relay(&target, 2, &work[1..]).await?;
+    }
+    bed.mine_until_receipts(3).await?;
+    bed.until("the lane is stopped", async |_| {
+        let lane = process.lane("base").await?;
+        Ok(lane["state"] == "stopped" && lane["last_error"]["code"] == "CHAIN_RESET")
+    })
+    .await?;
+    assert_eq!(bed.chains[0].anvil.nonce(bed.sender()).await?, 0, "nothing was sent to the empty chain");
+    assert_eq!(process.lane("optimism").await?["state"], "driving");
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! What operators and clients see and do.
+
+use common::hash::Digest;
+use common::ids::{Rid, Shard};
+
+use crate::bed::{Bed, Check, SHARD, entries};
+use crate::process::Process;
+
+#[actix_rt::test]
+async fn a_paused_target_gets_nothing_new_until_it_is_resumed_even_across_a_restart() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let process = Process::start(&bed)?;
+    bed.until("ready", async |_| Ok(process.ready().await.0 == 200)).await?;
+    assert_eq!(process.post("/v1/targets/base/pause", "read").await?.0, 403);
+    assert_eq!(process.post("/v1/targets/nowhere/pause", "operate").await?.0, 404);
+    let (status, answer) = process.post("/v1/targets/base/pause", "operate").await?;
+    assert_eq!((status, &answer["paused"], &answer["changed"]), (200, &true.into(), &4.into()));
+    let (_, answer) = process.post("/v1/targets/base/pause", "operate").await?;
+    assert_eq!(answer["changed"], 0);
+    bed.until("paused", async |_| Ok(process.lane("base").await?["state"] == "paused")).await?;
+    assert_eq!(process.terminate()?, Some(0));
+
+    let process = Process::start(&bed)?;
+    bed.relay(&chain.name, 1, &entries(1)).await?;
+    bed.mine_until("paused after the restart", async |_| {
+        Ok(process.lane("base").await.is_ok_and(|lane| lane["state"] == "paused"))
+    })
+    .await?;
+    chain.anvil.mine(5).await?;
+    let lane = process.lane("base").await?;
+    assert_eq!((&lane["paused_by"], &lane["oldest_seq"]), (&"operate".into(), &1.into()));
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 0, "nothing was sent");
+    assert_eq!(process.post("/v1/targets/base/resume", "operate").await?.0, 200);
+    bed.mine_until_receipts(1).await?;
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn the_targets_list_shows_lanes_wallets_and_what_was_removed() -> Check {
+    let bed = Bed::one_chain().await?;
+    bed.redis.command(&["HSET", "{oss:financial}:head", "wm:former", "12"])?;
+    bed.relay(&bed.chain().name, 1, &entries(2)).await?;
+    let process = Process::start(&bed)?;
+    bed.mine_until_receipts(2).await?;
+    let lane = process.lane("base").await?;
+    assert_eq!(lane["state"], "driving");
+    assert_eq!(lane["holder"], "broadcaster-one");
+    assert_eq!((&lane["watermark"], &lane["next_nonce"]), (&2.into(), &1.into()));
+    assert_eq!(lane["oldest_seq"], serde_json::Value::Null);
+    assert_eq!(lane["sender"], bed.sender().to_string());
+    let balance: u128 = lane["balance_wei"].as_str().ok_or("no balance")?.parse()?;
+    assert!(balance > 1_000_000_000_000_000_000, "{balance}");
+    let former = process.lane("former").await?;
+    assert_eq!((&former["state"], &former["watermark"]), (&"stopped".into(), &12.into()));
+    assert_eq!(former["last_error"]["code"], "TARGET_REMOVED");
+    assert_eq!(process.get("/v1/targets", "nobody").await?.0, 401);
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn a_request_shows_its_deliveries_to_its_tenant_only() -> Check {
+    let bed = Bed::one_chain().await?;
+    let process = Process::start(&bed)?;
+    let rid = Rid::fresh(SHARD);
+    let fp = Digest::of(&[b"fp"]).to_string();
+    let record = [
+        "tenant",
+        "demo",
+        "fp",
+        &fp,
+        "status",
+        "committed",
+        "rank",
+        "5",
+        "version",
+        "4",
+        "at",
+        "1",
+        "seq",
+        "1",
+    ];
+    let key = format!("{{oss:financial}}:req:{rid}");
+    bed.redis.command(&[&["HSET", key.as_str()], record.as_slice()].concat())?;
+    bed.relay(&bed.chain().name, 1, &entries(1)).await?;
+    bed.mine_until_receipts(1).await?;
+    let (status, body) = process.get(&format!("/v1/deliveries/{rid}"), "read").await?;
+    assert_eq!((status, &body["seq"], &body["status"]), (200, &1.into(), &"committed".into()));
+    let base = &body["targets"]["base"];
+    assert_eq!(base["state"], "final");
+    assert_eq!(base["tx"].as_array().map(Vec::len), Some(1));
+    for (path, key, expected) in [
+        (format!("/v1/deliveries/{rid}"), "other", 404),
+        (format!("/v1/deliveries/{}", Rid::fresh(Shard::Gaming)), "read", 404),
+        ("/v1/deliveries/no-rid".to_owned(), "read", 400),
+        (format!("/v1/deliveries/{rid}"), "nobody", 401),
+        ("/v1/nowhere".to_owned(), "read", 404),
+    ] {
+        let (status, body) = process.get(&path, key).await?;
+        assert_eq!(status, expected, "{path} as {key}");
+        assert!(body["code"].is_string(), "{body}");
+    }
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn a_process_with_another_target_list_than_the_log_is_not_ready_and_sends_nothing() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let logged = bed.targets(common::targets::Tier::Finalized)?.digest();
+    bed.log_targets(SHARD, Digest::of(&[b"another list"]))?;
+    bed.relay(&chain.name, 1, &entries(1)).await?;
+    let process = Process::start(&bed)?;
+    bed.until("not ready for that reason", async |_| {
+        let (status, body) = process.ready().await;
+        let detail = body["checks"]["shard:financial"]["detail"].as_str().unwrap_or_default().to_owned();
+        Ok(status == 503 && detail.contains("target list differs"))
+    })
+    .await?;
+    chain.anvil.mine(5).await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 0);
+    bed.log_targets(SHARD, logged)?;
+    bed.mine_until_receipts(1).await?;
+    assert_eq!(process.ready().await.0, 200);
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn an_endpoint_of_another_chain_makes_the_process_unready() -> Check {
+    let bed = Bed::one_chain().await?;
+    let wrong = testkit::anvil::Anvil::start(testkit::anvil::AnvilOptions {
+        chain_id: 77,
+        mining: testkit::anvil::Mining::Manual,
+        keep_state: false,
+    })?;
+    std::fs::write(
+        bed.path("endpoints.json"),
+        serde_json::to_vec(&serde_json::json!({"base": {"rpc": [wrong.url()]}}))?,
+    )?;
+    bed.relay(&bed.chain().name, 1, &entries(1)).await?;
+    let process = Process::start(&bed)?;
+    bed.until("not ready for that reason", async |_| {
+        let (status, body) = process.ready().await;
+        let detail = body["checks"]["lane:financial/base"]["detail"].as_str().unwrap_or_default().to_owned();
+        Ok(status == 503 && detail.contains("serves chain 77"))
+    })
+    .await?;
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn a_wiped_redis_ends_the_process_with_its_own_exit_code() -> Check {
+    let bed = Bed::one_chain().await?;
+    let mut process = Process::start(&bed)?;
+    bed.until("ready", async |_| Ok(process.ready().await.0 == 200)).await?;
+    bed.redis.command(&["FLUSHALL"])?;
+    assert_eq!(process.ended().await?, Some(common::exit::DATA_LOSS));
+    Ok(())
+}

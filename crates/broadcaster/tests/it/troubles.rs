@@ -1,0 +1,171 @@
+//! Targets that do not answer, refuse, defer or cost too much; nothing is given up, nothing else waits.
+
+use alloy::providers::Provider as _;
+use alloy::providers::ext::AnvilApi as _;
+use alloy::signers::local::PrivateKeySigner;
+use common::status::Delivery;
+use common::targets::Tier;
+
+use crate::bed::{Bed, Check, entries, flat, name, update};
+use crate::process::Process;
+
+#[actix_rt::test]
+async fn a_dead_target_holds_up_nothing_else_and_gets_everything_later() -> Check {
+    let bed = Bed::set(&[("base", 8453), ("optimism", 10)], &["bench"], Tier::Safe).await?;
+    let process = Process::start(&bed)?;
+    bed.until("ready", async |_| Ok(process.ready().await.0 == 200)).await?;
+    bed.chain().anvil.freeze()?;
+    let work = entries(20);
+    for target in bed.target_names() {
+        bed.relay(&target, 1, &work).await?;
+    }
+    bed.mine_until_receipts(40).await?;
+    let receipts = bed.receipts().await?;
+    assert!(receipts.iter().all(|receipt| receipt.target != name("base")));
+    bed.until("the dead lane says so", async |_| {
+        let lane = process.lane("base").await?;
+        Ok(lane["state"] == "retrying" && lane["last_error"]["code"] == "CHAIN_UNREACHABLE")
+    })
+    .await?;
+    assert_eq!(process.ready().await.0, 200, "a dead target is no reason to restart the process");
+    bed.chain().anvil.thaw()?;
+    bed.mine_until_receipts(60).await?;
+    for chain in &bed.chains {
+        bed.assert_applied_once(chain, &flat(&work)).await?;
+        bed.assert_at_rest(chain).await?;
+    }
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn nothing_is_signed_above_the_fee_cap() -> Check {
+    const GWEI: u128 = 1_000_000_000;
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let provider = chain.anvil.provider();
+    provider.anvil_set_next_block_base_fee_per_gas(50 * GWEI).await?;
+    chain.anvil.mine(1).await?;
+    bed.relay(&chain.name, 1, &entries(1)).await?;
+    let process = Process::start_with(
+        &bed,
+        "one",
+        &[("OSS__EVM__FEE_CAP_GWEI", "30"), ("OSS__EVM__TIP_CAP_GWEI", "2")],
+    )?;
+    bed.until("the cap is told", async |_| {
+        Ok(process.lane("base").await.is_ok_and(|lane| lane["last_error"]["code"] == "FEE_ABOVE_CAP"))
+    })
+    .await?;
+    assert!(bed.link.lane_state(&chain.name).await?.raws.is_empty(), "nothing is signed");
+    provider.anvil_set_next_block_base_fee_per_gas(20 * GWEI).await?;
+    chain.anvil.mine(1).await?;
+    let receipts = bed.mine_until_receipts(1).await?;
+    let hash = receipts[0].parts[0].tx.as_deref().ok_or("no transaction")?.parse()?;
+    let sent = provider.get_transaction_by_hash(hash).await?.ok_or("unknown transaction")?;
+    let inner = alloy::consensus::Transaction::max_fee_per_gas(&sent);
+    assert!(inner <= 30 * GWEI, "{inner}");
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn a_deferred_update_waits_and_lands_when_its_time_has_come() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let process = Process::start(&bed)?;
+    // Version 6 follows 5, which the chain has not seen.
+    bed.relay(&chain.name, 1, &[vec![vec![update("bond", 5, 6), update("stock", 0, 1)]]]).await?;
+    bed.mine_until("deferred", async |bed| {
+        let progress = bed.link.progress(1).await?.ok_or("expired")?;
+        Ok(progress.targets["base"].state == Delivery::Deferred)
+    })
+    .await?;
+    bed.mine_until("the lane says so", async |_| {
+        Ok(process.lane("base").await?["last_error"]["code"] == "DEFERRED")
+    })
+    .await?;
+    bed.relay(&chain.name, 2, &[vec![vec![update("bond", 0, 5)]]]).await?;
+    let receipts = bed.mine_until_receipts(2).await?;
+    assert_eq!(receipts.iter().map(|receipt| receipt.seq).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!((&receipts[1].parts[0].applied, &receipts[1].parts[0].stale), (&vec![0], &vec![1]));
+    let all = [update("bond", 0, 5), update("bond", 5, 6), update("stock", 0, 1)];
+    bed.assert_applied_once(chain, &all).await?;
+    bed.assert_at_rest(chain).await
+}
+
+#[actix_rt::test]
+async fn a_badly_signed_part_alarms_lets_others_pass_and_lands_after_a_rewind() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let process = Process::start(&bed)?;
+    let work = entries(3);
+    let stranger: PrivateKeySigner = chain.anvil.key(9).parse()?;
+    let payloads = vec![
+        bed.entry(&chain.name, 1, &work[0])?,
+        bed.entry_signed_by(&stranger, &chain.name, 2, &work[1])?,
+        bed.entry(&chain.name, 3, &work[2])?,
+    ];
+    bed.relay_payloads(&chain.name, 1, &payloads).await?;
+    bed.mine_until_receipts(2).await?;
+    bed.mine_until("the alarm", async |bed| {
+        let progress = bed.link.progress(2).await?.ok_or("expired")?;
+        let code = process.lane("base").await?["last_error"]["code"].clone();
+        Ok(code == "BATCH_REJECTED_SIGNATURES_INVALID"
+            && progress.targets["base"].state == Delivery::Deferred)
+    })
+    .await?;
+    bed.rewind(&chain.name, 4, 2).await?;
+    bed.relay(&chain.name, 2, &work[1..]).await?;
+    let receipts = bed.mine_until_receipts(4).await?;
+    let seqs: Vec<u64> = receipts.iter().map(|receipt| receipt.seq).collect();
+    // The leader relays from the oldest entry without a receipt; entry 3 comes again and is stale.
+    assert_eq!(seqs, [1, 3, 2, 3]);
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await
+}
+
+#[actix_rt::test]
+async fn a_paused_contract_reverts_and_gets_the_work_when_it_goes_on() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    chain.bridge.set_paused(true).await?;
+    let work = entries(2);
+    bed.relay(&chain.name, 1, &work).await?;
+    let process = Process::start(&bed)?;
+    bed.mine_until("the revert is told", async |_| {
+        Ok(process.lane("base").await.is_ok_and(|lane| lane["last_error"]["code"] == "TRANSACTION_REVERTED"))
+    })
+    .await?;
+    assert!(bed.receipts().await?.is_empty());
+    chain.bridge.set_paused(false).await?;
+    bed.mine_until_receipts(2).await?;
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await
+}
+
+#[actix_rt::test]
+async fn what_a_rollback_covers_is_never_sent() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let bond = crate::bed::asset("bond");
+    let covers =
+        format!(r#"{{"seq":3,"covers":[{{"asset":"{bond}","chain":"base","from":1,"version":4}}]}}"#);
+    bed.redis.command(&["XADD", "{oss:financial}:ctl", "3-0", "kind", "revert", "seq", "3", "m", &covers])?;
+    bed.redis.command(&["HSET", "{oss:financial}:head", "barrier", "3"])?;
+    assert_eq!(bed.link.control_after(common::link::StreamId::ZERO, 9).await?.len(), 1);
+    let work = vec![
+        vec![vec![update("bond", 0, 1), update("stock", 0, 1)]],
+        vec![vec![update("bond", 1, 2)]],
+        vec![vec![update("bond", 2, 3), update("stock", 1, 2)]],
+        vec![vec![update("bond", 1, 4)]],
+    ];
+    bed.relay(&chain.name, 1, &work).await?;
+    let _process = Process::start(&bed)?;
+    let mut receipts = bed.mine_until_receipts(4).await?;
+    receipts.sort_by_key(|receipt| receipt.seq);
+    let states: Vec<Delivery> = receipts.iter().map(|receipt| receipt.status).collect();
+    assert_eq!(states, [Delivery::Final, Delivery::Revoked, Delivery::Final, Delivery::Final]);
+    assert_eq!(receipts[1].parts[0].tx, None, "a part with nothing left is not sent");
+    assert_eq!((&receipts[2].parts[0].applied, &receipts[2].parts[0].skipped), (&vec![1], &vec![0]));
+    let landed = [update("bond", 0, 1), update("stock", 0, 1), update("stock", 1, 2), update("bond", 1, 4)];
+    bed.assert_applied_once(chain, &landed).await?;
+    bed.assert_at_rest(chain).await
+}
