@@ -17,6 +17,8 @@ local watermark = tonumber(ARGV[6]) - 1
 -- guard:backwards
 if watermark < 0 or watermark > tonumber(head[1]) then return {'GAP', head[1]} end
 -- /guard:backwards
+redis.call('XLEN', KEYS[3])
+redis.call('ZCARD', KEYS[4])
 local text = string.format('%.0f', watermark)
 -- The stream goes as a whole: its ids must be able to start again.
 redis.call('DEL', KEYS[3], KEYS[4])

@@ -8,19 +8,34 @@ use common::hash::Digest;
 use common::ids::{Name, Rid, Shard, Tenant};
 use common::keys::Keys;
 use common::link::{
-    Address, Bind, Bound, Commands, Commit, Committed, Consumed, Fence, LaneLeased, Leased, Link, RelayLimits,
-    Relayed, Route, Scripts, Store, Stored, StreamId, Submission, SubmitBounds, Submitted, Token,
+    Address, Bind, Bound, Commands, Commit, Committed, Consumed, Fence, LaneLeased, Leased, Link,
+    RelayLimits, Relayed, Route, Scripts, Store, Stored, StreamId, Submission, SubmitBounds, Submitted,
+    Token,
 };
 use common::link::{Initialised, Item, Message, Started};
 use redis::Value;
 use testkit::redis::{RedisOptions, RedisServer};
 
+pub type Picture = BTreeMap<String, String>;
 pub type Check<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Long enough that no lease ends during a test.
 pub const TTL_MS: u64 = 600_000;
 pub const LIMITS: RelayLimits = RelayLimits { out_max: 1_024, progress_ttl_ms: TTL_MS };
 pub const BOUNDS: SubmitBounds = SubmitBounds::with_backlog(1_000);
+
+/// Entries pending in the collectors' group, -1 if the stream has no such group.
+const PENDING: &str = "local p = redis.pcall('XPENDING', KEYS[1], 'collectors') return p.err and -1 or p[1]";
+
+/// No difference between two pictures.
+pub const NONE: Vec<String> = Vec::new();
+
+/// The keys in which two pictures differ, with both contents.
+pub fn changed(before: &Picture, after: &Picture) -> Vec<String> {
+    let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differ = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
+    differ.map(|key| format!("{key}\n  {:?}\n  {:?}", before.get(key), after.get(key))).collect()
+}
 
 /// Fails the scenario instead of panicking, so that a control can see it fail.
 #[macro_export]
@@ -95,32 +110,34 @@ impl Bed {
     }
 
     pub fn text(&self, parts: &[&str]) -> String {
-        let text: Option<String> = redis::from_redis_value(self.command(parts)).expect("a text");
-        text.unwrap_or_default()
+        match self.command(parts) {
+            Value::Nil => String::new(),
+            Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Value::SimpleString(text) => text,
+            other => panic!("{other:?} is no text"),
+        }
     }
 
     pub fn length(&self, key: &str) -> i64 {
         self.number(&["XLEN", key])
     }
 
-    /// Every key with its content; clock readings and stream ids made from them are masked.
-    pub fn picture(&self) -> BTreeMap<String, String> {
+    /// Every key with its content; clock readings, stream ids made from them and random tokens are masked.
+    pub fn picture(&self) -> Picture {
         let keys: Vec<String> = redis::from_redis_value(self.command(&["KEYS", "*"])).expect("keys");
         keys.into_iter()
             .map(|key| {
                 let kind = self.text(&["TYPE", &key]);
                 let content = match kind.as_str() {
                     "hash" => {
-                        let map: BTreeMap<String, String> =
+                        let mut map: BTreeMap<String, String> =
                             redis::from_redis_value(self.command(&["HGETALL", &key])).expect("a hash");
+                        map.remove("token");
                         format!("{map:?}")
                     }
                     "stream" => {
-                        format!(
-                            "{:?} {:?}",
-                            self.command(&["XRANGE", &key, "-", "+"]),
-                            self.command(&["XINFO", "GROUPS", &key])
-                        )
+                        let pending = self.number(&["EVAL", PENDING, "1", &key]);
+                        format!("{:?} pending {pending}", self.command(&["XRANGE", &key, "-", "+"]))
                     }
                     "zset" => format!("{:?}", self.command(&["ZRANGE", &key, "0", "-1", "WITHSCORES"])),
                     _ => self.text(&["GET", &key]),
@@ -136,26 +153,23 @@ pub fn locked(server: &Mutex<RedisServer>) -> std::sync::MutexGuard<'_, RedisSer
     server.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Replaces every run of ten or more digits, and the entry number after a masked stream id.
+/// Masks what differs between two equal runs: numbers of ten or more digits together with the number that
+/// follows them in a stream id, and random tokens of 32 hex digits.
 fn masked(text: &str) -> String {
     let mut out = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (before, digits) = rest.split_at(start);
-        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-        out.push_str(before);
-        rest = &digits[end..];
-        if end < 10 {
-            out.push_str(&digits[..end]);
-        } else {
-            out.push('T');
-            let tail = rest.strip_prefix('-').map_or(0, |tail| {
-                tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len()) + 1
-            });
-            rest = &rest[tail..];
-        }
+    let mut was_time = false;
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let digits = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let tail = &word[digits.len()..];
+        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let is_token = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_time = is_number && digits.len() >= 10;
+        let is_id_tail = was_time && is_number;
+        out.push_str(if is_token || is_time || is_id_tail { "T" } else { digits });
+        out.push_str(tail);
+        was_time = is_time && tail == "-";
     }
-    out + rest
+    out
 }
 
 pub fn name(text: &str) -> Name {
@@ -247,7 +261,17 @@ pub fn bind<'a>(target: &'a Name, items: &'a [Item]) -> Bind<'a> {
 }
 
 pub fn store<'a>(target: &'a Name, items: &'a [Item], nonce: u64, attempt: u32) -> Store<'a> {
-    Store { target, control_seq: 0, rewind: 0, nonce, items, attempt, raw: b"signed", tx_hash: "0xaa", fee: "1" }
+    Store {
+        target,
+        control_seq: 0,
+        rewind: 0,
+        nonce,
+        items,
+        attempt,
+        raw: b"signed",
+        tx_hash: "0xaa",
+        fee: "1",
+    }
 }
 
 /// Where every case starts: three requests in their streams, the first one delivered to the group; three
@@ -257,18 +281,29 @@ pub struct Stage {
     pub leader: Fence,
     pub lane: Fence,
     pub request: StreamId,
+    pub input: StreamId,
     pub parked: StreamId,
 }
 
 impl Stage {
     pub async fn set(bed: &Bed) -> Check<Self> {
         let link = &bed.link;
-        same!(link.init("generation-1", true).await?, Initialised::Ok { generation: "generation-1".to_owned() });
+        same!(
+            link.init("generation-1", true).await?,
+            Initialised::Ok { generation: "generation-1".to_owned() }
+        );
         let request = submit(link, 1, Route::Requests).await?;
-        submit(link, 2, Route::Input).await?;
+        let input = submit(link, 2, Route::Input).await?;
         submit(link, 3, Route::Express).await?;
-        let (requests, input) = (bed.keys.requests(), ">");
-        bed.command(&["XREADGROUP", "GROUP", "collectors", "collector-1", "STREAMS", &requests, input]);
+        bed.command(&[
+            "XREADGROUP",
+            "GROUP",
+            "collectors",
+            "collector-1",
+            "STREAMS",
+            &bed.keys.requests(),
+            ">",
+        ]);
         let leader = lead(link).await?;
         commit(link, &leader, &entry(1)).await?;
         commit(link, &leader, &entry(2)).await?;
@@ -281,6 +316,6 @@ impl Stage {
         let lane = drive(link).await?;
         same!(link.bind(&lane, &bind(&target(), &[item(1, 0)])).await?, Bound::Ok { nonce: 0 });
         same!(link.store(&lane, &store(&target(), &[item(1, 0)], 0, 1)).await?, Stored::Ok);
-        Ok(Self { leader, lane, request, parked })
+        Ok(Self { leader, lane, request, input, parked })
     }
 }

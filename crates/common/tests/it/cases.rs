@@ -4,13 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 
 use common::link::{
-    Collection, Commit, Consumed, DeadLetter, Done, DoneEntry, Fence, Progress, ProgressWrite, Rebind, Route, SendTo,
-    StatusWrite, StreamId, WaitWrite,
+    Collection, Commit, Consumed, DeadLetter, Done, DoneEntry, Fence, Progress, ProgressWrite, Rebind, Route,
+    SendTo, StatusWrite, StreamId, WaitWrite,
 };
 use common::status::{Delivery, OutcomeKind, Status};
 
 use crate::bed::{
-    BOUNDS, Bed, Check, LIMITS, Stage, TTL_MS, bind, entry, fp, item, name, rid, store, submission, target, tenant,
+    BOUNDS, Bed, Check, LIMITS, Stage, TTL_MS, bind, entry, fp, item, name, rid, store, submission, target,
+    tenant,
 };
 
 type Running = Pin<Box<dyn Future<Output = Check<String>>>>;
@@ -83,7 +84,7 @@ cases! {
     "attempt" Leader "Ok { count: 1 }" "Ok { count: 1 }" => |bed, _stage, fence| {
         bed.link.attempt(&fence, "message-1").await
     };
-    "commit" Leader "Ok" "Dup" => |bed, _stage, fence| {
+    "commit" Leader "Ok" "Dup" => |bed, stage, fence| {
         let status = StatusWrite {
             rid: rid(1),
             fp: fp(1),
@@ -95,10 +96,8 @@ cases! {
             ended_ms: None,
         };
         let dead = DeadLetter { stage: "validator", code: "BAD", error: "", attempts: 1, original: b"x" };
-        let input = bed.link.front(common::link::Stream::Input, 10).await?;
         bed.link.commit(&fence, &Commit {
-            // Consumes all of `:in` on the first call; the repeat carries the same argument or none left.
-            consumed: Consumed { input: input.last().map(|message| message.id), ..Consumed::default() },
+            consumed: Consumed { input: Some(stage.input), ..Consumed::default() },
             statuses: &[status],
             parked: &[b"p"],
             dead_letters: &[dead],
@@ -117,6 +116,7 @@ cases! {
         bed.link.rewind(&fence, &target(), 3, 2).await
     };
     "trim" Leader "Ok" "Ok" => |bed, _stage, fence| { bed.link.trim_log(&fence, 3).await };
+    "pause" No "Ok" "Same" => |bed, _stage, _fence| { bed.link.pause(&target(), Some("operator-1")).await };
     "bind" Lane "Ok { nonce: 1 }" "Bound { nonces: [Some(1)] }" => |bed, _stage, fence| {
         bed.link.bind(&fence, &bind(&target(), &[item(2, 0)])).await
     };

@@ -4,7 +4,7 @@
 mod intake;
 mod lanes;
 mod leading;
-mod logging;
+pub mod logging;
 
 use std::future::Future;
 use std::pin::Pin;

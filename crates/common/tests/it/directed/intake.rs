@@ -94,7 +94,8 @@ async fn requests_and_input_together_are_bounded(bed: Bed) -> Check {
         .map(|(n, route)| submission(n, route, &tenant))
         .to_vec();
     let answers = bed.link.submit(&batch, bounds).await?;
-    let [Submitted::Ok { .. }, Submitted::Ok { .. }, Submitted::Busy, Submitted::Ok { .. }] = answers.as_slice()
+    let [Submitted::Ok { .. }, Submitted::Ok { .. }, Submitted::Busy, Submitted::Ok { .. }] =
+        answers.as_slice()
     else {
         return Err(format!("{answers:?}").into());
     };
@@ -140,7 +141,10 @@ async fn collecting_moves_no_record_back(bed: Bed) -> Check {
     submit(&bed.link, 1, Route::Requests).await?;
     same!(bed.link.collecting(&[rid(1)]).await?, [Collecting::Ok]);
     let record = bed.link.record(rid(1)).await?.ok_or("no record")?;
-    same!((record.status, record.version, record.by.as_deref()), (Status::Collecting, 2, Some("collector-1")));
+    same!(
+        (record.status, record.version, record.by.as_deref()),
+        (Status::Collecting, 2, Some("collector-1"))
+    );
     bed.command(&["HSET", &bed.keys.request(rid(1)), "rank", "5", "status", "committed"]);
     same!(bed.link.collecting(&[rid(1)]).await?, [Collecting::Kept]);
     same!(bed.link.record(rid(1)).await?.map(|record| record.status), Some(Status::Committed));
@@ -201,7 +205,10 @@ async fn the_same_message_is_sent_once(bed: Bed) -> Check {
 
 async fn send_is_refused_at_the_bound(bed: Bed) -> Check {
     for n in 0..2 {
-        same!(matches!(bed.link.send(SendTo::Express, &format!("m{n}"), b"{}", 2).await?, Sent::Ok { .. }), true);
+        same!(
+            matches!(bed.link.send(SendTo::Express, &format!("m{n}"), b"{}", 2).await?, Sent::Ok { .. }),
+            true
+        );
     }
     same!(bed.link.send(SendTo::Express, "m2", b"{}", 2).await?, Sent::Busy);
     same!(bed.length(&bed.keys.input_express()), 2);

@@ -62,7 +62,14 @@ fn at(state: Delivery) -> Progress {
     Progress { state, block: Some(7), tx: vec!["0xaa".to_owned()] }
 }
 
-async fn done(link: &Link, lane: &Fence, rewind: u64, seq: u64, items: &[Item], nonces: &[u64]) -> Check<DoneReply> {
+async fn done(
+    link: &Link,
+    lane: &Fence,
+    rewind: u64,
+    seq: u64,
+    items: &[Item],
+    nonces: &[u64],
+) -> Check<DoneReply> {
     let (target, progress) = (target(), at(Delivery::Final));
     let one = DoneEntry { seq, progress: &progress, receipt: b"{}", items };
     Ok(link.done(lane, &Done { target: &target, rewind, entries: &[one], nonces }).await?)
@@ -167,8 +174,14 @@ async fn only_the_items_own_nonce_is_signed(bed: Bed) -> Check {
     kept(&bed.link, &lane, &[item(1, 0)], 0).await?;
     let state = bed.link.lane_state(&target()).await?;
     let raw = state.raws.get(&0).ok_or("nothing stored")?;
-    same!((raw.items.as_slice(), raw.attempts[&1].raw.as_slice()), ([item(1, 0)].as_slice(), b"signed".as_slice()));
-    same!((raw.attempts[&1].tx_hash.as_str(), raw.attempts[&1].fee.as_str(), state.attempts), ("0xaa", "1", 1));
+    same!(
+        (raw.items.as_slice(), raw.attempts[&1].raw.as_slice()),
+        ([item(1, 0)].as_slice(), b"signed".as_slice())
+    );
+    same!(
+        (raw.attempts[&1].tx_hash.as_str(), raw.attempts[&1].fee.as_str(), state.attempts),
+        ("0xaa", "1", 1)
+    );
     Ok(())
 }
 
@@ -205,7 +218,13 @@ async fn an_attempt_number_holds_one_transaction_for_ever(bed: Bed) -> Check {
     Ok(())
 }
 
-async fn rebind(bed: &Bed, lane: &Fence, nonce: u64, chain_next_final: u64, items: &[Item]) -> Check<Rebound> {
+async fn rebind(
+    bed: &Bed,
+    lane: &Fence,
+    nonce: u64,
+    chain_next_final: u64,
+    items: &[Item],
+) -> Check<Rebound> {
     let target = target();
     Ok(bed.link.rebind(lane, &Rebind { target: &target, rewind: 0, nonce, chain_next_final, items }).await?)
 }

@@ -1,7 +1,8 @@
 //! LEASE, ATTEMPT, START, RELAY, REWIND, TRIM.
 
 use common::link::{
-    Attempted, Commit, Fence, LaneLeased, Leased, RelayLimits, Relayed, Released, Rewound, Started, Token, Trimmed,
+    Attempted, Commit, Fence, LaneLeased, Leased, RelayLimits, Relayed, Released, Rewound, Started, Token,
+    Trimmed,
 };
 
 use crate::bed::{Bed, Check, LIMITS, TTL_MS, commit, drive, entry, item, lead, name, target};

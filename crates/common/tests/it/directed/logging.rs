@@ -7,7 +7,9 @@ use common::link::{
 };
 use common::status::{OutcomeKind, Status};
 
-use crate::bed::{BOUNDS, Bed, Check, TTL_MS, commit, digest, entry, fp, lead, rid, submission, submit, tenant};
+use crate::bed::{
+    BOUNDS, Bed, Check, TTL_MS, commit, digest, entry, fp, lead, rid, submission, submit, tenant,
+};
 use crate::{guarded, same};
 
 guarded! {
@@ -47,10 +49,10 @@ async fn the_same_entry_again_is_a_duplicate(bed: Bed) -> Check {
     let fork = Commit { digest: digest(9), ..entry(1) };
     same!(bed.link.commit(&fence, &fork).await?, Committed::Gap { seq: 2, digest: digest(2) });
     let log = bed.link.log_range(1, 9).await?;
-    same!(log.iter().map(|entry| (entry.seq, entry.prev, entry.digest)).collect::<Vec<_>>(), [
-        (1, Digest::ZERO, digest(1)),
-        (2, digest(1), digest(2))
-    ]);
+    same!(
+        log.iter().map(|entry| (entry.seq, entry.prev, entry.digest)).collect::<Vec<_>>(),
+        [(1, Digest::ZERO, digest(1)), (2, digest(1), digest(2))]
+    );
     Ok(())
 }
 
@@ -142,7 +144,10 @@ async fn a_status_write_moves_no_record_back(bed: Bed) -> Check {
     let late = StatusWrite { seq: Some(3), ..status(1, Status::Committed) };
     commit(&bed.link, &fence, &Commit { statuses: &[ended, late], ..entry(2) }).await?;
     let record = bed.link.record(rid(1)).await?.ok_or("no record")?;
-    same!((record.status, record.version, record.seq, record.ended_ms), (Status::Rejected, 3, Some(2), Some(77)));
+    same!(
+        (record.status, record.version, record.seq, record.ended_ms),
+        (Status::Rejected, 3, Some(2), Some(77))
+    );
     same!((record.outcome, record.code.as_deref()), (Some(OutcomeKind::Rejected), Some("NOT_ISSUER")));
     same!((record.errors.as_deref(), record.is_cut), (Some("[]"), false));
     Ok(())
@@ -174,7 +179,8 @@ async fn a_decided_record_is_cut_to_its_bound(bed: Bed) -> Check {
         let record = bed.link.record(rid(n)).await?.ok_or("no record")?;
         same!((record.is_cut, record.by, record.source_state, record.errors), (true, None, None, None));
         same!(record.targets, if n == 1 { None } else { Some("base".to_owned()) });
-        let flat: Vec<String> = redis::from_redis_value(bed.command(&["HGETALL", &bed.keys.request(rid(n))]))?;
+        let flat: Vec<String> =
+            redis::from_redis_value(bed.command(&["HGETALL", &bed.keys.request(rid(n))]))?;
         same!(flat.iter().map(String::len).sum::<usize>() <= RECORD_BYTES_MAX, true);
         same!(bed.text(&["OBJECT", "ENCODING", &bed.keys.request(rid(n))]), "listpack");
     }
@@ -233,10 +239,13 @@ pub async fn a_revert_raises_the_barrier_and_every_commit_notifies(bed: Bed) -> 
     let from = ReadFrom::After(StreamId::ZERO);
     let read = reader.read(&[(common::link::Feed::Status, from)], 9).await?;
     let notes: Vec<_> = read.iter().flat_map(|(_, entries)| entries).map(Notification::read).collect();
-    same!(notes, [
-        Some(Notification::Committed { seq: 1, rids: vec![rid(1)] }),
-        Some(Notification::Committed { seq: 2, rids: vec![] })
-    ]);
+    same!(
+        notes,
+        [
+            Some(Notification::Committed { seq: 1, rids: vec![rid(1)] }),
+            Some(Notification::Committed { seq: 2, rids: vec![] })
+        ]
+    );
     Ok(())
 }
 
