@@ -32,6 +32,3 @@ pub(super) fn next(aux: Digest, draft: &Draft) -> Digest {
     let bytes = borsh::to_vec(&outside).unwrap_or_default();
     Digest::of(&[b"oss/aux/1", &aux.0, &bytes])
 }
-
-#[cfg(test)]
-mod tests;

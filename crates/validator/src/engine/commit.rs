@@ -160,6 +160,3 @@ impl Committed {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

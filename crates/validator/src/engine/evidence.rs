@@ -227,6 +227,3 @@ fn difference(op: &Op, asset: &AssetId, event: &LedgerEvent) -> Option<&'static 
         Field::Literal(_) | Field::From(_) => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

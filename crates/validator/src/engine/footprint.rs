@@ -20,7 +20,7 @@ use super::{evidence, kinds};
 pub(super) type SlotId = usize;
 
 /// The keys of a batch.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Keyspace {
     by_key: BTreeMap<String, (SlotId, Shape)>,
 }

@@ -235,6 +235,3 @@ fn is_of(decided_tenant: &str, decided_fp: Digest, tenant: &Tenant, fp: Digest) 
 fn ms_of(stream_id: &str) -> Option<u64> {
     stream_id.split_once('-')?.0.parse().ok()
 }
-
-#[cfg(test)]
-mod tests;

@@ -71,6 +71,3 @@ pub(super) fn apply(op: &Op, applying: &mut Applying<'_, '_>) {
         Op::SetData { terms, documents } => set_data::apply(terms, documents, applying),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -53,6 +53,3 @@ pub(super) fn consume(receipt: &Receipt, targets: &Targets, draft: &mut Draft) -
     draft.deliveries.insert(*seq, (!done).then_some(row));
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -69,6 +69,3 @@ fn difference(logged: &Body, replayed: &Body) -> Option<&'static str> {
     ];
     fields.into_iter().find(|(_, equal)| !equal).map(|(field, _)| field)
 }
-
-#[cfg(test)]
-mod tests;

@@ -212,6 +212,3 @@ pub(super) fn is_gone(record: &Record) -> bool {
         Record::Asset(_) | Record::Used(_) => false,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,227 @@
+//! A shell made of maps: loads, commits, and after every entry checks replay, root, conservation and that
+//! each request is decided once.
+
+use std::collections::BTreeMap;
+
+use common::amount::Amount;
+use common::entry::{Body, InputStream, Outcome};
+use common::ids::{IdempotencyKey, Rid, Shard, Tenant};
+use common::message::{self, About, Message};
+use common::observation::Observation;
+use common::proof::{key_hash, value_hash};
+use common::request::SyncRequest;
+use common::state::{AssetRecord, HoldingRecord, decode};
+use common::targets::{Target, TargetKind, Targets};
+use serde_json::{Value, json};
+
+use crate::engine::tree::Tree;
+use crate::engine::{Batch, Decision, Deliveries, Engine, Fault, Loaded, Plan, RawInput, Stamp};
+
+pub(in crate::engine) const START_MS: u64 = 1_700_000_000_000;
+
+#[derive(Debug)]
+pub(in crate::engine) struct World {
+    pub(in crate::engine) engine: Engine,
+    pub(in crate::engine) values: BTreeMap<String, Vec<u8>>,
+    pub(in crate::engine) decisions: BTreeMap<Rid, Decision>,
+    pub(in crate::engine) deliveries: BTreeMap<u64, Deliveries>,
+    pub(in crate::engine) log: Vec<Body>,
+    pub(in crate::engine) time_ms: u64,
+    /// Deciding outcomes per request and fingerprint.
+    decided: BTreeMap<Rid, u32>,
+}
+
+pub(in crate::engine) fn targets(names: &[&str]) -> Targets {
+    let target = |name: &&str| Target {
+        name: name.parse().expect("a name"),
+        kind: TargetKind::Null,
+        chain_id: None,
+        contract: None,
+        tier: None,
+        set_id: None,
+    };
+    Targets::new(names.iter().map(target).collect()).expect("targets")
+}
+
+pub(in crate::engine) fn rid(key: &str, tenant: &str) -> Rid {
+    let (tenant, key): (Tenant, IdempotencyKey) =
+        (tenant.parse().expect("tenant"), key.parse().expect("key"));
+    Rid::from_key(&tenant, &key, Shard::Financial)
+}
+
+pub(in crate::engine) fn parse(request: &Value) -> SyncRequest {
+    SyncRequest::parse(request).unwrap_or_else(|faults| panic!("{request}: {faults:?}"))
+}
+
+/// A request of a tenant, under a key that gives its id.
+pub(in crate::engine) fn about(key: &str, tenant: &str, request: &SyncRequest) -> About {
+    About {
+        rid: rid(key, tenant),
+        tenant: tenant.parse().expect("tenant"),
+        fp: request.fingerprint(),
+        accepted_ms: None,
+    }
+}
+
+pub(in crate::engine) fn collected(
+    key: &str,
+    request: &Value,
+    observations: Vec<Observation>,
+) -> message::Body {
+    let request = parse(request);
+    message::Body::Collected { about: about(key, "acme", &request), request: Box::new(request), observations }
+}
+
+pub(in crate::engine) fn cancel(key: &str, request: &Value) -> message::Body {
+    message::Body::Cancel { about: about(key, "acme", &parse(request)) }
+}
+
+/// A request of `bond:a` with these changes.
+pub(in crate::engine) fn bond(changes: &Value) -> Value {
+    json!({"asset": {"id": "bond:a"}, "state_changes": changes})
+}
+
+pub(in crate::engine) fn raw(stream: InputStream, body: message::Body) -> RawInput {
+    let bytes = Message { id: "m".to_owned(), traceparent: None, body }.encode();
+    let id = if stream == InputStream::Local { String::new() } else { format!("{START_MS}-0") };
+    RawInput { stream, id, bytes }
+}
+
+impl World {
+    /// A log whose first entry names the targets `base`, `op` and `arb`.
+    pub(in crate::engine) fn new() -> Self {
+        let mut world = Self::empty();
+        world.set_targets(&["base", "op", "arb"]);
+        world
+    }
+
+    pub(in crate::engine) fn empty() -> Self {
+        Self {
+            engine: Engine::genesis(Shard::Financial),
+            values: BTreeMap::new(),
+            decisions: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
+            log: Vec::new(),
+            time_ms: START_MS,
+            decided: BTreeMap::new(),
+        }
+    }
+
+    pub(in crate::engine) fn set_targets(&mut self, names: &[&str]) -> Batch {
+        self.commit(vec![raw(InputStream::Local, message::Body::Targets(targets(names)))])
+    }
+
+    pub(in crate::engine) fn load(&self, plan: &Plan) -> Loaded {
+        let needs = plan.needs();
+        let pick = |key: &String| Some((key.clone(), self.values.get(key)?.clone()));
+        let deliveries: BTreeMap<_, _> =
+            needs.seqs.iter().filter_map(|seq| Some((*seq, self.deliveries.get(seq)?.clone()))).collect();
+        let waiting = deliveries.values().flat_map(|row| row.waiting.keys());
+        let waiting = waiting.map(|bytes| Rid::from_bytes(*bytes).expect("rid"));
+        let rids = needs.rids.iter().copied().chain(waiting);
+        let decisions = rids.filter_map(|rid| Some((rid, self.decisions.get(&rid)?.clone()))).collect();
+        Loaded { values: needs.keys.iter().filter_map(pick).collect(), decisions, deliveries }
+    }
+
+    pub(in crate::engine) fn stamp(&self) -> Stamp {
+        Stamp { epoch: 1, node: "validator-1".to_owned(), time_ms: self.time_ms }
+    }
+
+    pub(in crate::engine) fn decide(&self, inputs: Vec<RawInput>) -> Result<Batch, Fault> {
+        let plan = Engine::read(inputs);
+        let loaded = self.load(&plan);
+        self.engine.run(plan, loaded, self.stamp())
+    }
+
+    /// Commits one entry of these inputs and checks what must always hold.
+    pub(in crate::engine) fn commit(&mut self, inputs: Vec<RawInput>) -> Batch {
+        let batch = self.decide(inputs).expect("runs");
+        self.check_replay(&batch.body);
+        for (key, change) in &batch.changes.values {
+            assert_eq!(self.values.get(key), change.before.as_ref(), "{key}");
+            assert_ne!(change.before, change.after, "{key}");
+            match &change.after {
+                Some(after) => self.values.insert(key.clone(), after.clone()),
+                None => self.values.remove(key),
+            };
+        }
+        self.decisions.extend(batch.changes.decisions.clone());
+        for (seq, row) in &batch.changes.deliveries {
+            match row {
+                Some(row) => self.deliveries.insert(*seq, row.clone()),
+                None => self.deliveries.remove(seq),
+            };
+        }
+        self.engine.accept(batch.next.clone()).expect("follows");
+        self.log.push(batch.body.clone());
+        self.check_state(&batch);
+        batch
+    }
+
+    /// Commits messages of `:in`.
+    pub(in crate::engine) fn commit_in(&mut self, bodies: Vec<message::Body>) -> Batch {
+        self.commit(bodies.into_iter().map(|body| raw(InputStream::In, body)).collect())
+    }
+
+    fn check_replay(&self, body: &Body) {
+        // Through JSON, as the log holds it.
+        let bytes = serde_json::to_vec(body).expect("json");
+        let body: Body = serde_json::from_slice(&bytes).expect("a body");
+        let plan = Engine::read(crate::engine::inputs_of(&body));
+        let loaded = self.load(&plan);
+        self.engine.replay(&body, plan, loaded).expect("replays");
+    }
+
+    fn check_state(&mut self, batch: &Batch) {
+        let leaves = self.values.iter().map(|(key, value)| (key_hash(key), value_hash(value)));
+        assert_eq!(Tree::from_leaves(leaves).root(), batch.body.root, "the root of a full rebuild");
+        assert_eq!(self.engine.position().root, batch.body.root);
+        for (key, value) in &self.values {
+            if let Some(asset) = key.strip_prefix("asset/") {
+                let record: AssetRecord = decode(value).expect("asset");
+                assert_eq!(self.held(asset), record.supply.units(), "holdings of {asset} and its supply");
+            }
+        }
+        for outcome in &batch.body.outcomes {
+            let conflict = outcome.code.as_deref() == Some("IDEMPOTENCY_CONFLICT");
+            if outcome.outcome.is_deciding() && !conflict {
+                *self.decided.entry(outcome.rid).or_default() += 1;
+            }
+        }
+        assert!(self.decided.values().all(|count| *count == 1), "each request is decided once");
+    }
+
+    fn held(&self, asset: &str) -> u128 {
+        let prefix = format!("holding/{asset}/");
+        let holdings = self.values.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        holdings.map(|(_, value)| decode::<HoldingRecord>(value).expect("holding").balance.units()).sum()
+    }
+
+    pub(in crate::engine) fn asset(&self, asset: &str) -> Option<AssetRecord> {
+        self.values.get(&format!("asset/{asset}")).map(|value| decode(value).expect("asset"))
+    }
+
+    pub(in crate::engine) fn balance(&self, asset: &str, account: &str) -> Amount {
+        let value = self.values.get(&format!("holding/{asset}/{account}"));
+        value.map_or(Amount::ZERO, |value| decode::<HoldingRecord>(value).expect("holding").balance)
+    }
+
+    /// Registers `bond:a` on base and op, with 100 units of alice.
+    pub(in crate::engine) fn with_bond() -> Self {
+        let mut world = Self::new();
+        let changes = json!([
+            {"kind": "REGISTER", "decimals": 2, "chains": ["base", "op"]},
+            {"kind": "MINT", "to": "alice", "amount": "100"},
+        ]);
+        world.commit_in(vec![collected("setup", &bond(&changes), vec![])]);
+        world
+    }
+}
+
+/// Code of the outcome, or its name if it has none.
+pub(in crate::engine) fn verdict(outcome: &Outcome) -> String {
+    match &outcome.code {
+        Some(code) => format!("{} {code}", outcome.outcome.name()),
+        None => format!("{} {}", outcome.outcome.name(), outcome.version.unwrap_or_default()),
+    }
+}
