@@ -67,7 +67,6 @@ impl Tokens {
 pub(crate) struct Access {
     pub(crate) collector: String,
     pub(crate) validator: String,
-    pub(crate) broadcaster: String,
     keys: AccessKeys,
 }
 
@@ -91,7 +90,6 @@ impl StackFile {
         Access {
             collector: self.collector.clone(),
             validator: self.validator.clone(),
-            broadcaster: self.broadcaster.clone(),
             keys: AccessKeys::PerScope(self.keys.clone()),
         }
     }
@@ -105,8 +103,7 @@ impl Access {
                 let url = origin(url)?;
                 return Ok(Self {
                     collector: url.clone(),
-                    validator: url.clone(),
-                    broadcaster: url,
+                    validator: url,
                     keys: AccessKeys::One(key.clone()),
                 });
             }
@@ -114,7 +111,7 @@ impl Access {
         };
         if let Some(url) = &global.url {
             let url = origin(url)?;
-            access = Self { collector: url.clone(), validator: url.clone(), broadcaster: url, ..access };
+            access = Self { collector: url.clone(), validator: url, ..access };
         }
         if let Some(key) = &global.api_key {
             access.keys = AccessKeys::One(key.clone());

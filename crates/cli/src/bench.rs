@@ -77,3 +77,9 @@ fn latencies(sent_us: &[AtomicU64], received_us: &[AtomicU64]) -> Vec<Duration> 
 fn on_thread<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
+
+/// A count or a time as a number to divide; what is measured here is far below 2^52.
+#[expect(clippy::cast_precision_loss, reason = "figures for people, of at most 2^52")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}

@@ -55,7 +55,6 @@ pub(crate) struct Answer {
 pub(crate) enum Origin {
     Collector,
     Validator,
-    Broadcaster,
 }
 
 /// How long the server may hold an answer back, and until which status.
@@ -113,23 +112,17 @@ impl Client {
         &self,
         origin: Origin,
         path: &str,
+        scope: Scope,
     ) -> Result<T, ClientError> {
-        let request = self.request(Method::GET, origin, path, Scope::Read);
+        let request = self.request(Method::GET, origin, path, scope);
         let (status, _, bytes) = exchange(request.timeout(ANSWER_TIMEOUT)).await?;
         serde_json::from_slice(&bytes).map_err(|_| unreadable(self.base(origin), path, status))
-    }
-
-    /// `GET` of bytes that are kept as they came.
-    pub(crate) async fn get_bytes(&self, origin: Origin, path: &str) -> Result<Vec<u8>, ClientError> {
-        let request = self.request(Method::GET, origin, path, Scope::Read);
-        exchange(request.timeout(ANSWER_TIMEOUT)).await.map(|(_, _, bytes)| bytes)
     }
 
     fn base(&self, origin: Origin) -> &str {
         match origin {
             Origin::Collector => &self.access.collector,
             Origin::Validator => &self.access.validator,
-            Origin::Broadcaster => &self.access.broadcaster,
         }
     }
 

@@ -39,10 +39,9 @@ impl Exit {
     /// What an error that ended a command means.
     pub(crate) fn of_error(error: &anyhow::Error) -> Self {
         match error.downcast_ref::<ClientError>() {
-            Some(ClientError::Unreachable { .. }) => Self::Unreachable,
             Some(ClientError::Timeout { .. }) => Self::Timeout,
             Some(ClientError::Problem(problem)) if problem.status < 500 => Self::Rejected,
-            Some(ClientError::Problem(_)) => Self::Unreachable,
+            Some(ClientError::Unreachable { .. } | ClientError::Problem(_)) => Self::Unreachable,
             Some(ClientError::Answer { .. }) | None => Self::Failed,
         }
     }

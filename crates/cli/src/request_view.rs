@@ -4,6 +4,7 @@
 //! into typed fields. Fields this build does not know are passed over, as releases may add some.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use common::entry::OutcomeError;
 use common::ids::{Name, Rid};
@@ -17,10 +18,9 @@ use crate::ui;
 /// The typed part.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Fields {
+    #[serde(rename = "id")]
     pub(crate) rid: Rid,
     pub(crate) status: Status,
-    #[serde(default)]
-    pub(crate) version: u64,
     /// The log entry that decided it.
     #[serde(default)]
     pub(crate) seq: Option<u64>,
@@ -97,10 +97,11 @@ impl RequestView {
             let state = target.state.map_or("waiting", Delivery::name);
             let mut cell = state.to_owned();
             for tx in &target.tx {
-                cell.push_str(&format!("  {tx}"));
+                cell.push_str("  ");
+                cell.push_str(tx);
             }
             if let Some(block) = target.block {
-                cell.push_str(&format!("  block {block}"));
+                let _infallible = write!(cell, "  block {block}");
             }
             table.add_row([name.as_str(), &cell]);
         }

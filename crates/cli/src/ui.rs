@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets};
+use common::problem::Problem;
 use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -74,16 +75,7 @@ impl Ui {
         let label = self.styled("error:", &Style::new().red().bold());
         let mut text = format!("{label} {error:#}\n");
         if let Some(ClientError::Problem(problem)) = error.downcast_ref::<ClientError>() {
-            text = format!("{label} {}\n  code: {}\n", problem.title, problem.code);
-            if let Some(detail) = &problem.detail {
-                text.push_str(&format!("  detail: {detail}\n"));
-            }
-            for fault in &problem.errors {
-                text.push_str(&format!("  {} {}: {}\n", fault.pointer, fault.code, fault.detail));
-            }
-            if let Some(trace) = &problem.trace_id {
-                text.push_str(&format!("  trace id: {trace}\n"));
-            }
+            text = problem_text(&label, problem);
         }
         let _unread = std::io::stderr().write_all(text.as_bytes());
     }
@@ -108,6 +100,15 @@ impl Ui {
             text.to_owned()
         }
     }
+}
+
+fn problem_text(label: &str, problem: &Problem) -> String {
+    let mut lines = vec![format!("{label} {}", problem.title), format!("  code: {}", problem.code)];
+    lines.extend(problem.detail.iter().map(|detail| format!("  detail: {detail}")));
+    let faults = problem.errors.iter();
+    lines.extend(faults.map(|fault| format!("  {} {}: {}", fault.pointer, fault.code, fault.detail)));
+    lines.extend(problem.trace_id.iter().map(|trace| format!("  trace id: {trace}")));
+    lines.join("\n") + "\n"
 }
 
 /// Text to stdout, with a line end.

@@ -122,7 +122,7 @@ mod tests {
         let targets =
             base.map_or_else(|| json!({}), |state| json!({"base": {"state": state, "tx": ["0xaa"]}}));
         serde_json::from_value(json!({
-            "rid": "019ab0de-2c4b-7d3f-8f6e-5d0c6f3f2a00", "status": status, "targets": targets,
+            "id": "019ab0de-2c4b-7d3f-8f6e-5d0c6f3f2a00", "status": status, "targets": targets,
         }))
         .expect("a request document")
     }

@@ -34,12 +34,12 @@ fn render(path: &Path, report: &Report) -> Result<(), Box<dyn std::error::Error>
         .margin(12)
         .y_label_area_size(72)
         .x_label_area_size(12)
-        .build_cartesian_2d(0.0..bars as f64, 0.0..highest * 1.25)?;
+        .build_cartesian_2d(0.0..super::float(bars as u64), 0.0..highest * 1.25)?;
     chart.configure_mesh().disable_x_mesh().disable_x_axis().y_desc("requests per second").draw()?;
     let relay =
         medians.iter().find(|median| median.way == Way::Relay).map_or(0.0, |median| median.per_second);
     for (position, median) in medians.iter().enumerate() {
-        let left = position as f64;
+        let left = super::float(position as u64);
         let colour = if median.way == Way::Relay { RELAY } else { OURS };
         let corners = [(left + 0.15, 0.0), (left + 0.85, median.per_second)];
         chart.draw_series([Rectangle::new(corners, colour.filled())])?;

@@ -55,8 +55,8 @@ pub(super) struct Figures {
 }
 
 pub(super) async fn all(target: &mut Target, args: &ThroughputArgs, ui: &Ui) -> anyhow::Result<Figures> {
-    let direct = Shape::find(target.tenant.clone(), false)?;
-    let sourced = Shape::find(target.tenant.clone(), true)?;
+    let direct = Shape::find(&target.tenant, false)?;
+    let sourced = Shape::find(&target.tenant, true)?;
     target.set_up(&direct, "direct", ui).await?;
     target.set_up(&sourced, "sourced", ui).await?;
     ui.progress("warming up");

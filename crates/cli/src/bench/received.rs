@@ -19,7 +19,7 @@ use super::on_thread;
 
 const BLOCK_MS: usize = 100;
 /// Nothing received for so long means that the stack has failed.
-pub(super) const STALLED_AFTER: Duration = Duration::from_secs(60);
+pub(super) const STALLED_AFTER: Duration = Duration::from_mins(1);
 
 /// The requests of one run and when each was received.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub(super) fn watch(redis_url: &str, rids: Vec<Rid>) -> anyhow::Result<Drained> 
     let seconds = Duration::from_micros(last.saturating_sub(first.at_us)).as_secs_f64();
     // The clock starts when the first entry is committed, so that entry's requests do not count.
     let counted = board.received_us.len().saturating_sub(first.requests);
-    Ok(Drained { seconds, per_second: counted as f64 / seconds })
+    Ok(Drained { seconds, per_second: super::float(counted as u64) / seconds })
 }
 
 /// The first commit that was seen.

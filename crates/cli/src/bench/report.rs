@@ -95,7 +95,7 @@ impl Report {
         }
         let mut low = ui::table(["at 200 requests/s", "p50 ms", "p99 ms", "max ms"]);
         for latency in &self.latencies {
-            let ms = |us: u64| format!("{:.2}", us as f64 / 1e3);
+            let ms = |us: u64| format!("{:.2}", super::float(us) / 1e3);
             low.add_row([
                 latency.way.title().to_owned(),
                 ms(latency.p50_us),
@@ -153,7 +153,7 @@ fn against_targets(medians: &[Median], latencies: &[Latency]) -> Vec<Figure> {
     let latency = |way: Way| latencies.iter().find(|latency| latency.way == way);
     let low = |name, quantile: fn(&Latency) -> u64, first| {
         let (ours, relay) = (latency(Way::Direct)?, latency(Way::Relay)?);
-        let value = quantile(ours) as f64 / quantile(relay) as f64;
+        let value = super::float(quantile(ours)) / super::float(quantile(relay));
         Some(Figure { name, value, first, later: None, at_most: true })
     };
     [

@@ -32,7 +32,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Finds the name lengths that make a message exactly [`MESSAGE_BYTES`] long.
-    pub(super) fn find(tenant: Tenant, with_source: bool) -> anyhow::Result<Self> {
+    pub(super) fn find(tenant: &Tenant, with_source: bool) -> anyhow::Result<Self> {
         for account_bytes in (16..=ACCOUNT_BYTES_MAX).rev() {
             for name_bytes in 16..=64 {
                 let shape = Self { tenant: tenant.clone(), with_source, account_bytes, name_bytes };
@@ -65,13 +65,14 @@ impl Shape {
         })
     }
 
-    /// Two transfers, there and back with one unit of difference, so that balances move.
+    /// Three transfers, there and back with one unit of difference, so that balances move.
     fn body(&self, number: usize) -> Value {
         let (there, back) = (self.account("a"), self.account("b"));
         let mut body = json!({
             "asset": {"id": self.asset(number % ASSETS)},
             "state_changes": [
-                {"kind": "TRANSFER", "from": there, "to": back, "amount": "2"},
+                {"kind": "TRANSFER", "from": there, "to": back, "amount": "3"},
+                {"kind": "TRANSFER", "from": back, "to": there, "amount": "1"},
                 {"kind": "TRANSFER", "from": back, "to": there, "amount": "1"},
             ],
         });
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn every_message_is_exactly_as_long_as_the_relays() {
         for with_source in [false, true] {
-            let shape = Shape::find(tenant(), with_source).expect("a shape");
+            let shape = Shape::find(&tenant(), with_source).expect("a shape");
             for number in [0, 1, ASSETS - 1, 54_321] {
                 assert_eq!(shape.message_bytes(number).expect("a message"), MESSAGE_BYTES);
             }
@@ -143,12 +144,12 @@ mod tests {
 
     #[test]
     fn setup_and_load_are_requests_that_parse_and_only_one_kind_is_collected() {
-        let shape = Shape::find(tenant(), false).expect("a shape");
+        let shape = Shape::find(&tenant(), false).expect("a shape");
         let setup = SyncRequest::parse(&shape.setup(3)).expect("well formed");
         let load = SyncRequest::parse(&shape.body(3)).expect("well formed");
         assert_eq!(setup.asset, load.asset);
         assert!(!load.needs_collecting());
-        let shape = Shape::find(tenant(), true).expect("a shape");
+        let shape = Shape::find(&tenant(), true).expect("a shape");
         assert!(SyncRequest::parse(&shape.body(3)).expect("well formed").needs_collecting());
     }
 }

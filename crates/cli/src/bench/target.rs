@@ -24,7 +24,7 @@ use crate::watch;
 
 /// The backlog the collector admits: the drain needs room for a whole run.
 const BACKLOG_MAX: u64 = 4_000_000;
-const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
+const SETUP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The running stack.
 #[derive(Debug)]

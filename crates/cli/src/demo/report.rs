@@ -46,7 +46,8 @@ pub(super) fn human(outcome: &Outcome) -> String {
 fn result(step: &Step) -> String {
     let mut text = step.status.to_owned();
     if let Some(code) = &step.code {
-        text.push_str(&format!(" {code}"));
+        text.push(' ');
+        text.push_str(code);
     }
     if step.replayed {
         text.push_str(" (replayed)");

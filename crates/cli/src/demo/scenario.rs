@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use common::amount::Amount;
+use common::auth::Scope;
 use common::ids::{IdempotencyKey, Name};
 use common::proof::{Membership, StateProof};
 use common::state::{self, HoldingRecord};
@@ -107,7 +108,7 @@ pub(super) async fn play(
     let bob = bob_before + BOB_CENTS + amount.units();
     let proof = scenario.holding_proof(Amount::new(bob)).await?;
     let rows = scenario.compare_chains(&bridges, &proof).await?;
-    let row = scenario.proof_row(&proof);
+    let row = proof_row(&proof);
     Ok(Outcome {
         asset: facts::asset_id(),
         steps: scenario.steps,
@@ -121,7 +122,7 @@ impl Scenario<'_> {
     /// Registers the note, unless an earlier demo on this stack has; gives both holders' balances before.
     async fn register(&mut self, bridges: &[Bridge]) -> anyhow::Result<(u128, u128)> {
         let path = format!("/v1/assets/{}", facts::asset_id());
-        match self.client.get::<Value>(Origin::Validator, &path).await {
+        match self.client.get::<Value>(Origin::Validator, &path, Scope::Read).await {
             Ok(_) => {
                 self.ui.progress("the note is registered already");
                 return Ok((self.balance(ALICE).await?, self.balance(BOB).await?));
@@ -182,7 +183,7 @@ impl Scenario<'_> {
     async fn holding_proof(&mut self, balance: Amount) -> anyhow::Result<StateProof> {
         let path = format!("/v1/holdings/{}/{}/proof", facts::asset_id(), token::account(BOB));
         let proof: StateProof =
-            self.client.get(Origin::Validator, &path).await.context("the holding's proof")?;
+            self.client.get(Origin::Validator, &path, Scope::Read).await.context("the holding's proof")?;
         match proof.verify() {
             Ok(membership) => self.unexpected.unless_equal("proof", &membership, &Membership::Present),
             Err(error) => self.unexpected.note(format!("proof: {error}")),
@@ -198,7 +199,7 @@ impl Scenario<'_> {
     ) -> anyhow::Result<BTreeMap<Name, ChainRow>> {
         let path = format!("/v1/assets/{}/proof", facts::asset_id());
         let asset: StateProof =
-            self.client.get(Origin::Validator, &path).await.context("the asset's proof")?;
+            self.client.get(Origin::Validator, &path, Scope::Read).await.context("the asset's proof")?;
         if let Err(error) = asset.verify() {
             self.unexpected.note(format!("the asset's proof: {error}"));
         }
@@ -234,16 +235,6 @@ impl Scenario<'_> {
         Ok(rows)
     }
 
-    fn proof_row(&self, proof: &StateProof) -> ProofRow {
-        ProofRow {
-            key: proof.key.clone(),
-            balance: balance_of(proof),
-            seq: proof.seq,
-            root: proof.root.to_string(),
-            valid: proof.verify() == Ok(Membership::Present),
-        }
-    }
-
     fn transaction(&self, step: &str, chain: &Name) -> Option<String> {
         let step = self.steps.iter().find(|found| found.name == step)?;
         step.transactions.get(chain)?.first().cloned()
@@ -251,7 +242,8 @@ impl Scenario<'_> {
 
     async fn balance(&self, of: alloy::primitives::Address) -> anyhow::Result<u128> {
         let path = format!("/v1/holdings/{}/{}/proof", facts::asset_id(), token::account(of));
-        let proof: StateProof = self.client.get(Origin::Validator, &path).await.context("a holding")?;
+        let proof: StateProof =
+            self.client.get(Origin::Validator, &path, Scope::Read).await.context("a holding")?;
         Ok(balance_of(&proof).map_or(0, Amount::units))
     }
 
@@ -261,7 +253,7 @@ impl Scenario<'_> {
             .client
             .submit(serde_json::to_vec(request)?, Some(&key), None)
             .await
-            .with_context(|| format!("{name}"))?;
+            .with_context(|| name.to_owned())?;
         self.ui.progress(format!(
             "{name}: {}{}",
             answer.view.fields.rid,
@@ -304,6 +296,16 @@ fn step(name: &'static str, view: &RequestView, replayed: bool) -> Step {
         reason: view.reason(),
         replayed,
         transactions,
+    }
+}
+
+fn proof_row(proof: &StateProof) -> ProofRow {
+    ProofRow {
+        key: proof.key.clone(),
+        balance: balance_of(proof),
+        seq: proof.seq,
+        root: proof.root.to_string(),
+        valid: proof.verify() == Ok(Membership::Present),
     }
 }
 

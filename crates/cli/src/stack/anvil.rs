@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use super::child::{Child, Launch};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// One chain of the stack.

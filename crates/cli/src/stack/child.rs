@@ -112,13 +112,11 @@ impl Child {
         if let Some(pid) = self.pid() {
             terminate(pid).await?;
         }
-        match tokio::time::timeout(within, self.process.wait()).await {
-            Ok(status) => Ok(Stopped::Asked(status?.code())),
-            Err(_) => {
-                self.process.kill().await.with_context(|| format!("cannot kill {}", self.name))?;
-                Ok(Stopped::Killed)
-            }
+        if let Ok(status) = tokio::time::timeout(within, self.process.wait()).await {
+            return Ok(Stopped::Asked(status?.code()));
         }
+        self.process.kill().await.with_context(|| format!("cannot kill {}", self.name))?;
+        Ok(Stopped::Killed)
     }
 }
 

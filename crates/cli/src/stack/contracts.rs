@@ -26,6 +26,7 @@ const TRANSFER_GAS: u64 = 21_000;
 const FIRST_SET_ID: u64 = 1;
 
 /// The parts of the contracts' interfaces that are called here and by the demo.
+#[expect(clippy::too_many_arguments, reason = "the generated code has the contracts' parameters")]
 pub(crate) mod abi {
     alloy::sol! {
         #[sol(rpc)]

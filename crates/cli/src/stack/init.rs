@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use alloy::primitives::Address;
+use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, bail};
 use common::ids::{Name, Shard};
 use common::targets::{Target, TargetKind, Targets, Tier};
@@ -84,7 +85,7 @@ pub(crate) async fn ensure(out: &Path, plan: &Plan<'_>, ui: &Ui) -> anyhow::Resu
     let recorded = recorded_targets(out)?;
     let senders: Vec<Address> = Shard::ALL
         .iter()
-        .map(|shard| secrets.senders.get(shard).map(|key| key.address()))
+        .map(|shard| secrets.senders.get(shard).map(PrivateKeySigner::address))
         .collect::<Option<_>>()
         .context("the sender keys lack a shard")?;
     let deployments = plan.chains.iter().map(|chain| {

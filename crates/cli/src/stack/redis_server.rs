@@ -8,7 +8,7 @@ use anyhow::bail;
 use super::child::{Child, Launch};
 
 /// Ready within this, also after a crash with a large AOF.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 pub(crate) fn url(port: u16) -> String {

@@ -44,10 +44,6 @@ impl Stack {
         self.children.iter_mut().try_for_each(|(_, child)| child.must_run())
     }
 
-    pub(crate) fn pid(&self, role: Role) -> Option<u32> {
-        self.children.iter().find(|(of, _)| *of == role).and_then(|(_, child)| child.pid())
-    }
-
     /// Starts one of the three services.
     pub(crate) fn start_service(
         &mut self,
@@ -118,7 +114,7 @@ async fn stop_one(child: Child, ui: &Ui) -> anyhow::Result<()> {
         Stopped::Asked(_) => ui.progress(format!("{name} stopped")),
         Stopped::Before(code) => ui.warn(format!("{name} had ended before (code {code:?})")),
         Stopped::Killed => {
-            ui.warn(format!("{name} did not stop within {} s and was killed", STOP_WITHIN.as_secs()))
+            ui.warn(format!("{name} did not stop within {} s and was killed", STOP_WITHIN.as_secs()));
         }
     }
     Ok(())

@@ -27,7 +27,7 @@ use crate::ui::{self, Ui};
 /// How often the children are looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
 /// How long the chains may take to answer while contracts are deployed.
-const CHAIN_WAIT: Duration = Duration::from_secs(60);
+const CHAIN_WAIT: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(global: &Global, args: &UpArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let mut stack = Stack::default();

@@ -6,12 +6,16 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use common::auth::Scope;
 use common::entry::Entry;
 use common::hash::Digest;
 use common::ids::Shard;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, Origin};
+
+/// Entries asked for at once; the service gives fewer when they are large.
+const PAGE_ENTRIES: usize = 500;
 
 /// An entry as the API and recorded files hold it. `body` is the entry's text, byte for byte: its digest
 /// covers exactly these bytes, so it travels as a string and not as JSON that someone may write anew.
@@ -32,13 +36,25 @@ impl From<Recorded> for Entry {
 /// One page of `GET /v1/shards/{S}/log?from_seq=`.
 #[derive(Debug, Deserialize)]
 struct Page {
-    items: Vec<Recorded>,
+    entries: Vec<Recorded>,
+    /// Left out at the head.
+    next_from_seq: Option<u64>,
 }
 
 #[derive(Debug)]
 pub(super) enum Entries {
-    File { path: String, line: u64, lines: Lines<BufReader<File>> },
-    Service { client: Client, shard: Shard, next_seq: u64, page: VecDeque<Recorded> },
+    File {
+        path: String,
+        line: u64,
+        lines: Lines<BufReader<File>>,
+    },
+    Service {
+        client: Client,
+        shard: Shard,
+        /// The first entry of the next page; `None` after the last page.
+        next_from_seq: Option<u64>,
+        page: VecDeque<Recorded>,
+    },
 }
 
 impl Entries {
@@ -48,7 +64,7 @@ impl Entries {
     }
 
     pub(super) fn of_service(client: Client, shard: Shard) -> Self {
-        Self::Service { client, shard, next_seq: 1, page: VecDeque::new() }
+        Self::Service { client, shard, next_from_seq: Some(1), page: VecDeque::new() }
     }
 
     /// The next entry; `None` after the last one.
@@ -62,17 +78,19 @@ impl Entries {
                     .with_context(|| format!("{path}: line {line} is no entry"))?;
                 Ok(Some(entry))
             }
-            Self::Service { client, shard, next_seq, page } => {
-                if page.is_empty() {
-                    let path = format!("/v1/shards/{shard}/log?from_seq={next_seq}");
-                    page.extend(client.get::<Page>(Origin::Validator, &path).await?.items);
+            Self::Service { client, shard, next_from_seq, page } => {
+                if page.is_empty()
+                    && let Some(from) = *next_from_seq
+                {
+                    let path = format!("/v1/shards/{shard}/log?from_seq={from}&limit={PAGE_ENTRIES}");
+                    let next: Page = client.get(Origin::Validator, &path, Scope::Operate).await?;
+                    if next.next_from_seq.is_some_and(|next| next <= from) {
+                        bail!("the service sends back from entry {from}");
+                    }
+                    *next_from_seq = next.next_from_seq;
+                    page.extend(next.entries);
                 }
-                let Some(entry) = page.pop_front() else { return Ok(None) };
-                if entry.seq < *next_seq {
-                    bail!("the service gave entry {} again", entry.seq);
-                }
-                *next_seq = entry.seq + 1;
-                Ok(Some(entry))
+                Ok(page.pop_front())
             }
         }
     }

@@ -27,6 +27,11 @@ impl Memory {
         Loaded { values, decisions, deliveries }
     }
 
+    #[cfg(test)]
+    pub(super) fn value(&self, key: &str) -> Option<&[u8]> {
+        self.values.get(key).map(Vec::as_slice)
+    }
+
     pub(super) fn apply(&mut self, changes: Changes) {
         for (key, change) in changes.values {
             match change.after {

@@ -1,5 +1,7 @@
 //! One entry after the other: chain of digests, then the engine.
 
+use std::fmt::Write as _;
+
 use common::entry::Entry;
 use common::hash::Digest;
 use common::ids::Shard;
@@ -32,7 +34,7 @@ impl Difference {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
+            let _infallible = write!(text, ": {error}");
             cause = error.source();
         }
         text
@@ -97,3 +99,6 @@ impl Replay {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
