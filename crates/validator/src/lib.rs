@@ -1,2 +1,41 @@
+//! Stage 2: puts every transition into one agreed order, decides it, and commits it to log and state tree.
+//!
+//! In: messages in `:inx`, `:receipts` and `:in` of each shard. Out: log entries, statuses, signed work in
+//! `:out:<target>`, and the read API. The files in the order of the data:
+//!
+//! `service` wires → `data_dir`, `view` (archive and state) → `lease` → `sequencer` runs `replay`, then
+//! `pipeline` per entry with the pure `engine` → `effects`, `relay` (with `signer`), `trim` → `http` answers.
+
+mod data_dir;
+mod targets_file;
+mod view;
+
+mod lease;
+mod life;
+mod retry;
+mod shard;
 
 pub mod engine;
+mod pipeline;
+mod record_ttl;
+mod replay;
+mod sequencer;
+mod targets_entry;
+mod unpark;
+
+mod effects;
+mod relay;
+mod signer;
+mod trim;
+
+mod config;
+mod error;
+mod http;
+mod metrics;
+mod service;
+
+pub use config::{LeaseSettings, LogSettings, RelaySettings, Settings, ViewSettings};
+pub use data_dir::{DataDir, DataDirError};
+pub use service::{Service, StartError, build, clear_views};
+pub use view::ViewError;
+pub use signer::{Signature, Signer, SignerError};

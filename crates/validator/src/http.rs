@@ -1,0 +1,182 @@
+//! The read API and the operator's rewind (DESIGN §11). One file per group of routes.
+//!
+//! Every answer carries `OSS-Seq`: the shard's last entry this process knows; for routes about all shards
+//! `<shard>=<seq>` for each, separated by commas. Only the leader answers; others say 503 `no_leader`.
+//! Reads take a snapshot of the view and of the tree on a thread for blocking work, so they never wait for
+//! the sequencer and it hardly for them.
+
+mod decisions;
+mod log;
+mod pipeline;
+mod proofs;
+mod rewind;
+mod shards;
+mod state;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError as _};
+use common::auth::{KeyRing, Principal, Scope};
+use common::ids::{Name, Shard};
+use common::problem::Problem;
+
+use crate::error::chain;
+use crate::shard::ShardState;
+
+const OSS_SEQ: HeaderName = HeaderName::from_static("oss-seq");
+/// How long `?min_seq=` waits at most.
+const MIN_SEQ_WAIT: Duration = Duration::from_secs(2);
+/// How long a stop waits for answers in flight, s.
+const STOP_SECONDS: u64 = 2;
+
+/// What handlers work with.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    shards: Arc<Vec<Arc<ShardState>>>,
+    keys: Arc<KeyRing>,
+    node: Name,
+}
+
+impl Api {
+    pub(crate) fn new(shards: Vec<Arc<ShardState>>, keys: KeyRing, node: Name) -> Self {
+        Self { shards: Arc::new(shards), keys: Arc::new(keys), node }
+    }
+
+    /// The shard, if this process knows it, which it does.
+    fn shard(&self, shard: Shard) -> Result<&Arc<ShardState>, Problem> {
+        let found = self.shards.iter().find(|state| state.shard == shard);
+        found.ok_or_else(|| internal("a shard is not served here"))
+    }
+
+    fn authorize(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
+        self.keys.authorize(request, scope)
+    }
+
+    /// The shard, if this process may answer for it.
+    fn led(&self, shard: Shard) -> Result<&Arc<ShardState>, Problem> {
+        let state = self.shard(shard)?;
+        if state.is_leading() { Ok(state) } else { Err(no_leader()) }
+    }
+
+    /// The shard once it has reached `min_seq`; waits briefly.
+    async fn reached(&self, shard: Shard, min_seq: Option<u64>) -> Result<&Arc<ShardState>, Problem> {
+        let state = self.led(shard)?;
+        let Some(min_seq) = min_seq else { return Ok(state) };
+        let mut standing = state.standing();
+        let reached = tokio::time::timeout(MIN_SEQ_WAIT, standing.wait_for(|standing| standing.seq >= min_seq)).await;
+        match reached {
+            Ok(Ok(_)) => Ok(state),
+            _ => Err(behind(state.now().seq, min_seq)),
+        }
+    }
+
+    /// `OSS-Seq` for routes about all shards.
+    fn all_seqs(&self) -> String {
+        let seqs: Vec<String> =
+            self.shards.iter().map(|state| format!("{}={}", state.shard, state.now().seq)).collect();
+        seqs.join(",")
+    }
+
+    /// The answer about one shard, with its `OSS-Seq`.
+    fn answer(&self, shard: Option<Shard>, result: Result<HttpResponse, Problem>) -> HttpResponse {
+        let seq = match shard.and_then(|shard| self.shard(shard).ok()) {
+            Some(state) => state.now().seq.to_string(),
+            None => self.all_seqs(),
+        };
+        let mut response = result.unwrap_or_else(|problem| problem.error_response());
+        if let Ok(value) = HeaderValue::from_str(&seq) {
+            response.headers_mut().insert(OSS_SEQ, value);
+        }
+        response
+    }
+}
+
+/// The API server on a bound port.
+pub(crate) fn serve(listener: TcpListener, workers: usize, api: Api) -> std::io::Result<Server> {
+    let server = HttpServer::new(move || App::new().app_data(Data::new(api.clone())).configure(routes));
+    Ok(server.workers(workers).disable_signals().shutdown_timeout(STOP_SECONDS).listen(listener)?.run())
+}
+
+fn routes(app: &mut web::ServiceConfig) {
+    app.route("/v1/assets/{asset}", web::get().to(state::asset))
+        .route("/v1/assets/{asset}/proof", web::get().to(proofs::asset))
+        .route("/v1/holdings/{asset}/{account}", web::get().to(state::holding))
+        .route("/v1/holdings/{asset}/{account}/proof", web::get().to(proofs::holding))
+        .route("/v1/shards", web::get().to(shards::list))
+        .route("/v1/shards/{shard}", web::get().to(shards::one))
+        .route("/v1/shards/{shard}/log", web::get().to(log::page))
+        .route("/v1/decisions/{rid}", web::get().to(decisions::one))
+        .route("/v1/pipeline", web::get().to(pipeline::all))
+        .route("/v1/targets/{target}/rewind", web::post().to(rewind::rewind))
+        .default_service(web::route().to(unknown_route));
+}
+
+async fn unknown_route(api: Data<Api>) -> HttpResponse {
+    api.answer(None, Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such route")))
+}
+
+/// Parses one variable part of the path.
+fn path_part<T: std::str::FromStr<Err = common::ids::IdError>>(request: &HttpRequest, name: &str) -> Result<T, Problem> {
+    let text = request.match_info().query(name);
+    text.parse().map_err(|error: common::ids::IdError| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_request", "The path is not valid").error(
+            format!("#path/{name}"),
+            "invalid",
+            error.to_string(),
+        )
+    })
+}
+
+/// Parses the query string.
+fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
+    web::Query::<T>::from_query(request.query_string()).map(web::Query::into_inner).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_request", "The query is not valid").error(
+            "#query",
+            "invalid",
+            error.to_string(),
+        )
+    })
+}
+
+/// Runs what reads the database or hashes, off the HTTP thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    web::block(work).await.unwrap_or_else(|_| Err(internal("the server is stopping")))
+}
+
+fn no_leader() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_leader", "This process does not lead the shard").retry_after(1)
+}
+
+fn behind(seq: u64, wanted: u64) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "behind", "The shard has not reached that entry yet")
+        .detail(format!("at entry {seq}, asked for {wanted}"))
+        .retry_after(1)
+}
+
+fn not_found(what: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", what)
+}
+
+/// A fault of ours; the log has the cause, the client does not.
+fn internal(cause: &str) -> Problem {
+    tracing::error!(cause, "A request could not be answered");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The request could not be answered")
+}
+
+fn broken(error: &dyn std::error::Error) -> Problem {
+    internal(&chain(error))
+}
+
+/// Redis did not answer a question that only it can.
+fn unreachable(error: &common::link::LinkError) -> Problem {
+    tracing::warn!(error = %chain(error), "Redis did not answer a question of a client");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Redis does not answer").retry_after(1)
+}

@@ -1,0 +1,182 @@
+//! Proofs: `GET /v1/assets/{id}/proof` and `GET /v1/holdings/{asset}/{account}/proof`.
+//!
+//! Against which root: `?seq=` that entry's; `?chain=` the newest one final there; neither: the newest one final
+//! on all of the asset's chains, within the last 1,024 entries, which is what a chain keeps. An unknown key gets
+//! a proof of its absence. Values and roots are known for the last `view.undo_entries` entries; older is 410.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use common::auth::Scope;
+use common::ids::{Account, AssetId, Name};
+use common::keys::{asset_key, holding_key};
+use common::problem::Problem;
+use common::proof::{StateProof, key_hash, value_hash};
+use common::state::AssetRecord;
+use serde::Deserialize;
+
+use super::{Api, behind, blocking, broken, internal, path_part, query};
+use crate::engine::tree::{LeafWrite, Tree};
+use crate::shard::ShardState;
+use crate::view::{Snapshot, ViewError};
+
+/// Roots that a chain keeps.
+const ROOTS: u64 = 1_024;
+
+/// Which root is asked for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Root {
+    seq: Option<u64>,
+    chain: Option<Name>,
+    min_seq: Option<u64>,
+}
+
+pub(super) async fn asset(request: HttpRequest, api: Data<Api>) -> HttpResponse {
+    let asset = path_part::<AssetId>(&request, "asset");
+    let shard = asset.as_ref().ok().map(AssetId::shard);
+    let result = async {
+        let asset = asset?;
+        let key = asset_key(&asset);
+        prove(&request, &api, asset, key).await
+    };
+    let result = result.await;
+    api.answer(shard, result)
+}
+
+pub(super) async fn holding(request: HttpRequest, api: Data<Api>) -> HttpResponse {
+    let asset = path_part::<AssetId>(&request, "asset");
+    let shard = asset.as_ref().ok().map(AssetId::shard);
+    let result = async {
+        let (asset, account) = (asset?, path_part::<Account>(&request, "account")?);
+        let key = holding_key(&asset, &account);
+        prove(&request, &api, asset, key).await
+    };
+    let result = result.await;
+    api.answer(shard, result)
+}
+
+async fn prove(request: &HttpRequest, api: &Api, asset: AssetId, key: String) -> Result<HttpResponse, Problem> {
+    api.authorize(request, Scope::Read)?;
+    let root = query::<Root>(request)?;
+    let state = Arc::clone(api.reached(asset.shard(), root.min_seq.max(root.seq)).await?);
+    let proof = blocking(move || {
+        let snapshot = state.view.snapshot().map_err(|error| broken(&error))?;
+        let seq = choose_seq(&state, &snapshot, &asset, &root)?;
+        proof_at(&state, &snapshot, key, seq)
+    });
+    Ok(HttpResponse::Ok().json(proof.await?))
+}
+
+/// The entry, if its values are still known: 410 if not, 503 if it is still to come.
+pub(super) fn known_seq(state: &ShardState, seq: u64, head: u64) -> Result<u64, Problem> {
+    if seq > head {
+        return Err(behind(head, seq));
+    }
+    let oldest = head.saturating_sub(state.view.undo_entries() - 1);
+    if seq < oldest {
+        let problem = Problem::new(StatusCode::GONE, "gone", "That entry's state is no longer kept");
+        return Err(problem.detail(format!("the oldest one is entry {oldest}")));
+    }
+    Ok(seq)
+}
+
+fn choose_seq(state: &ShardState, snapshot: &Snapshot, asset: &AssetId, root: &Root) -> Result<u64, Problem> {
+    let head = snapshot.head().map_err(|error| broken(&error))?.seq;
+    if let Some(seq) = root.seq {
+        return known_seq(state, seq, head);
+    }
+    if let Some(chain) = &root.chain {
+        let newest = snapshot.finals(chain.as_str(), 1).map_err(|error| broken(&error))?;
+        let newest = newest.first().copied().ok_or_else(|| no_final_root(chain))?;
+        return known_seq(state, newest, head);
+    }
+    let chains = chains_of(snapshot, asset)?;
+    match newest_common(snapshot, &chains, head).map_err(|error| broken(&error))? {
+        Some(seq) => known_seq(state, seq, head),
+        None => Err(no_common_root(snapshot, &chains)),
+    }
+}
+
+/// The asset's chains; none if it does not exist, whose absence is proved against the newest root.
+fn chains_of(snapshot: &Snapshot, asset: &AssetId) -> Result<BTreeSet<String>, Problem> {
+    let record = snapshot.value(&asset_key(asset)).map_err(|error| broken(&error))?;
+    let Some(record) = record else { return Ok(BTreeSet::new()) };
+    let record: AssetRecord = common::state::decode(&record).map_err(|error| broken(&error))?;
+    Ok(record.chains.into_iter().collect())
+}
+
+/// The newest entry of the last 1,024 that is final on all of `chains`.
+fn newest_common(snapshot: &Snapshot, chains: &BTreeSet<String>, head: u64) -> Result<Option<u64>, ViewError> {
+    let Some(first) = chains.first() else { return Ok(Some(head)) };
+    let oldest = head.saturating_sub(ROOTS - 1);
+    let limit = usize::try_from(ROOTS).unwrap_or(usize::MAX);
+    for seq in snapshot.finals(first, limit)?.into_iter().take_while(|seq| *seq >= oldest) {
+        let mut everywhere = true;
+        for chain in chains.iter().skip(1) {
+            everywhere = everywhere && snapshot.is_final(chain, seq)?;
+        }
+        if everywhere {
+            return Ok(Some(seq));
+        }
+    }
+    Ok(None)
+}
+
+/// The proof for a key after entry `seq`.
+fn proof_at(state: &ShardState, snapshot: &Snapshot, key: String, seq: u64) -> Result<StateProof, Problem> {
+    let tree = tree_at(state, snapshot, seq).map_err(|error| broken(&error))?;
+    let value = snapshot.value_at(&key, seq).map_err(|error| broken(&error))?;
+    let hash = key_hash(&key);
+    let path = tree.prove(&hash);
+    if tree.get(&hash) != value.as_deref().map(value_hash) {
+        return Err(internal("the view's value is not the one in the state tree"));
+    }
+    Ok(StateProof::new(state.shard, seq, tree.root(), key, value, path))
+}
+
+/// The tree after entry `seq`: from memory, or from the oldest one there and the undo records.
+fn tree_at(state: &ShardState, snapshot: &Snapshot, seq: u64) -> Result<Tree, ViewError> {
+    let (oldest_seq, tree) = {
+        let engine = state.engine();
+        let history = engine.history();
+        let oldest = history.oldest_seq();
+        match history.at(seq) {
+            Some(tree) => return Ok(tree.clone()),
+            None => (oldest, history.at(oldest).cloned().unwrap_or_default()),
+        }
+    };
+    let undo = snapshot.undo_between(seq, oldest_seq)?;
+    let writes: Vec<LeafWrite> = undo
+        .iter()
+        .map(|(key, value)| LeafWrite { key_hash: key_hash(key), value_hash: value.as_deref().map(value_hash) })
+        .collect();
+    Ok(tree.update(&writes).tree)
+}
+
+fn no_final_root(chain: &Name) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "no_final_root", "No root is final on that chain").error(
+        "#query/chain",
+        "no_final_root",
+        format!("{chain} has finished no entry of this shard"),
+    )
+}
+
+fn no_common_root(snapshot: &Snapshot, chains: &BTreeSet<String>) -> Problem {
+    let usable: Vec<&str> = chains
+        .iter()
+        .filter(|chain| snapshot.finals(chain, 1).is_ok_and(|finals| !finals.is_empty()))
+        .map(String::as_str)
+        .collect();
+    let title = "No root of the last 1,024 is final on all of the asset's chains";
+    let problem = Problem::new(StatusCode::CONFLICT, "no_common_root", title);
+    if usable.is_empty() {
+        return problem.detail("no chain has a final root yet; ?seq= proves against a root that is not anchored");
+    }
+    usable.iter().fold(problem, |problem, chain| {
+        problem.error("#query/chain", "usable", format!("?chain={chain}"))
+    })
+}

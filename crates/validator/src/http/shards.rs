@@ -1,0 +1,75 @@
+//! `GET /v1/shards` and `GET /v1/shards/{S}`: where the shards stand.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use common::auth::Scope;
+use common::hash::Digest;
+use common::ids::Shard;
+use common::problem::Problem;
+use serde::Serialize;
+
+use super::{Api, path_part, unreachable};
+use crate::shard::ShardState;
+
+/// Where one shard stands.
+#[derive(Debug, Serialize)]
+struct Position {
+    shard: Shard,
+    seq: u64,
+    root: Digest,
+    digest: Digest,
+    aux: Digest,
+    epoch: u64,
+    /// The process that leads.
+    leader: String,
+    /// Log time of the last entry, Unix ms.
+    time_ms: u64,
+    /// SHA-256 of the logged target list.
+    targets: Digest,
+    /// Per target the last entry relayed to it.
+    watermarks: BTreeMap<String, u64>,
+}
+
+pub(super) async fn list(request: HttpRequest, api: Data<Api>) -> HttpResponse {
+    let result = async {
+        api.authorize(&request, Scope::Read)?;
+        let mut shards = Vec::new();
+        for shard in Shard::ALL {
+            shards.push(position(&api, api.led(shard)?).await?);
+        }
+        Ok(HttpResponse::Ok().json(serde_json::json!({ "shards": shards })))
+    };
+    let result = result.await;
+    api.answer(None, result)
+}
+
+pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
+    let shard = path_part::<Shard>(&request, "shard");
+    let named = shard.as_ref().ok().copied();
+    let result = async {
+        api.authorize(&request, Scope::Read)?;
+        Ok(HttpResponse::Ok().json(position(&api, api.led(shard?)?).await?))
+    };
+    let result = result.await;
+    api.answer(named, result)
+}
+
+async fn position(api: &Api, state: &ShardState) -> Result<Position, Problem> {
+    let head = state.link.head().await.map_err(|error| unreachable(&error))?;
+    let now = state.now();
+    let targets = state.engine().position().targets.digest();
+    Ok(Position {
+        shard: state.shard,
+        seq: now.seq,
+        root: now.root,
+        digest: now.digest,
+        aux: now.aux,
+        epoch: now.epoch,
+        leader: api.node.to_string(),
+        time_ms: now.time_ms,
+        targets,
+        watermarks: head.watermarks,
+    })
+}

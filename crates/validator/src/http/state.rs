@@ -1,0 +1,93 @@
+//! `GET /v1/assets/{id}` and `GET /v1/holdings/{asset}/{account}`: records as they are, or were after entry `?seq=`.
+
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use borsh::BorshDeserialize;
+use common::auth::Scope;
+use common::hash::Digest;
+use common::ids::{Account, AssetId, Shard};
+use common::keys::{asset_key, holding_key};
+use common::problem::Problem;
+use common::proof::{key_hash, value_hash};
+use common::state::{AssetRecord, HoldingRecord};
+use serde::{Deserialize, Serialize};
+
+use super::proofs::known_seq;
+use super::{Api, blocking, broken, not_found, path_part, query};
+use crate::shard::ShardState;
+
+/// Which moment is asked for.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Moment {
+    /// After this entry; left out = now.
+    seq: Option<u64>,
+    /// Wait until the shard has reached this entry.
+    min_seq: Option<u64>,
+}
+
+/// A record with its place in the state tree.
+#[derive(Debug, Serialize)]
+struct Stored<R> {
+    shard: Shard,
+    /// The entry after which this is the record.
+    seq: u64,
+    asset: AssetId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
+    key_hash: Digest,
+    /// SHA-256 of the record's bytes; of an asset this is what chains hold as `stateHash`.
+    value_hash: Digest,
+    #[serde(flatten)]
+    record: R,
+}
+
+pub(super) async fn asset(request: HttpRequest, api: Data<Api>) -> HttpResponse {
+    let asset = path_part::<AssetId>(&request, "asset");
+    let shard = asset.as_ref().ok().map(AssetId::shard);
+    let result = async {
+        api.authorize(&request, Scope::Read)?;
+        let asset = asset?;
+        let key = asset_key(&asset);
+        let moment = query::<Moment>(&request)?;
+        let state = Arc::clone(api.reached(asset.shard(), moment.min_seq.max(moment.seq)).await?);
+        let stored = blocking(move || stored::<AssetRecord>(&state, &key, moment.seq, (asset, None)));
+        Ok(HttpResponse::Ok().json(stored.await?))
+    };
+    let result = result.await;
+    api.answer(shard, result)
+}
+
+pub(super) async fn holding(request: HttpRequest, api: Data<Api>) -> HttpResponse {
+    let asset = path_part::<AssetId>(&request, "asset");
+    let shard = asset.as_ref().ok().map(AssetId::shard);
+    let result = async {
+        api.authorize(&request, Scope::Read)?;
+        let (asset, account) = (asset?, path_part::<Account>(&request, "account")?);
+        let key = holding_key(&asset, &account);
+        let moment = query::<Moment>(&request)?;
+        let state = Arc::clone(api.reached(asset.shard(), moment.min_seq.max(moment.seq)).await?);
+        let stored = blocking(move || stored::<HoldingRecord>(&state, &key, moment.seq, (asset, Some(account))));
+        Ok(HttpResponse::Ok().json(stored.await?))
+    };
+    let result = result.await;
+    api.answer(shard, result)
+}
+
+fn stored<R: BorshDeserialize>(
+    state: &ShardState,
+    key: &str,
+    seq: Option<u64>,
+    (asset, account): (AssetId, Option<Account>),
+) -> Result<Stored<R>, Problem> {
+    let snapshot = state.view.snapshot().map_err(|error| broken(&error))?;
+    let head = snapshot.head().map_err(|error| broken(&error))?.seq;
+    let seq = known_seq(state, seq.unwrap_or(head), head)?;
+    let value = snapshot.value_at(key, seq).map_err(|error| broken(&error))?;
+    let value = value.ok_or_else(|| not_found("The state holds no such record"))?;
+    let record: R = common::state::decode(&value).map_err(|error| broken(&error))?;
+    let (key_hash, value_hash) = (key_hash(key), value_hash(&value));
+    Ok(Stored { shard: state.shard, seq, asset, account, key_hash, value_hash, record })
+}

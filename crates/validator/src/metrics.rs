@@ -1,0 +1,42 @@
+//! Metrics and log lines of events; both come from one function each.
+
+use std::time::Duration;
+
+use common::ids::{Name, Shard};
+
+/// An entry was committed.
+pub(crate) fn committed(shard: Shard, seq: u64, messages: usize, took: Duration) {
+    let shard = shard.name();
+    metrics::counter!("oss_validator_entries_total", "shard" => shard).increment(1);
+    metrics::counter!("oss_validator_messages_total", "shard" => shard).increment(messages as u64);
+    metrics::histogram!("oss_validator_commit_seconds", "shard" => shard).record(took.as_secs_f64());
+    tracing::debug!(shard, seq, messages, took_us = took.as_micros(), "Committed an entry");
+}
+
+/// A target's outbox had no room.
+pub(crate) fn outbox_full(shard: Shard, target: &Name) {
+    metrics::counter!("oss_validator_outbox_full_total", "shard" => shard.name(), "target" => target.to_string())
+        .increment(1);
+}
+
+/// Entries came from the archive or the log.
+pub(crate) fn replayed(shard: Shard, from_seq: u64, to_seq: u64, took: Duration) {
+    metrics::counter!("oss_validator_replayed_total", "shard" => shard.name())
+        .increment(to_seq.saturating_sub(from_seq));
+    tracing::info!(%shard, from_seq, to_seq, took_ms = took.as_millis(), "Replayed entries");
+}
+
+/// Entries were removed from `:log`.
+pub(crate) fn trimmed(shard: Shard, removed: u64) {
+    metrics::counter!("oss_validator_trimmed_total", "shard" => shard.name()).increment(removed);
+}
+
+/// Whether this process leads the shard.
+pub(crate) fn leading(shard: Shard, epoch: u64, leads: bool) {
+    metrics::gauge!("oss_validator_leading", "shard" => shard.name()).set(if leads { 1.0 } else { 0.0 });
+    if leads {
+        tracing::info!(%shard, epoch, "Leads the shard");
+    } else {
+        tracing::warn!(%shard, epoch, "Does not lead the shard any more");
+    }
+}

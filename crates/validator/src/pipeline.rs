@@ -1,0 +1,210 @@
+//! The steps that make one log entry, in order, once:
+//!
+//! [`intake`] (what waits at the fronts) → decode → load from the view → decide → seal → COMMIT →
+//! accept → view → publish (which wakes relay).
+//!
+//! Until COMMIT has answered nothing outside this call has changed; after it everything that follows can be
+//! repeated from the log. A crash point stands between any two steps.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::entry::{Body, Entry, EntryKind, InputStream};
+use common::link::{Commit, Committed, Consumed, DeadLetter, Fence, Fronts, Message, StatusWrite, StreamId};
+use common::message;
+
+use crate::engine::select::{Fronts as Waits, Waiting, select};
+use crate::engine::{self, Batch, Engine, RawInput, Stamp};
+use crate::error::Failure;
+use crate::relay::Work;
+use crate::shard::ShardState;
+use crate::view::{Record, Snapshot, ViewError};
+
+/// Longest `code` and `error` that leave the entry for a record or dead letter, bytes.
+const CODE_BYTES_MAX: usize = 64;
+const ERROR_BYTES_MAX: usize = 512;
+/// How long to wait before asking again whether an operator has emptied a full stream.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// What goes into one entry.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    pub(crate) inputs: Vec<RawInput>,
+    pub(crate) consumed: Consumed,
+    /// Redis TIME, Unix ms.
+    pub(crate) now_ms: u64,
+}
+
+/// What became of one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Step {
+    Committed,
+    /// The lease is another's: nothing was written.
+    Fenced,
+    /// The log has moved without us: read it first.
+    Behind,
+}
+
+/// Takes a prefix of each front, within the bounds of one batch.
+pub(crate) fn intake(fronts: Fronts, snapshot: &Snapshot) -> Result<Intake, ViewError> {
+    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, snapshot));
+    let receipts: Vec<Waiting> = receipts.collect::<Result<_, _>>()?;
+    let (express, input) = (waiting(&fronts.express), waiting(&fronts.input));
+    let take = select(&Waits { express: &express, receipts: &receipts, input: &input });
+    let mut intake = Intake { now_ms: fronts.now_ms, ..Intake::default() };
+    intake.consumed = Consumed {
+        express: intake.take(InputStream::Inx, fronts.express, take.express),
+        receipts: intake.take(InputStream::Receipts, fronts.receipts, take.receipts),
+        input: intake.take(InputStream::In, fronts.input, take.input),
+    };
+    Ok(intake)
+}
+
+impl Intake {
+    /// Adds the first `count` messages and gives the id of the last of them.
+    fn take(&mut self, stream: InputStream, messages: Vec<Message>, count: usize) -> Option<StreamId> {
+        let mut last = None;
+        for message in messages.into_iter().take(count) {
+            last = Some(message.id);
+            self.inputs.push(RawInput { stream, id: message.id.to_string(), bytes: message.payload });
+        }
+        last
+    }
+}
+
+fn waiting(messages: &[Message]) -> Vec<Waiting> {
+    messages.iter().map(|message| Waiting { bytes: message.payload.len(), statuses: 1 }).collect()
+}
+
+/// A receipt may end every request that waits in its entry.
+fn waiting_receipt(receipt: &Message, snapshot: &Snapshot) -> Result<Waiting, ViewError> {
+    let entry = match message::Message::decode(&receipt.payload) {
+        Ok(message::Message { body: message::Body::Receipt(receipt), .. }) => Some(receipt.seq),
+        _ => None,
+    };
+    let row = entry.map(|seq| snapshot.deliveries(seq)).transpose()?.flatten();
+    let statuses = row.map_or(1, |row| row.waiting.len().max(1));
+    Ok(Waiting { bytes: receipt.payload.len(), statuses })
+}
+
+/// Decides, commits and applies one entry.
+pub(crate) async fn run(shard: &ShardState, fence: &Fence, node: &str, intake: Intake) -> Result<Step, Failure> {
+    let Intake { inputs, consumed, now_ms } = intake;
+    let messages = inputs.len();
+    common::crash_point!("validator.after_read");
+    let plan = Engine::read(inputs);
+    let loaded = shard.view.load(plan.needs())?;
+    let stamp = Stamp { epoch: fence.epoch, node: node.to_owned(), time_ms: now_ms };
+    let batch = shard.engine().run(plan, loaded, stamp)?;
+    let entry = Entry::seal(shard.now().digest, &batch.body);
+    common::crash_point!("validator.before_commit");
+    let began = Instant::now();
+    shard.stat(|stats| stats.in_flight = Some(entry.seq));
+    let step = commit(shard, fence, &entry, &batch, consumed).await;
+    shard.stat(|stats| stats.in_flight = None);
+    let step = step?;
+    if step != Step::Committed {
+        return Ok(step);
+    }
+    common::crash_point!("validator.after_commit");
+    crate::metrics::committed(shard.shard, entry.seq, messages, began.elapsed());
+    apply(shard, &entry, batch)?;
+    common::crash_point!("validator.after_view");
+    Ok(Step::Committed)
+}
+
+/// COMMIT, until its outcome is known.
+async fn commit(
+    shard: &ShardState,
+    fence: &Fence,
+    entry: &Entry,
+    batch: &Batch,
+    consumed: Consumed,
+) -> Result<Step, Failure> {
+    let time_ms = batch.body.time_ms;
+    let statuses: Vec<StatusWrite<'_>> = batch.statuses.iter().map(|write| status_write(write, time_ms)).collect();
+    let parked = originals(&batch.body, batch.parked.iter().copied());
+    let parked: Vec<&[u8]> = parked.iter().map(Vec::as_slice).collect();
+    let dead = originals(&batch.body, batch.dead.iter().map(|dead| dead.input));
+    let dead_letters: Vec<DeadLetter<'_>> =
+        batch.dead.iter().zip(&dead).map(|(dead, original)| dead_letter(dead, original)).collect();
+    let targets = (batch.kind() == EntryKind::Targets).then(|| batch.next.position().targets.digest());
+    let commit = Commit {
+        seq: entry.seq,
+        prev: entry.prev,
+        digest: entry.digest,
+        root: batch.body.root,
+        v: common::entry::VERSION as u32,
+        body: &entry.body,
+        consumed,
+        statuses: &statuses,
+        record_ttl_ms: shard.record_ttl_ms(),
+        parked: &parked,
+        dead_letters: &dead_letters,
+        attempted: &[],
+        barrier: None,
+        targets,
+    };
+    loop {
+        let call = async || shard.link.commit(fence, &commit).await;
+        match crate::retry::until_known("commit an entry", call).await? {
+            Committed::Ok | Committed::Dup => {
+                shard.stat(|stats| stats.blocked_by = None);
+                return Ok(Step::Committed);
+            }
+            Committed::Fenced => return Ok(Step::Fenced),
+            Committed::Gap { .. } => return Ok(Step::Behind),
+            Committed::Full(stream) => {
+                tracing::error!(shard = %shard.shard, ?stream, "Intake stands still until this stream is emptied");
+                shard.stat(|stats| stats.blocked_by = Some(stream));
+                tokio::time::sleep(FULL_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Moves engine and view over a committed entry and tells the others.
+fn apply(shard: &ShardState, entry: &Entry, batch: Batch) -> Result<(), Failure> {
+    let Batch { body, changes, effects, next, .. } = batch;
+    let targets = next.position().targets.canonical();
+    let effects = crate::effects::encode(&effects);
+    shard.engine_mut().accept(next)?;
+    shard.view.write(&Record { entry, body: &body, changes: &changes, effects: &effects, targets: &targets })?;
+    shard.recent.push(Arc::new(Work::of(&body)));
+    shard.moved(entry.digest);
+    Ok(())
+}
+
+fn status_write(write: &engine::StatusWrite, time_ms: u64) -> StatusWrite<'_> {
+    StatusWrite {
+        rid: write.rid,
+        fp: write.fp,
+        status: write.status,
+        seq: Some(write.seq),
+        outcome: Some(write.outcome),
+        code: write.code.as_deref().map(|code| cut(code, CODE_BYTES_MAX)),
+        errors: Some(write.errors.as_str()).filter(|errors| !errors.is_empty()),
+        ended_ms: write.status.is_end().then_some(time_ms),
+    }
+}
+
+fn dead_letter<'a>(dead: &'a engine::DeadLetter, original: &'a [u8]) -> DeadLetter<'a> {
+    DeadLetter {
+        stage: "validator",
+        code: dead.code,
+        error: cut(&dead.error, ERROR_BYTES_MAX),
+        attempts: 1,
+        original,
+    }
+}
+
+/// The exact bytes of inputs, by position.
+fn originals(body: &Body, positions: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
+    positions.map(|position| body.inputs.get(position).map(common::entry::Input::bytes).unwrap_or_default()).collect()
+}
+
+/// The longest prefix of at most `max` bytes that ends between characters.
+fn cut(text: &str, max: usize) -> &str {
+    text.get(..text.floor_char_boundary(max)).unwrap_or_default()
+}

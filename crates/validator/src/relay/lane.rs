@@ -1,0 +1,138 @@
+//! One target's lane: from its watermark to the head, a run of entries per call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::link::{Fence, RelayLimits, Relayed};
+
+use super::{Address, Work};
+use crate::config::RelaySettings;
+use crate::error::chain;
+use crate::shard::ShardState;
+use crate::signer::{Signer, SignerError};
+use crate::view::{Page, ViewError};
+
+/// Payload bytes of one call; the script runs in one piece.
+const RUN_BYTES_MAX: usize = 1 << 20;
+/// When to ask again for a target that has no watermark yet: START is on its way.
+const START_RETRY: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) shard: Arc<ShardState>,
+    pub(super) signer: Arc<Signer>,
+    pub(super) settings: RelaySettings,
+    pub(super) fence: Fence,
+    pub(super) target: Address,
+}
+
+/// Why a lane cannot go on: the process halts.
+#[derive(Debug, thiserror::Error)]
+enum LaneFault {
+    #[error(transparent)]
+    View(#[from] ViewError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    #[error(transparent)]
+    Link(#[from] common::link::LinkError),
+    #[error("entry {seq} is in the log but not in the archive")]
+    Missing { seq: u64 },
+    #[error("entry {seq} of the archive cannot be read")]
+    Entry { seq: u64, source: serde_json::Error },
+}
+
+impl Lane {
+    /// Relays until the lease is lost. Dropping the future ends it at any point without harm.
+    pub(super) async fn run(self) {
+        if let Err(fault) = self.relay_all().await {
+            let target = &self.target.name;
+            tracing::error!(shard = %self.shard.shard, %target, "Relay cannot go on");
+            common::supervise::halt(common::exit::ESSENTIAL, &chain(&fault));
+        }
+    }
+
+    async fn relay_all(&self) -> Result<(), LaneFault> {
+        let mut standing = self.shard.standing();
+        let mut watermark = self.watermark().await?;
+        loop {
+            let head = standing.borrow_and_update().seq;
+            let Some(done) = watermark else {
+                tokio::time::sleep(START_RETRY).await;
+                watermark = self.watermark().await?;
+                continue;
+            };
+            if done >= head {
+                if standing.changed().await.is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+            watermark = match self.relay_run(done + 1, head).await? {
+                Relayed::Ok { watermark } => Some(watermark),
+                Relayed::Full { watermark } => {
+                    self.shard.note_full(&self.target.name);
+                    tokio::time::sleep(self.settings.full_retry()).await;
+                    Some(watermark)
+                }
+                Relayed::Gap { watermark } => watermark,
+                Relayed::Unstable { .. } => {
+                    tokio::time::sleep(START_RETRY).await;
+                    watermark
+                }
+                Relayed::Fenced => return Ok(()),
+            };
+            common::crash_point!("validator.after_relay");
+        }
+    }
+
+    async fn watermark(&self) -> Result<Option<u64>, LaneFault> {
+        let head = crate::retry::until_known("read head", async || self.shard.link.head().await).await?;
+        Ok(head.watermarks.get(self.target.name.as_str()).copied())
+    }
+
+    async fn relay_run(&self, first: u64, head: u64) -> Result<Relayed, LaneFault> {
+        let run = self.prepare(first, head)?;
+        let entries: Vec<Option<&[u8]>> = run.iter().map(Option::as_deref).collect();
+        let limits =
+            RelayLimits { out_max: self.settings.out_max, progress_ttl_ms: self.shard.record_ttl_ms() };
+        common::crash_point!("validator.before_relay");
+        let call = async || self.shard.link.relay(&self.fence, &self.target.name, first, &entries, limits).await;
+        Ok(crate::retry::until_known("relay", call).await?)
+    }
+
+    /// The payloads of a run from `first`, within the bounds of one call; at least one entry.
+    fn prepare(&self, first: u64, head: u64) -> Result<Vec<Option<Vec<u8>>>, LaneFault> {
+        let mut run = Vec::new();
+        let mut bytes = 0;
+        let mut seq = first;
+        while seq <= head && run.len() < self.settings.run_max && bytes < RUN_BYTES_MAX {
+            match self.shard.recent.get(seq) {
+                Some(work) => {
+                    let payload = work.for_target(&self.target, &self.signer)?;
+                    bytes += payload.as_ref().map_or(0, Vec::len);
+                    run.push(payload);
+                    seq += 1;
+                }
+                None if run.is_empty() => return self.prepare_archived(first, head),
+                None => break,
+            }
+        }
+        Ok(run)
+    }
+
+    fn prepare_archived(&self, first: u64, head: u64) -> Result<Vec<Option<Vec<u8>>>, LaneFault> {
+        let page = Page { entries_max: self.settings.run_max, bytes_max: 4 * RUN_BYTES_MAX };
+        let mut run = Vec::new();
+        let mut bytes = 0;
+        for entry in self.shard.view.entries(first, page)? {
+            if entry.seq > head || bytes >= RUN_BYTES_MAX {
+                break;
+            }
+            let body = entry.decode().map_err(|source| LaneFault::Entry { seq: entry.seq, source })?;
+            let payload = Work::of(&body).for_target(&self.target, &self.signer)?;
+            bytes += payload.as_ref().map_or(0, Vec::len);
+            run.push(payload);
+        }
+        if run.is_empty() { Err(LaneFault::Missing { seq: first }) } else { Ok(run) }
+    }
+}

@@ -1,0 +1,155 @@
+//! Replay: from the database and the log to a running engine.
+//!
+//! In: the view, the archive, `:log`. Out: an engine, view and archive at the log's head, or a [`Failure`] that
+//! names the first thing that differs. Three steps: the view's head is restored as it is; archived entries that
+//! the view lacks (it was deleted) are replayed; then entries of `:log`. Every entry is computed again and
+//! compared: digest, chain, inputs, outcomes, updates, root, aux.
+
+use std::time::Instant;
+
+use common::entry::Entry;
+use common::link::{Head, Initialised};
+
+use crate::engine::{Divergence, Engine, Position, inputs_of};
+use crate::error::{DataLoss, Failure};
+use crate::shard::ShardState;
+use crate::view::{Page, Record, ViewError};
+
+/// Entries read at once.
+const PAGE: Page = Page { entries_max: 64, bytes_max: 8 << 20 };
+
+/// The log is not what the fold of it gives, or not what it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Difference {
+    #[error("{shard}: entry {seq} has another digest than its content")]
+    Digest { shard: common::ids::Shard, seq: u64 },
+    #[error("{shard}: entry {seq} does not follow entry {}: its prev is another digest", seq - 1)]
+    Chain { shard: common::ids::Shard, seq: u64 },
+    #[error("{shard}: the body of entry {seq} cannot be read")]
+    Body { shard: common::ids::Shard, seq: u64, source: serde_json::Error },
+    #[error("{shard}: replay")]
+    Divergence { shard: common::ids::Shard, source: Divergence },
+}
+
+/// Compares the generation of Redis with the own one. A blank database takes the one that is there, or writes
+/// the first one.
+pub(crate) async fn check_generation(shard: &ShardState) -> Result<(), Failure> {
+    let own = shard.view.generation()?;
+    let is_blank = shard.view.is_blank()?;
+    let fresh = uuid_like();
+    let call = async || shard.link.init(&fresh, is_blank).await;
+    let (shard_name, seq) = (shard.shard, shard.now().seq);
+    match crate::retry::until_known("ask for the generation", call).await? {
+        Initialised::Missing => Err(DataLoss::GenerationMissing { shard: shard_name, seq }.into()),
+        Initialised::Ok { generation } => match own {
+            Some(expected) if expected != generation => {
+                Err(DataLoss::GenerationOther { shard: shard_name, expected, found: generation }.into())
+            }
+            Some(_) => Ok(()),
+            None => Ok(shard.view.set_generation(&generation)?),
+        },
+    }
+}
+
+/// A random text for a generation; a lease token is one.
+fn uuid_like() -> String {
+    common::link::Token::random().as_str().to_owned()
+}
+
+/// Brings the engine to the view's head, then to the archive's.
+pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
+    let began = Instant::now();
+    let snapshot = shard.view.snapshot()?;
+    let head = snapshot.head()?;
+    if head.seq > 0 {
+        let targets = if head.targets.is_empty() { Ok(Default::default()) } else { serde_json::from_slice(&head.targets) };
+        let targets = targets.map_err(|_| ViewError::Row { table: "meta", row: "head".to_owned() })?;
+        let position = Position {
+            seq: head.seq,
+            root: head.root,
+            aux: head.aux,
+            time_ms: head.time_ms,
+            epoch: head.epoch,
+            ruleset: head.ruleset,
+            targets,
+        };
+        *shard.engine_mut() = Engine::restore(shard.shard, position, snapshot.leaves()?)?;
+    }
+    shard.moved(head.digest);
+    loop {
+        let page = shard.view.entries(shard.now().seq + 1, PAGE)?;
+        if page.is_empty() {
+            break;
+        }
+        for entry in &page {
+            replay_entry(shard, entry)?;
+        }
+    }
+    crate::metrics::replayed(shard.shard, head.seq, shard.now().seq, began.elapsed());
+    Ok(())
+}
+
+/// Replays `:log` from the view's head to the log's.
+///
+/// # Errors
+/// [`DataLoss::Hole`] leaves everything as it is: another process may have what is missing.
+pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
+    let began = Instant::now();
+    let from = shard.now().seq;
+    let head = crate::retry::until_known("read head", async || shard.link.head().await).await?;
+    check_head(shard, &head)?;
+    while shard.now().seq < head.seq {
+        let next = shard.now().seq + 1;
+        let call = async || shard.link.log_range(next, PAGE.entries_max).await;
+        let page = crate::retry::until_known("read the log", call).await?;
+        let first = page.first().map_or(head.seq + 1, |entry| entry.seq);
+        if first != next {
+            return Err(DataLoss::Hole { shard: shard.shard, seq: next, first }.into());
+        }
+        for logged in page {
+            let entry = Entry { seq: logged.seq, prev: logged.prev, digest: logged.digest, body: logged.body };
+            replay_entry(shard, &entry)?;
+        }
+    }
+    let to = shard.now().seq;
+    if to > from {
+        crate::metrics::replayed(shard.shard, from, to, began.elapsed());
+    }
+    Ok(())
+}
+
+fn check_head(shard: &ShardState, log: &Head) -> Result<(), Failure> {
+    let own = shard.now();
+    if own.seq > log.seq {
+        return Err(DataLoss::ViewAhead { shard: shard.shard, view: own.seq, log: log.seq }.into());
+    }
+    if own.seq == log.seq && own.digest != log.digest {
+        return Err(
+            DataLoss::Fork { shard: shard.shard, seq: own.seq, view: own.digest, log: log.digest }.into()
+        );
+    }
+    Ok(())
+}
+
+/// Computes one entry again, compares, and writes it to the view.
+fn replay_entry(shard: &ShardState, entry: &Entry) -> Result<(), Failure> {
+    let (name, seq) = (shard.shard, entry.seq);
+    if !entry.is_intact() {
+        return Err(Difference::Digest { shard: name, seq }.into());
+    }
+    let own = shard.now();
+    if entry.prev != own.digest || seq != own.seq + 1 {
+        return Err(Difference::Chain { shard: name, seq }.into());
+    }
+    let body = entry.decode().map_err(|source| Difference::Body { shard: name, seq, source })?;
+    let plan = Engine::read(inputs_of(&body));
+    let loaded = shard.view.load(plan.needs())?;
+    let batch = shard.engine().replay(&body, plan, loaded);
+    let batch = batch.map_err(|source| Difference::Divergence { shard: name, source })?;
+    let targets = batch.next.position().targets.canonical();
+    let effects = crate::effects::encode(&batch.effects);
+    shard.engine_mut().accept(batch.next)?;
+    shard.view.write(&Record { entry, body: &body, changes: &batch.changes, effects: &effects, targets: &targets })?;
+    shard.moved(entry.digest);
+    Ok(())
+}

@@ -1,0 +1,359 @@
+//! The sequencer: the one that orders a shard.
+//!
+//! One actor per shard on a thread of its own, because deciding is computing. Its life: replay, then wait for the
+//! lease, then lead until the lease is lost, and so on. While it leads, it makes one entry after the other from
+//! whatever waits (natural batching, never a linger): the targets file first if the log says otherwise, then
+//! what is left open by removed targets, then the fronts of `:inx`, `:receipts`, `:in`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
+use common::admin::Readiness;
+use common::entry::InputStream;
+use common::ids::Name;
+use common::link::{Feed, Fence, Fronts, ReadFrom, Reader, Stream, StreamId};
+use common::message::{Body, Message};
+use common::supervise::halt;
+use crate::life::Life;
+use common::targets::Targets;
+use tokio::sync::watch;
+
+use crate::config::LeaseSettings;
+use crate::effects::{self, CarriedOut};
+use crate::engine::RawInput;
+use crate::error::{DataLoss, Failure, chain};
+use crate::lease::Tenure;
+use crate::pipeline::{self, Intake, Step};
+use crate::record_ttl::RecordTtl;
+use crate::relay::Orders;
+use crate::shard::ShardState;
+
+/// Most messages read from each front; what one batch takes at most.
+const FRONT_MAX: usize = 256;
+/// How long an idle sequencer sleeps at most before it looks at its other duties.
+const BLOCK: Duration = Duration::from_millis(250);
+/// When to look again whether the log can be joined.
+const HOLE_RETRY: Duration = Duration::from_secs(5);
+/// How long a clean stop waits for the entry in flight.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// How often the commit rate is measured.
+const RATE_EVERY: Duration = Duration::from_secs(1);
+
+/// What a sequencer needs beside its shard.
+#[derive(Debug)]
+pub(crate) struct Duties {
+    pub(crate) node: Name,
+    /// What the operator wants the targets to be.
+    pub(crate) targets: watch::Receiver<Arc<Targets>>,
+    pub(crate) lease: LeaseSettings,
+    pub(crate) readiness: Readiness,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// Orders one shard; essential.
+#[derive(Debug)]
+pub(crate) struct Sequencer {
+    runner: Option<Runner>,
+    _life: Life,
+}
+
+#[derive(Debug)]
+struct Runner {
+    shard: Arc<ShardState>,
+    duties: Duties,
+    tenure: watch::Receiver<Tenure>,
+    reader: Reader,
+    round: u64,
+    rate: Rate,
+}
+
+/// Counts decided requests for the records' time to live.
+#[derive(Debug)]
+struct Rate {
+    ttl: RecordTtl,
+    since: Instant,
+    requests: usize,
+}
+
+/// Why leading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Stop,
+    Deposed,
+}
+
+impl Sequencer {
+    #[must_use]
+    pub(crate) fn new(shard: Arc<ShardState>, duties: Duties, life: Life) -> Self {
+        let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
+        let rate = Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 };
+        let runner = Runner { shard, duties, tenure, reader, round: 0, rate };
+        Self { runner: Some(runner), _life: life }
+    }
+}
+
+impl Actor for Sequencer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(runner) = self.runner.take() {
+            ctx.spawn(runner.run().into_actor(self).map(|(), _, ctx| ctx.stop()));
+        }
+    }
+}
+
+impl Runner {
+    async fn run(mut self) {
+        let shard = Arc::clone(&self.shard);
+        let mut stop = self.duties.stop.clone();
+        let give_up = async move {
+            // An error means that the service is gone, which is a stop too.
+            drop(stop.wait_for(|stop| *stop).await);
+            tokio::time::sleep(STOP_GRACE).await;
+        };
+        let ended = tokio::select! {
+            ended = self.work() => ended,
+            () = give_up => Ok(()),
+        };
+        shard.set_leading(false);
+        shard.order(None);
+        if let Err(failure) = ended {
+            halt(failure.exit_code(), &chain(&failure));
+        }
+        if let Err(error) = shard.view.sync_now() {
+            tracing::error!(shard = %shard.shard, error = %chain(&error), "The view could not be synced at the end");
+        }
+        if let Some(lead) = shard.tenure().lead() {
+            shard.depose(None);
+            if let Err(error) = shard.link.release(&lead.fence).await {
+                tracing::warn!(shard = %shard.shard, error = %chain(&error), "The lease runs out by itself");
+            }
+        }
+    }
+
+    async fn work(&mut self) -> Result<(), Failure> {
+        self.not_ready("replaying");
+        pipeline_start(&self.shard).await?;
+        while !self.is_stopping() {
+            if !self.join_the_log().await? {
+                continue;
+            }
+            let Some(fence) = self.wait_for_lease().await else { return Ok(()) };
+            crate::metrics::leading(self.shard.shard, fence.epoch, true);
+            let ended = self.lead(&fence).await;
+            self.shard.set_leading(false);
+            self.shard.order(None);
+            match ended {
+                Ok(Ended::Stop) => return Ok(()),
+                Ok(Ended::Deposed) => crate::metrics::leading(self.shard.shard, fence.epoch, false),
+                // Another process has what the log lost: leave the lease to it.
+                Err(Failure::DataLoss(DataLoss::Hole { .. })) => {
+                    let call = async || self.shard.link.release(&fence).await;
+                    let _released = crate::retry::until_known("release the lease", call).await?;
+                }
+                Err(failure) => return Err(failure),
+            }
+            if self.shard.tenure().is_of(fence.epoch) {
+                self.shard.depose(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the log up to its head. `false` = it cannot be joined now.
+    async fn join_the_log(&mut self) -> Result<bool, Failure> {
+        crate::replay::check_generation(&self.shard).await?;
+        match crate::replay::catch_up(&self.shard).await {
+            Ok(()) => {
+                let text = format!("at entry {}", self.shard.now().seq);
+                self.duties.readiness.set(&self.part(), Ok(&text));
+                self.shard.set_ready_to_lead(true);
+                Ok(true)
+            }
+            Err(Failure::DataLoss(hole @ DataLoss::Hole { .. })) => {
+                tracing::error!(error = %hole, "The own archive ends before the log begins; not taking the lease");
+                self.shard.set_ready_to_lead(false);
+                self.not_ready(&hole.to_string());
+                tokio::select! {
+                    () = tokio::time::sleep(HOLE_RETRY) => {}
+                    _ = self.duties.stop.wait_for(|stop| *stop) => {}
+                }
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn wait_for_lease(&mut self) -> Option<Fence> {
+        tokio::select! {
+            tenure = self.tenure.wait_for(|tenure| tenure.lead().is_some()) => {
+                tenure.ok().and_then(|tenure| tenure.lead().map(|lead| lead.fence.clone()))
+            }
+            _ = self.duties.stop.wait_for(|stop| *stop) => None,
+        }
+    }
+
+    async fn lead(&mut self, fence: &Fence) -> Result<Ended, Failure> {
+        crate::replay::check_generation(&self.shard).await?;
+        crate::replay::catch_up(&self.shard).await?;
+        if crate::unpark::unpark(&self.shard, fence).await? == crate::unpark::Moved::Fenced {
+            return Ok(Ended::Deposed);
+        }
+        let mut ordered = None;
+        let mut count = FRONT_MAX;
+        loop {
+            if self.is_stopping() {
+                return Ok(Ended::Stop);
+            }
+            if !self.may_begin(fence).await {
+                return Ok(Ended::Deposed);
+            }
+            match effects::carry_out(&self.shard, fence).await? {
+                CarriedOut::Nothing => {}
+                CarriedOut::Done => self.round += 1,
+                CarriedOut::Fenced => return Ok(Ended::Deposed),
+            }
+            self.order_relay(fence, &mut ordered);
+            self.shard.set_leading(true);
+            let intake = match self.own_facts(fence).await? {
+                Some(intake) => intake,
+                None => match self.fronts(&mut count).await? {
+                    Some(intake) => intake,
+                    None => continue,
+                },
+            };
+            let requests = intake.inputs.len();
+            match pipeline::run(&self.shard, fence, self.duties.node.as_str(), intake).await? {
+                Step::Committed => self.count(requests),
+                Step::Fenced => return Ok(Ended::Deposed),
+                Step::Behind => crate::replay::catch_up(&self.shard).await?,
+            }
+        }
+    }
+
+    /// Waits until enough of the lease is left; `false` = it is lost.
+    async fn may_begin(&mut self, fence: &Fence) -> bool {
+        let settings = self.duties.lease;
+        loop {
+            let tenure = self.tenure.borrow_and_update().clone();
+            match tenure.lead() {
+                Some(lead) if lead.fence != *fence => return false,
+                None => return false,
+                Some(lead) if lead.is_fresh(settings) => return true,
+                Some(_) => {}
+            }
+            tokio::select! {
+                changed = self.tenure.changed() => if changed.is_err() { return false },
+                _ = self.duties.stop.wait_for(|stop| *stop) => return true,
+            }
+        }
+    }
+
+    /// Tells relay about the lease and the log's targets, when either is new or a lane has to begin anew.
+    fn order_relay(&self, fence: &Fence, ordered: &mut Option<(Targets, u64)>) {
+        let targets = self.shard.engine().position().targets.clone();
+        if ordered.as_ref().is_some_and(|(before, round)| *before == targets && *round == self.round) {
+            return;
+        }
+        let orders = Orders { fence: fence.clone(), targets: Arc::new(targets.clone()), round: self.round };
+        self.shard.order(Some(orders));
+        *ordered = Some((targets, self.round));
+    }
+
+    /// The leader's own facts: a new target list, or receipts for what a removed target leaves open.
+    async fn own_facts(&mut self, _fence: &Fence) -> Result<Option<Intake>, Failure> {
+        let wanted = Arc::clone(&self.duties.targets.borrow_and_update());
+        let logged = self.shard.engine().position().targets.clone();
+        let bodies = if *wanted == logged {
+            crate::targets_entry::receipts_of_removed(&self.shard, &logged)?
+        } else {
+            vec![Body::Targets((*wanted).clone())]
+        };
+        if bodies.is_empty() {
+            return Ok(None);
+        }
+        let Fronts { now_ms, .. } =
+            crate::retry::until_known("read the time", async || self.shard.link.fronts(1).await).await?;
+        let input = |body| {
+            let message = Message { id: self.duties.node.to_string(), traceparent: None, body };
+            RawInput { stream: InputStream::Local, id: String::new(), bytes: message.encode() }
+        };
+        Ok(Some(Intake { inputs: bodies.into_iter().map(input).collect(), now_ms, ..Intake::default() }))
+    }
+
+    /// What waits, or nothing after a moment's sleep.
+    async fn fronts(&mut self, count: &mut usize) -> Result<Option<Intake>, Failure> {
+        let call = async || self.shard.link.fronts(*count).await;
+        let fronts = crate::retry::until_known("read the fronts", call).await?;
+        let waiting = fronts.express.len() + fronts.receipts.len() + fronts.input.len();
+        if waiting == 0 {
+            self.count(0);
+            self.shard.view.sync_if_due()?;
+            self.sleep().await?;
+            return Ok(None);
+        }
+        let intake = pipeline::intake(fronts, &self.shard.view.snapshot()?)?;
+        // Large messages: reading what the batch has no room for again and again would be waste.
+        let taken = intake.inputs.len();
+        *count = if taken < waiting { (taken * 2).clamp(16, FRONT_MAX) } else { (*count * 2).min(FRONT_MAX) };
+        Ok(Some(intake))
+    }
+
+    /// Sleeps until a message arrives, the targets change, or a moment has passed.
+    async fn sleep(&mut self) -> Result<(), Failure> {
+        let feeds = [Stream::Express, Stream::Receipts, Stream::Input]
+            .map(|stream| (Feed::Messages(stream), ReadFrom::After(StreamId::ZERO)));
+        let read = tokio::select! {
+            read = self.reader.read(&feeds, 1) => read,
+            _ = self.duties.targets.changed() => return Ok(()),
+            _ = self.duties.stop.wait_for(|stop| *stop) => return Ok(()),
+        };
+        match read {
+            Ok(_) => Ok(()),
+            Err(error) => match error.disposition() {
+                // The next read of the fronts waits for Redis.
+                common::link::Disposition::Retry | common::link::Disposition::Backpressure => Ok(()),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    fn count(&mut self, requests: usize) {
+        self.rate.requests += requests;
+        if requests > 0 {
+            self.shard.stat(|stats| {
+                stats.entries += 1;
+                stats.messages += requests as u64;
+                stats.last_batch = requests;
+                let size = f64::from(u32::try_from(requests).unwrap_or(u32::MAX));
+                stats.mean_batch += (size - stats.mean_batch) / if stats.entries < 16 { 2.0 } else { 16.0 };
+            });
+        }
+        let elapsed = self.rate.since.elapsed();
+        if elapsed >= RATE_EVERY {
+            let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            self.rate.ttl.observe(std::mem::take(&mut self.rate.requests), elapsed_ms);
+            self.rate.since = Instant::now();
+            self.shard.set_record_ttl(self.rate.ttl);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.duties.stop.borrow()
+    }
+
+    fn part(&self) -> String {
+        format!("replay.{}", self.shard.shard)
+    }
+
+    fn not_ready(&self, why: &str) {
+        self.duties.readiness.set(&self.part(), Err(why));
+    }
+}
+
+/// What comes before anything is read from the log.
+async fn pipeline_start(shard: &ShardState) -> Result<(), Failure> {
+    crate::replay::check_generation(shard).await?;
+    crate::replay::restore(shard)
+}

@@ -1,0 +1,209 @@
+//! What the parts of this process share about one shard.
+//!
+//! The sequencer alone writes the view and moves the engine; relay, lease, trim and HTTP read. Parts hear of
+//! changes through watches, which keep the last value only, so nothing here can grow.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use common::hash::Digest;
+use common::ids::{Name, Shard};
+use common::link::{FullStream, Link};
+use tokio::sync::watch;
+
+use crate::engine::Engine;
+use crate::lease::{Lead, Tenure};
+use crate::record_ttl::RecordTtl;
+use crate::relay::{Orders, Recent};
+use crate::view::View;
+
+/// Where the shard stands, as this process knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The last entry in the view.
+    pub(crate) seq: u64,
+    pub(crate) digest: Digest,
+    pub(crate) root: Digest,
+    pub(crate) aux: Digest,
+    /// Log time of the last entry, Unix ms.
+    pub(crate) time_ms: u64,
+    /// Its epoch.
+    pub(crate) epoch: u64,
+    /// This process leads and has caught up with the log.
+    pub(crate) leading: bool,
+}
+
+/// Figures of the last batches, for people.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stats {
+    /// Entries committed since this process started.
+    pub(crate) entries: u64,
+    /// Messages consumed since this process started.
+    pub(crate) messages: u64,
+    pub(crate) last_batch: usize,
+    /// Exponentially weighted mean of messages per entry.
+    pub(crate) mean_batch: f64,
+    /// The entry whose COMMIT is on its way.
+    pub(crate) in_flight: Option<u64>,
+    /// Intake stands still until an operator empties this stream.
+    pub(crate) blocked_by: Option<FullStream>,
+    /// How often each target's outbox was found full.
+    pub(crate) full: BTreeMap<String, u64>,
+    /// Requests per second, averaged over minutes.
+    pub(crate) rate: f64,
+}
+
+/// One shard in this process.
+#[derive(Debug)]
+pub(crate) struct ShardState {
+    pub(crate) shard: Shard,
+    pub(crate) link: Link,
+    pub(crate) view: View,
+    pub(crate) recent: Recent,
+    engine: RwLock<Engine>,
+    standing: watch::Sender<Standing>,
+    tenure: watch::Sender<Tenure>,
+    orders: watch::Sender<Option<Orders>>,
+    ready_to_lead: AtomicBool,
+    epoch_floor: AtomicU64,
+    record_ttl_ms: AtomicU64,
+    stats: Mutex<Stats>,
+}
+
+impl ShardState {
+    /// A shard before replay: nothing is known of it yet.
+    #[must_use]
+    pub(crate) fn new(link: Link, view: View) -> Self {
+        let shard = view.shard();
+        let engine = Engine::genesis(shard);
+        let standing = standing_of(&engine, Digest::ZERO);
+        Self {
+            shard,
+            link,
+            view,
+            recent: Recent::default(),
+            engine: RwLock::new(engine),
+            standing: watch::Sender::new(standing),
+            tenure: watch::Sender::new(Tenure::Waiting { holder: None }),
+            orders: watch::Sender::new(None),
+            ready_to_lead: AtomicBool::new(false),
+            epoch_floor: AtomicU64::new(0),
+            record_ttl_ms: AtomicU64::new(RecordTtl::default().ttl_ms()),
+            stats: Mutex::default(),
+        }
+    }
+
+    /// For reading. Hold it briefly: the sequencer waits for it to move on.
+    pub(crate) fn engine(&self) -> RwLockReadGuard<'_, Engine> {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn engine_mut(&self) -> RwLockWriteGuard<'_, Engine> {
+        self.engine.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows where the shard stands.
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Where the shard stands now.
+    pub(crate) fn now(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Publishes the engine's position. `digest` is that of its last entry.
+    pub(crate) fn moved(&self, digest: Digest) {
+        let moved = standing_of(&self.engine(), digest);
+        self.epoch_floor.fetch_max(moved.epoch, Ordering::SeqCst);
+        self.standing.send_modify(|standing| {
+            *standing = Standing { leading: standing.leading, ..moved };
+        });
+    }
+
+    pub(crate) fn set_leading(&self, leading: bool) {
+        self.standing.send_modify(|standing| standing.leading = leading);
+    }
+
+    /// This process leads, has caught up and still holds the lease: its answers are current.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.standing.borrow().leading && self.tenure.borrow().lead().is_some()
+    }
+
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.tenure.borrow().clone()
+    }
+
+    pub(crate) fn watch_tenure(&self) -> watch::Receiver<Tenure> {
+        self.tenure.subscribe()
+    }
+
+    pub(crate) fn lead(&self, lead: Lead) {
+        self.epoch_floor.fetch_max(lead.fence.epoch, Ordering::SeqCst);
+        self.tenure.send_replace(Tenure::Leading(lead));
+    }
+
+    pub(crate) fn depose(&self, holder: Option<String>) {
+        self.tenure.send_replace(Tenure::Waiting { holder });
+    }
+
+    pub(crate) fn order(&self, orders: Option<Orders>) {
+        self.orders.send_replace(orders);
+    }
+
+    pub(crate) fn watch_orders(&self) -> watch::Receiver<Option<Orders>> {
+        self.orders.subscribe()
+    }
+
+    /// The lease may be taken: the log is replayed as far as it was there.
+    pub(crate) fn is_ready_to_lead(&self) -> bool {
+        self.ready_to_lead.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_ready_to_lead(&self, ready: bool) {
+        self.ready_to_lead.store(ready, Ordering::SeqCst);
+    }
+
+    /// The highest epoch known here.
+    pub(crate) fn epoch_floor(&self) -> u64 {
+        self.epoch_floor.load(Ordering::SeqCst)
+    }
+
+    /// How long records live from `committed` on, ms.
+    pub(crate) fn record_ttl_ms(&self) -> u64 {
+        self.record_ttl_ms.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_record_ttl(&self, ttl: RecordTtl) {
+        self.record_ttl_ms.store(ttl.ttl_ms(), Ordering::Relaxed);
+        self.stat(|stats| stats.rate = ttl.rate());
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn stat(&self, change: impl FnOnce(&mut Stats)) {
+        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn note_full(&self, target: &Name) {
+        crate::metrics::outbox_full(self.shard, target);
+        // Only configured targets have a lane, so the map is as small as the targets file.
+        self.stat(|stats| *stats.full.entry(target.to_string()).or_default() += 1);
+    }
+}
+
+fn standing_of(engine: &Engine, digest: Digest) -> Standing {
+    let position = engine.position();
+    Standing {
+        seq: position.seq,
+        digest,
+        root: position.root,
+        aux: position.aux,
+        time_ms: position.time_ms,
+        epoch: position.epoch,
+        leading: false,
+    }
+}

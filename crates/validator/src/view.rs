@@ -1,0 +1,241 @@
+//! A shard's database: the archive of its log, and the view, which is the fold of that log.
+//!
+//! In: one committed entry at a time, with what it changed. Out: state for the next batch, answers for
+//! readers, entries for relay and replay. One redb file per shard, so that shards never wait for each other.
+//!
+//! - An entry, its changes and its effects are written in one transaction. It is not fsynced; once in
+//!   `sync_ms` one is, and carries all before it. What a crash takes is read again from `:log`, which is
+//!   trimmed only up to [`View::synced_seq`].
+//! - `entries` is never rewritten: the same seq with another digest is [`ViewError::Fork`].
+//! - The view can be deleted ([`View::clear`]); the replay at start rebuilds it.
+//! - Undo records give the value of a key at an older entry by one range look-up: the record with the
+//!   smallest seq above it holds the value, and without one the present value does.
+
+mod archive;
+mod read;
+mod tables;
+mod write;
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use borsh::BorshDeserialize;
+use common::ids::Shard;
+use redb::{Database, Durability, ReadableDatabase as _};
+
+pub(crate) use archive::Page;
+pub(crate) use read::Snapshot;
+pub(crate) use write::Record;
+
+use crate::config::ViewSettings;
+
+/// What is wrong with the database. Everything here halts: retrying changes nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    #[error("database")]
+    Redb(#[source] Box<redb::Error>),
+    #[error("row {row} of table {table} cannot be read")]
+    Row { table: &'static str, row: String },
+    /// The archive already holds another entry at this place.
+    #[error("entry {seq} stands in the archive with another digest")]
+    Fork { seq: u64 },
+    /// An entry that does not follow the view's head was to be written.
+    #[error("entry {seq} does not follow the view's head {head}")]
+    NotNext { seq: u64, head: u64 },
+}
+
+impl<E: Into<redb::Error>> From<E> for ViewError {
+    fn from(error: E) -> Self {
+        Self::Redb(Box::new(error.into()))
+    }
+}
+
+/// One shard's database. Cheap to share behind an `Arc`; there is one writer, the shard's sequencer.
+#[derive(Debug)]
+pub(crate) struct View {
+    shard: Shard,
+    db: Database,
+    settings: ViewSettings,
+    /// The last entry that is on disk.
+    synced_seq: AtomicU64,
+    sync: Mutex<SyncState>,
+}
+
+#[derive(Debug)]
+struct SyncState {
+    last: Instant,
+    /// The last entry written since.
+    dirty: Option<u64>,
+}
+
+impl View {
+    /// Opens or makes the database of `shard`. A view of another schema is cleared.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub(crate) fn open(path: &Path, shard: Shard, settings: ViewSettings) -> Result<Self, ViewError> {
+        let db = Database::builder().set_cache_size(settings.cache_bytes).create(path)?;
+        let view = Self {
+            shard,
+            db,
+            settings,
+            synced_seq: AtomicU64::new(0),
+            sync: Mutex::new(SyncState { last: Instant::now(), dirty: None }),
+        };
+        let current = view.create_tables()?;
+        if !current {
+            tracing::warn!(%shard, "The view has another schema and is rebuilt from the archive");
+            view.clear()?;
+        }
+        // Whatever an open finds is what the last fsynced transaction left.
+        view.synced_seq.store(view.archive_head()?.map_or(0, |entry| entry.seq), Ordering::SeqCst);
+        Ok(view)
+    }
+
+    #[must_use]
+    pub(crate) fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// The last entry whose archive row is on disk.
+    #[must_use]
+    pub(crate) fn synced_seq(&self) -> u64 {
+        self.synced_seq.load(Ordering::SeqCst)
+    }
+
+    /// How far back undo records are kept.
+    #[must_use]
+    pub(crate) fn undo_entries(&self) -> u64 {
+        self.settings.undo_entries
+    }
+
+    /// Nothing was ever stored here: no generation and no entry. Only then may `:gen` be created.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn is_blank(&self) -> Result<bool, ViewError> {
+        Ok(self.generation()?.is_none() && self.archive_head()?.is_none())
+    }
+
+    /// The generation of the Redis data set this database belongs to.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn generation(&self) -> Result<Option<String>, ViewError> {
+        let table = self.db.begin_read()?.open_table(tables::IDENTITY)?;
+        Ok(table.get(tables::GENERATION)?.map(|text| text.value().to_owned()))
+    }
+
+    /// Notes the generation, on disk when this returns.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn set_generation(&self, generation: &str) -> Result<(), ViewError> {
+        let txn = self.db.begin_write()?;
+        txn.open_table(tables::IDENTITY)?.insert(tables::GENERATION, generation)?;
+        txn.commit()?;
+        Ok(())
+    }
+
+    /// Deletes the view; the archive stays. The next replay rebuilds it.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn clear(&self) -> Result<(), ViewError> {
+        let txn = self.db.begin_write()?;
+        txn.delete_table(tables::VALUES)?;
+        txn.delete_table(tables::UNDO)?;
+        txn.delete_table(tables::TOUCHED)?;
+        txn.delete_table(tables::DECISIONS)?;
+        txn.delete_table(tables::DELIVERIES)?;
+        txn.delete_table(tables::FINALS)?;
+        txn.delete_table(tables::OPEN)?;
+        txn.delete_table(tables::META)?;
+        txn.commit()?;
+        self.create_tables()?;
+        Ok(())
+    }
+
+    /// Makes every table, so that readers find them. Answers whether the view's schema is this build's.
+    fn create_tables(&self) -> Result<bool, ViewError> {
+        let txn = self.db.begin_write()?;
+        txn.open_table(tables::ENTRIES)?;
+        txn.open_table(tables::EFFECTS)?;
+        txn.open_table(tables::VALUES)?;
+        txn.open_table(tables::UNDO)?;
+        txn.open_table(tables::TOUCHED)?;
+        txn.open_table(tables::DECISIONS)?;
+        txn.open_table(tables::DELIVERIES)?;
+        txn.open_table(tables::FINALS)?;
+        txn.open_table(tables::OPEN)?;
+        txn.open_table(tables::META)?;
+        let current = {
+            let mut identity = txn.open_table(tables::IDENTITY)?;
+            let found = identity.insert(tables::SCHEMA, tables::SCHEMA_VERSION)?;
+            found.is_none_or(|schema| schema.value() == tables::SCHEMA_VERSION)
+        };
+        txn.commit()?;
+        Ok(current)
+    }
+
+    /// Fsyncs what was written, if `sync_ms` have passed since the last time. For idle moments; a busy shard
+    /// is synced by its own writes.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn sync_if_due(&self) -> Result<(), ViewError> {
+        if self.is_sync_due(true) { self.sync_now() } else { Ok(()) }
+    }
+
+    /// Fsyncs everything that was written.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn sync_now(&self) -> Result<(), ViewError> {
+        let mut txn = self.db.begin_write()?;
+        txn.set_durability(Durability::Immediate)?;
+        txn.set_quick_repair(true);
+        txn.commit()?;
+        let mut sync = self.sync_state();
+        if let Some(seq) = sync.dirty.take() {
+            // While the view is rebuilt, older entries than the archive's last are written.
+            self.synced_seq.fetch_max(seq, Ordering::SeqCst);
+        }
+        sync.last = Instant::now();
+        Ok(())
+    }
+
+    fn is_sync_due(&self, only_if_dirty: bool) -> bool {
+        let sync = self.sync_state();
+        (sync.dirty.is_some() || !only_if_dirty) && sync.last.elapsed() >= self.settings.sync()
+    }
+
+    /// Notes that the entry was written, on disk or not.
+    fn written(&self, seq: u64, is_synced: bool) {
+        let mut sync = self.sync_state();
+        if is_synced {
+            *sync = SyncState { last: Instant::now(), dirty: None };
+            // While the view is rebuilt, older entries than the archive's last are written.
+            self.synced_seq.fetch_max(seq, Ordering::SeqCst);
+        } else {
+            sync.dirty = Some(seq);
+        }
+    }
+
+    fn sync_state(&self) -> std::sync::MutexGuard<'_, SyncState> {
+        self.sync.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn decode<T: BorshDeserialize>(
+    table: &'static str,
+    row: &dyn std::fmt::Display,
+    bytes: &[u8],
+) -> Result<T, ViewError> {
+    common::state::decode(bytes).map_err(|_| ViewError::Row { table, row: row.to_string() })
+}
+
+#[cfg(test)]
+mod tests;

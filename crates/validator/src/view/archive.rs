@@ -1,0 +1,50 @@
+//! The archive: entries by their number, exactly as they stand in the log.
+
+use common::entry::Entry;
+use common::hash::Digest;
+use redb::{ReadableDatabase as _, ReadableTable as _};
+
+use super::{View, ViewError, tables};
+
+/// How much one read of the archive returns at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) entries_max: usize,
+    /// Bytes of bodies; the first entry is returned whatever its size.
+    pub(crate) bytes_max: usize,
+}
+
+impl View {
+    /// The last archived entry.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn archive_head(&self) -> Result<Option<Entry>, ViewError> {
+        let table = self.db.begin_read()?.open_table(tables::ENTRIES)?;
+        Ok(table.last()?.map(|(seq, row)| read(seq.value(), row.value())))
+    }
+
+    /// Entries from `from_seq` on, in order, without a gap.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn entries(&self, from_seq: u64, page: Page) -> Result<Vec<Entry>, ViewError> {
+        let table = self.db.begin_read()?.open_table(tables::ENTRIES)?;
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for row in table.range(from_seq..)?.take(page.entries_max) {
+            let (seq, row) = row?;
+            let entry = read(seq.value(), row.value());
+            bytes += entry.body.len();
+            if bytes > page.bytes_max && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+fn read(seq: u64, (prev, digest, body): (&[u8; 32], &[u8; 32], &[u8])) -> Entry {
+    Entry { seq, prev: Digest(*prev), digest: Digest(*digest), body: body.to_vec() }
+}

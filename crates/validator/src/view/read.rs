@@ -1,0 +1,205 @@
+//! Reading the view: the state a batch needs, and answers for readers.
+//!
+//! A [`Snapshot`] is one moment of the database: what it shows does not change while it is held.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::hash::Digest;
+use common::ids::Rid;
+use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _};
+
+use super::tables::{self, HeadRow};
+use super::{View, ViewError, decode};
+use crate::engine::boundary::{Decision, Deliveries, Loaded, Needs};
+
+/// One moment of the view.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    txn: ReadTransaction,
+}
+
+impl View {
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, ViewError> {
+        Ok(Snapshot { txn: self.db.begin_read()? })
+    }
+
+    /// The state that a batch touches, as of the head.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn load(&self, needs: &Needs) -> Result<Loaded, ViewError> {
+        let snapshot = self.snapshot()?;
+        let mut loaded = Loaded::default();
+        let values = snapshot.txn.open_table(tables::VALUES)?;
+        for key in &needs.keys {
+            if let Some(value) = values.get(key.as_str())? {
+                loaded.values.insert(key.clone(), value.value().to_vec());
+            }
+        }
+        let deliveries = snapshot.txn.open_table(tables::DELIVERIES)?;
+        for seq in &needs.seqs {
+            if let Some(row) = deliveries.get(*seq)? {
+                loaded.deliveries.insert(*seq, decode::<Deliveries>("deliveries", seq, row.value())?);
+            }
+        }
+        let waiting = loaded.deliveries.values().flat_map(|row| row.waiting.keys());
+        let waiting = waiting.filter_map(|rid| Rid::from_bytes(*rid).ok());
+        let rids: BTreeSet<Rid> = needs.rids.iter().copied().chain(waiting).collect();
+        let decisions = snapshot.txn.open_table(tables::DECISIONS)?;
+        for rid in rids {
+            if let Some(row) = decisions.get(rid.as_bytes())? {
+                loaded.decisions.insert(rid, decode("decisions", &rid, row.value())?);
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+impl Snapshot {
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn head(&self) -> Result<HeadRow, ViewError> {
+        let table = self.txn.open_table(tables::META)?;
+        match table.get(tables::HEAD)? {
+            None => Ok(HeadRow::empty()),
+            Some(row) => decode("meta", &tables::HEAD, row.value()),
+        }
+    }
+
+    /// The present value of a state key.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn value(&self, key: &str) -> Result<Option<Vec<u8>>, ViewError> {
+        let table = self.txn.open_table(tables::VALUES)?;
+        Ok(table.get(key)?.map(|value| value.value().to_vec()))
+    }
+
+    /// The value of a state key after entry `seq`, which must be among those whose undo records are kept.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn value_at(&self, key: &str, seq: u64) -> Result<Option<Vec<u8>>, ViewError> {
+        let undo = self.txn.open_table(tables::UNDO)?;
+        let next = undo.range((key, seq.saturating_add(1))..=(key, u64::MAX))?.next().transpose()?;
+        match next {
+            Some((_, before)) => Ok(before.value().map(<[u8]>::to_vec)),
+            None => self.value(key),
+        }
+    }
+
+    /// The leaf values that turn the tree after entry `newer` into the one after entry `older`: key text →
+    /// value after `older`.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn undo_between(&self, older: u64, newer: u64) -> Result<BTreeMap<String, Option<Vec<u8>>>, ViewError> {
+        let touched = self.txn.open_table(tables::TOUCHED)?;
+        let undo = self.txn.open_table(tables::UNDO)?;
+        let mut values = BTreeMap::new();
+        for row in touched.range(older.saturating_add(1)..=newer)? {
+            let (seq, keys) = row?;
+            for key in keys.value() {
+                // The oldest write of a key after `older` holds its value then.
+                if !values.contains_key(key) {
+                    let before = undo.get((key, seq.value()))?;
+                    let missing = || ViewError::Row { table: "undo", row: format!("{key} {}", seq.value()) };
+                    let before = before.ok_or_else(missing)?.value().map(<[u8]>::to_vec);
+                    values.insert(key.to_owned(), before);
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// Every leaf of the state tree: (key hash, value hash).
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn leaves(&self) -> Result<Vec<(Digest, Digest)>, ViewError> {
+        let table = self.txn.open_table(tables::VALUES)?;
+        let leaf = |row: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>), _>| {
+            let (key, value) = row?;
+            Ok((common::proof::key_hash(key.value()), common::proof::value_hash(value.value())))
+        };
+        table.iter()?.map(leaf).collect()
+    }
+
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn decision(&self, rid: Rid) -> Result<Option<Decision>, ViewError> {
+        let table = self.txn.open_table(tables::DECISIONS)?;
+        table.get(rid.as_bytes())?.map(|row| decode("decisions", &rid, row.value())).transpose()
+    }
+
+    /// Who waits in the entry for deliveries.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn deliveries(&self, seq: u64) -> Result<Option<Deliveries>, ViewError> {
+        let table = self.txn.open_table(tables::DELIVERIES)?;
+        table.get(seq)?.map(|row| decode("deliveries", &seq, row.value())).transpose()
+    }
+
+    /// Entries final on the target, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn finals(&self, target: &str, limit: usize) -> Result<Vec<u64>, ViewError> {
+        let table = self.txn.open_table(tables::FINALS)?;
+        let rows = table.range((target, 0)..=(target, u64::MAX))?.rev().take(limit);
+        rows.map(|row| Ok(row?.0.value().1)).collect()
+    }
+
+    /// Whether the entry is final on the target.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn is_final(&self, target: &str, seq: u64) -> Result<bool, ViewError> {
+        Ok(self.txn.open_table(tables::FINALS)?.get((target, seq))?.is_some())
+    }
+
+    /// Up to `limit` entries, oldest first, in which the target is open.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn open_entries(&self, target: &str, limit: usize) -> Result<Vec<u64>, ViewError> {
+        let table = self.txn.open_table(tables::OPEN)?;
+        let rows = table.range((target, 0)..=(target, u64::MAX))?.take(limit);
+        rows.map(|row| Ok(row?.0.value().1)).collect()
+    }
+
+    /// The targets that are open in some entry.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn open_targets(&self) -> Result<BTreeSet<String>, ViewError> {
+        let table = self.txn.open_table(tables::OPEN)?;
+        let mut targets = BTreeSet::<String>::new();
+        loop {
+            // One look-up per target: the first row beyond all rows of the last one found.
+            let last = targets.last().cloned().unwrap_or_default();
+            let Some(row) = table.range((last.as_str(), u64::MAX)..)?.find(|row| {
+                row.as_ref().map_or(true, |(key, _)| key.value().0 != last)
+            }) else {
+                return Ok(targets);
+            };
+            targets.insert(row?.0.value().0.to_owned());
+        }
+    }
+
+    /// Entries whose effects are not carried out yet, oldest first, with the effects' JSON.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn effects(&self) -> Result<Vec<(u64, Vec<u8>)>, ViewError> {
+        let table = self.txn.open_table(tables::EFFECTS)?;
+        let read = |row: Result<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
+            let (seq, json) = row?;
+            Ok((seq.value(), json.value().to_vec()))
+        };
+        table.iter()?.map(read).collect()
+    }
+}

@@ -1,0 +1,83 @@
+//! The tables of a shard's database, with their layouts.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `entries` | seq | prev (32), digest (32), body | the archive: whole, never rewritten |
+//! | `effects` | seq | JSON list | effects of that entry which are not carried out yet |
+//! | `identity` | name | text | `generation`, `schema` |
+//! | `values` | state key | value | borsh, `docs/formats.md` |
+//! | `undo` | (state key, seq) | value before that entry, or none | the last `undo_entries` entries |
+//! | `touched` | seq | state keys that the entry changed | finds the undo records of an entry |
+//! | `decisions` | rid (16) | borsh `Decision` | permanent |
+//! | `deliveries` | seq | borsh `Deliveries` | while somebody waits |
+//! | `finals` | (target, seq) | | the entry is final on the target; the newest always stays |
+//! | `open` | (target, seq) | | index of `deliveries`: the target's receipt has not come |
+//! | `meta` | `head` | borsh [`HeadRow`] | where the view stands |
+//!
+//! `entries`, `effects` and `identity` are the archive; the others are the view, which can be deleted and is
+//! rebuilt from `entries` and `:log`.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use common::hash::Digest;
+use redb::TableDefinition;
+
+/// `prev`, `digest`, `body` of one log entry.
+pub(super) type EntryRow = (&'static [u8; 32], &'static [u8; 32], &'static [u8]);
+
+pub(super) const ENTRIES: TableDefinition<'_, u64, EntryRow> = TableDefinition::new("entries");
+pub(super) const EFFECTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("effects");
+pub(super) const IDENTITY: TableDefinition<'_, &str, &str> = TableDefinition::new("identity");
+
+pub(super) const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
+pub(super) const UNDO: TableDefinition<'_, (&str, u64), Option<&[u8]>> = TableDefinition::new("undo");
+pub(super) const TOUCHED: TableDefinition<'_, u64, Vec<&str>> = TableDefinition::new("touched");
+pub(super) const DECISIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("decisions");
+pub(super) const DELIVERIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("deliveries");
+pub(super) const FINALS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("finals");
+pub(super) const OPEN: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("open");
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+/// The row of `meta`.
+pub(super) const HEAD: &str = "head";
+/// The rows of `identity`.
+pub(super) const GENERATION: &str = "generation";
+pub(super) const SCHEMA: &str = "schema";
+/// Version of the view tables' layouts. Another one in the file: the view is rebuilt.
+pub(super) const SCHEMA_VERSION: &str = "1";
+
+/// Where the view stands.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct HeadRow {
+    /// The last entry in the view; 0 = none.
+    pub(crate) seq: u64,
+    /// Its digest; zero if there is none.
+    pub(crate) digest: Digest,
+    /// The state root after it.
+    pub(crate) root: Digest,
+    /// Running hash over state outside the tree.
+    pub(crate) aux: Digest,
+    /// Log time, Unix ms.
+    pub(crate) time_ms: u64,
+    pub(crate) ruleset: u64,
+    /// The highest epoch in the log.
+    pub(crate) epoch: u64,
+    /// Canonical JSON of the logged targets; empty = none were logged.
+    pub(crate) targets: Vec<u8>,
+}
+
+impl HeadRow {
+    /// Before the first entry.
+    #[must_use]
+    pub(crate) fn empty() -> Self {
+        Self {
+            seq: 0,
+            digest: Digest::ZERO,
+            root: common::proof::PLACEHOLDER,
+            aux: Digest::ZERO,
+            time_ms: 0,
+            ruleset: 0,
+            epoch: 0,
+            targets: Vec::new(),
+        }
+    }
+}
