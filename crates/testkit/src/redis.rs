@@ -57,16 +57,16 @@ impl RedisServer {
     /// # Errors
     /// There is no `redis-server`, or it does not become ready.
     pub fn start(options: RedisOptions) -> Result<Self, RedisServerError> {
-        let mut last = None;
-        for _ in 0..START_ATTEMPTS {
-            let folder = TempDir::with_prefix("oss-redis-")?;
-            let mut server = Self { options: options.clone(), port: free_port()?, folder, child: None };
-            match server.spawn() {
-                Ok(()) => return server.assign_slots().map(|()| server),
-                Err(error) => last = Some(error),
+        let mut server = Self { options, port: free_port()?, folder: new_folder()?, child: None };
+        for _ in 1..START_ATTEMPTS {
+            if server.spawn().is_ok() {
+                return server.assign_slots().map(|()| server);
             }
+            server.kill()?;
+            (server.port, server.folder) = (free_port()?, new_folder()?);
         }
-        Err(last.unwrap_or(RedisServerError::NotReady { port: 0 }))
+        server.spawn()?;
+        server.assign_slots().map(|()| server)
     }
 
     #[must_use]
@@ -171,7 +171,8 @@ impl RedisServer {
         let pid = self.child.as_ref().map(Child::id);
         let Ok(Value::BulkString(info)) = self.command(&["INFO", "server"]) else { return false };
         let info = String::from_utf8_lossy(&info);
-        let is_ours = pid.is_some_and(|pid| info.lines().any(|line| line.trim() == format!("process_id:{pid}")));
+        let is_ours =
+            pid.is_some_and(|pid| info.lines().any(|line| line.trim() == format!("process_id:{pid}")));
         is_ours && self.command(&["PING"]).is_ok() && self.is_cluster_ready()
     }
 
@@ -201,6 +202,10 @@ impl Drop for RedisServer {
     }
 }
 
+fn new_folder() -> io::Result<TempDir> {
+    TempDir::with_prefix("oss-redis-")
+}
+
 fn free_port() -> io::Result<u16> {
     loop {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
@@ -226,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_cluster_node_serves_all_slots_and_refuses_keys_of_two_in_one_command() {
-        let server = RedisServer::start(RedisOptions { cluster: true, ..RedisOptions::default() }).expect("starts");
+        let server =
+            RedisServer::start(RedisOptions { cluster: true, ..RedisOptions::default() }).expect("starts");
         server.command(&["MSET", "{t}a", "1", "{t}b", "2"]).expect("one slot");
         assert!(server.command(&["MSET", "a", "1", "b", "2"]).is_err());
     }

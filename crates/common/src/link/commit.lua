@@ -52,11 +52,12 @@ if n_parked > 0 and redis.call('XLEN', KEYS[7]) + n_parked > tonumber(ARGV[15]) 
 -- Reading every key once makes a wrong type fail here, before the first write.
 for i = 3, 10 do redis.call('XLEN', KEYS[i]) end
 redis.call('HLEN', KEYS[11])
+-- Only the fields that decide what is written; a request that comes twice in one entry is read once.
+local RANK, FP, VERSION, TENANT, TARGETS, ERRORS, CODE, SOURCE_STATE, BY = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local records = {}
 for i = FIXED_KEYS + 1, FIXED_KEYS + n_statuses do
-  local flat, record = redis.call('HGETALL', KEYS[i]), {}
-  for f = 1, #flat, 2 do record[flat[f]] = flat[f + 1] end
-  records[KEYS[i]] = record
+  records[KEYS[i]] = redis.call('HMGET', KEYS[i], 'rank', 'fp', 'version', 'tenant', 'targets', 'errors', 'code',
+    'source_state', 'by')
 end
 
 -- The first write. Redis refuses an id at or below the last one: a log ahead of its head is an error.
@@ -74,67 +75,69 @@ for i = 1, 3 do
   if below ~= '' then redis.call('XTRIM', KEYS[3 + i], 'MINID', below) end
 end
 
-local function bytes_of(record)
-  local bytes = 0
-  for field, value in pairs(record) do bytes = bytes + #field + #value end
-  return bytes
-end
+-- Names of all fields a decided record may have beside errors and targets, and the longest status, rank,
+-- version, at, seq, outcome, ended and cut.
+local RECORD_BASE = 49 + 78
 
--- Takes out of a decided record what is no longer needed, then what does not fit.
-local function cut(record)
-  local dropped = {}
-  local function drop(field)
-    if record[field] then
-      record[field] = nil
-      dropped[#dropped + 1] = field
-    end
-  end
-  drop('source_state')
-  drop('by')
+-- What a decided record no longer needs or has no room for; the new errors are '' if they do not fit.
+local function cut(record, code, errors)
+  local dropped, is_cut = {}, false
+  if record[SOURCE_STATE] then dropped[#dropped + 1] = 'source_state' end
+  if record[BY] then dropped[#dropped + 1] = 'by' end
+  record[SOURCE_STATE], record[BY] = false, false
   -- guard:cut
-  for _, field in ipairs({'errors', 'targets'}) do
-    if record[field] and bytes_of(record) > tonumber(ARGV[17]) then
-      drop(field)
-      record.cut = '1'
-    end
+  local room = tonumber(ARGV[17]) - RECORD_BASE - #record[TENANT] - #record[FP] - #code
+  local targets = record[TARGETS] and #'targets' + #record[TARGETS] or 0
+  if errors ~= '' and #'errors' + #errors + targets > room then
+    if record[ERRORS] then dropped[#dropped + 1] = 'errors' end
+    errors, is_cut = '', true
+  end
+  if targets > room then
+    dropped[#dropped + 1] = 'targets'
+    record[TARGETS], is_cut = false, true
   end
   -- /guard:cut
-  return dropped
+  return dropped, errors, is_cut
 end
 
 local function write_status(key, a)
   local record, rank = records[key], tonumber(ARGV[a + 3])
   -- guard:exists
-  if not record.rank then return end
+  if not record[RANK] then return end
   -- /guard:exists
   -- guard:fp
-  if record.fp ~= ARGV[a + 1] then return end
+  if record[FP] ~= ARGV[a + 1] then return end
   -- /guard:fp
+  local old_rank = tonumber(record[RANK] or '0')
   -- guard:upwards
-  if rank <= tonumber(record.rank or '0') then return end
+  if rank <= old_rank then return end
   -- /guard:upwards
-  local before = {}
-  for field, value in pairs(record) do before[field] = value end
-  record.status, record.rank = ARGV[a + 2], ARGV[a + 3]
-  record.version = string.format('%.0f', tonumber(record.version or '0') + 1)
-  for i, field in ipairs({'seq', 'outcome', 'code', 'errors', 'ended'}) do
-    local value = ARGV[a + 3 + i]
-    if value ~= '' then record[field] = value end
-  end
-  local dropped = {}
-  if rank >= COMMITTED then dropped = cut(record) end
-  local changed = {}
-  for field, value in pairs(record) do
-    if before[field] ~= value then
-      changed[#changed + 1] = field
-      changed[#changed + 1] = value
+  local code, errors, dropped, is_cut = ARGV[a + 6], ARGV[a + 7], nil, false
+  if code == '' then code = record[CODE] or '' end
+  if errors == '' then errors = record[ERRORS] or '' end
+  if rank >= COMMITTED then dropped, errors, is_cut = cut(record, code, errors) end
+  local version = tonumber(record[VERSION] or '0') + 1
+  local write = {key, 'status', ARGV[a + 2], 'rank', ARGV[a + 3], 'version', version}
+  local n = #write
+  local function set(field, value)
+    if value ~= '' then
+      write[n + 1], write[n + 2] = field, value
+      n = n + 2
     end
   end
-  redis.call('HSET', key, unpack(changed))
-  if #dropped > 0 then redis.call('HDEL', key, unpack(dropped)) end
+  set('seq', ARGV[a + 4])
+  set('outcome', ARGV[a + 5])
+  if code ~= record[CODE] then set('code', code) end
+  if errors ~= record[ERRORS] then set('errors', errors) end
+  set('ended', ARGV[a + 8])
+  if is_cut then set('cut', '1') end
+  redis.call('HSET', unpack(write))
+  if dropped and #dropped > 0 then redis.call('HDEL', key, unpack(dropped)) end
   -- guard:expiry
-  if rank >= COMMITTED then redis.call('PEXPIRE', key, ARGV[14]) end
+  if rank >= COMMITTED and old_rank < COMMITTED then redis.call('PEXPIRE', key, ARGV[14]) end
   -- /guard:expiry
+  record[RANK], record[VERSION] = rank, version
+  record[CODE], record[ERRORS] = code ~= '' and code, errors ~= '' and errors
 end
 
 local a = FIXED_ARGS

@@ -11,9 +11,9 @@
 //! trims everything below the id right after it, so an entry of the same millisecond that came later stays.
 //!
 //! A status write changes only an existing record with the same `fp` (a reused rid never gets the end of
-//! its predecessor) and only upwards. From `committed` on the record is cut to
-//! [`RECORD_BYTES_MAX`] and expires; what did not fit is marked by `cut` and stands in the validator's
-//! decisions.
+//! its predecessor) and only upwards. From `committed` on the record is cut to [`RECORD_BYTES_MAX`] and
+//! expires: the time runs from there, ended or not. What did not fit is marked by `cut` and stands in the
+//! validator's decisions.
 
 use super::{Fence, Link, LinkError, STATUS_WRITES_MAX, Stream, StreamId, bounded, optional};
 use crate::hash::Digest;
@@ -28,6 +28,8 @@ pub const DEAD_LETTERS_MAX: u64 = 10_000;
 pub const PARKED_MAX: u64 = 10_000;
 /// Most messages one entry consumes, parks or sets aside.
 const MESSAGES_MAX: usize = 256;
+/// Longest entry body: 512 KiB of messages, base64 at worst, and what the entry says of them.
+const BODY_BYTES_MAX: usize = 4 << 20;
 /// Longest `code`, so that the cut record always fits.
 const CODE_BYTES_MAX: usize = 64;
 
@@ -181,6 +183,7 @@ impl Link {
 }
 
 fn check_bounds(call: &'static str, entry: &Commit<'_>) -> Result<(), LinkError> {
+    bounded(call, "body", entry.body.len(), BODY_BYTES_MAX)?;
     bounded(call, "status writes", entry.statuses.len(), STATUS_WRITES_MAX)?;
     bounded(call, "parked messages", entry.parked.len(), MESSAGES_MAX)?;
     bounded(call, "dead letters", entry.dead_letters.len(), MESSAGES_MAX)?;

@@ -78,6 +78,7 @@ impl Link {
                 return Err(not_a_receipt(script.name, state));
             }
             invocation.arg(entry.seq).arg(state.name()).arg(entry.progress.to_string()).arg(entry.receipt);
+            bounded(script.name, "items", entry.items.len(), BATCH_MAX)?;
             invocation.arg(entry.items.len());
             for item in entry.items {
                 invocation.arg(item.to_string());

@@ -12,6 +12,8 @@ use crate::ids::Name;
 
 /// Most entries of `:out:<target>`.
 pub const OUT_MAX: u64 = 1_024;
+/// Most payload bytes of one call.
+pub const RELAY_BYTES_MAX: usize = 4 << 20;
 
 /// The bounds RELAY works with.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +49,7 @@ pub enum Relayed {
 
 impl Link {
     /// Relays entries `first_seq, first_seq + 1, …` to `target`; `None` = nothing in it for this target.
-    /// Keep a call's payloads within about 1 MiB: the script runs in one piece.
+    /// Payloads of a call come to at most [`RELAY_BYTES_MAX`]: a script holds up everybody else.
     ///
     /// # Errors
     /// See [`LinkError`].
@@ -61,6 +63,8 @@ impl Link {
     ) -> Result<Relayed, LinkError> {
         let script = &self.scripts.relay;
         bounded(script.name, "run", entries.len(), BATCH_MAX)?;
+        let bytes = entries.iter().flatten().map(|payload| payload.len()).sum();
+        bounded(script.name, "bytes", bytes, RELAY_BYTES_MAX)?;
         let mut invocation = script.script.prepare_invoke();
         invocation.key(self.keys.lease()).key(self.keys.head()).key(self.keys.out(target));
         invocation

@@ -16,22 +16,22 @@ use common::link::{Initialised, Item, Message, Started};
 use redis::Value;
 use testkit::redis::{RedisOptions, RedisServer};
 
-pub type Picture = BTreeMap<String, String>;
-pub type Check<T = ()> = Result<T, Box<dyn Error>>;
+pub(crate) type Picture = BTreeMap<String, String>;
+pub(crate) type Check<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Long enough that no lease ends during a test.
-pub const TTL_MS: u64 = 600_000;
-pub const LIMITS: RelayLimits = RelayLimits { out_max: 1_024, progress_ttl_ms: TTL_MS };
-pub const BOUNDS: SubmitBounds = SubmitBounds::with_backlog(1_000);
+pub(crate) const TTL_MS: u64 = 600_000;
+pub(crate) const LIMITS: RelayLimits = RelayLimits { out_max: 1_024, progress_ttl_ms: TTL_MS };
+pub(crate) const BOUNDS: SubmitBounds = SubmitBounds::with_backlog(1_000);
 
 /// Entries pending in the collectors' group, -1 if the stream has no such group.
 const PENDING: &str = "local p = redis.pcall('XPENDING', KEYS[1], 'collectors') return p.err and -1 or p[1]";
 
 /// No difference between two pictures.
-pub const NONE: Vec<String> = Vec::new();
+pub(crate) const NONE: Vec<String> = Vec::new();
 
 /// The keys in which two pictures differ, with both contents.
-pub fn changed(before: &Picture, after: &Picture) -> Vec<String> {
+pub(crate) fn changed(before: &Picture, after: &Picture) -> Vec<String> {
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let differ = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
     differ.map(|key| format!("{key}\n  {:?}\n  {:?}", before.get(key), after.get(key))).collect()
@@ -53,63 +53,63 @@ macro_rules! same {
 }
 
 #[derive(Clone)]
-pub struct Bed {
-    pub link: Link,
-    pub keys: Keys,
-    pub server: Arc<Mutex<RedisServer>>,
+pub(crate) struct Bed {
+    pub(crate) link: Link,
+    pub(crate) keys: Keys,
+    pub(crate) server: Arc<Mutex<RedisServer>>,
 }
 
-pub fn server(options: RedisOptions) -> Arc<Mutex<RedisServer>> {
+pub(crate) fn server(options: RedisOptions) -> Arc<Mutex<RedisServer>> {
     Arc::new(Mutex::new(RedisServer::start(options).expect("redis-server starts")))
 }
 
-pub fn standalone() -> Arc<Mutex<RedisServer>> {
+pub(crate) fn standalone() -> Arc<Mutex<RedisServer>> {
     server(RedisOptions::default())
 }
 
-pub fn cluster() -> Arc<Mutex<RedisServer>> {
+pub(crate) fn cluster() -> Arc<Mutex<RedisServer>> {
     server(RedisOptions { cluster: true, ..RedisOptions::default() })
 }
 
-pub async fn connect(url: &str, instance: &str) -> Commands {
+pub(crate) async fn connect(url: &str, instance: &str) -> Commands {
     let address = Address::new(url, None, None).expect("an address");
     Commands::connect(&address, &name(instance)).await.expect("connects")
 }
 
 impl Bed {
     /// An empty server, seen through `scripts`.
-    pub async fn empty(server: &Arc<Mutex<RedisServer>>, scripts: Arc<Scripts>) -> Self {
+    pub(crate) async fn empty(server: &Arc<Mutex<RedisServer>>, scripts: Arc<Scripts>) -> Self {
         locked(server).command(&["FLUSHALL"]).expect("flushes");
         Self::over(server, scripts).await
     }
 
     /// The server as it is, seen through `scripts`.
-    pub async fn over(server: &Arc<Mutex<RedisServer>>, scripts: Arc<Scripts>) -> Self {
+    pub(crate) async fn over(server: &Arc<Mutex<RedisServer>>, scripts: Arc<Scripts>) -> Self {
         let url = locked(server).url();
         let commands = connect(&url, "collector-1").await;
         let link = Link::with_scripts(commands, Shard::Financial, scripts);
         Self { link, keys: Keys::new(Shard::Financial), server: Arc::clone(server) }
     }
 
-    pub async fn fresh() -> Self {
+    pub(crate) async fn fresh() -> Self {
         Self::empty(&standalone(), Scripts::standard()).await
     }
 
     /// The same server over another connection.
-    pub async fn through(&self, url: &str) -> Self {
+    pub(crate) async fn through(&self, url: &str) -> Self {
         let link = Link::new(connect(url, "collector-1").await, Shard::Financial);
         Self { link, ..self.clone() }
     }
 
-    pub fn command(&self, parts: &[&str]) -> Value {
+    pub(crate) fn command(&self, parts: &[&str]) -> Value {
         locked(&self.server).command(parts).expect("a plain command")
     }
 
-    pub fn number(&self, parts: &[&str]) -> i64 {
+    pub(crate) fn number(&self, parts: &[&str]) -> i64 {
         redis::from_redis_value(self.command(parts)).expect("a number")
     }
 
-    pub fn text(&self, parts: &[&str]) -> String {
+    pub(crate) fn text(&self, parts: &[&str]) -> String {
         match self.command(parts) {
             Value::Nil => String::new(),
             Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -118,12 +118,12 @@ impl Bed {
         }
     }
 
-    pub fn length(&self, key: &str) -> i64 {
+    pub(crate) fn length(&self, key: &str) -> i64 {
         self.number(&["XLEN", key])
     }
 
     /// Every key with its content; clock readings, stream ids made from them and random tokens are masked.
-    pub fn picture(&self) -> Picture {
+    pub(crate) fn picture(&self) -> Picture {
         let keys: Vec<String> = redis::from_redis_value(self.command(&["KEYS", "*"])).expect("keys");
         keys.into_iter()
             .map(|key| {
@@ -149,7 +149,7 @@ impl Bed {
     }
 }
 
-pub fn locked(server: &Mutex<RedisServer>) -> std::sync::MutexGuard<'_, RedisServer> {
+pub(crate) fn locked(server: &Mutex<RedisServer>) -> std::sync::MutexGuard<'_, RedisServer> {
     server.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -172,39 +172,39 @@ fn masked(text: &str) -> String {
     out
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
 
-pub fn tenant() -> Tenant {
+pub(crate) fn tenant() -> Tenant {
     "issuer".parse().expect("a tenant")
 }
 
-pub fn rid(n: u8) -> Rid {
+pub(crate) fn rid(n: u8) -> Rid {
     let mut bytes = [n; 16];
     bytes[15] = Shard::Financial.number();
     Rid::from_bytes(bytes).expect("a shard number at the end")
 }
 
-pub fn fp(n: u8) -> Digest {
+pub(crate) fn fp(n: u8) -> Digest {
     Digest::of(&[b"fp", &[n]])
 }
 
-pub fn item(seq: u64, part: u16) -> Item {
+pub(crate) fn item(seq: u64, part: u16) -> Item {
     Item { seq, part }
 }
 
 /// The digest of test entry `seq`; entry 0 is the empty log.
-pub fn digest(seq: u64) -> Digest {
+pub(crate) fn digest(seq: u64) -> Digest {
     if seq == 0 { Digest::ZERO } else { Digest::of(&[b"entry", &seq.to_be_bytes()]) }
 }
 
-pub fn submission(n: u8, route: Route, tenant: &Tenant) -> Submission<'_> {
+pub(crate) fn submission(n: u8, route: Route, tenant: &Tenant) -> Submission<'_> {
     Submission { rid: rid(n), tenant, fp: fp(n), route, payload: b"{\"v\":1}", targets: "", source_state: "" }
 }
 
 /// Submits request `n` and answers its stream id.
-pub async fn submit(link: &Link, n: u8, route: Route) -> Check<StreamId> {
+pub(crate) async fn submit(link: &Link, n: u8, route: Route) -> Check<StreamId> {
     match link.submit(&[submission(n, route, &tenant())], BOUNDS).await?.pop() {
         Some(Submitted::Ok { id }) => Ok(id),
         other => Err(format!("submit answered {other:?}").into()),
@@ -212,7 +212,7 @@ pub async fn submit(link: &Link, n: u8, route: Route) -> Check<StreamId> {
 }
 
 /// Entry `seq` without any content beside the log.
-pub fn entry(seq: u64) -> Commit<'static> {
+pub(crate) fn entry(seq: u64) -> Commit<'static> {
     Commit {
         seq,
         prev: digest(seq.saturating_sub(1)),
@@ -231,12 +231,12 @@ pub fn entry(seq: u64) -> Commit<'static> {
     }
 }
 
-pub async fn commit(link: &Link, fence: &Fence, entry: &Commit<'_>) -> Check {
+pub(crate) async fn commit(link: &Link, fence: &Fence, entry: &Commit<'_>) -> Check {
     same!(link.commit(fence, entry).await?, Committed::Ok);
     Ok(())
 }
 
-pub async fn lead(link: &Link) -> Check<Fence> {
+pub(crate) async fn lead(link: &Link) -> Check<Fence> {
     let token = Token::random();
     match link.lease(&name("validator-1"), &token, TTL_MS, 0).await? {
         Leased::New { epoch, .. } => Ok(Fence { epoch, token }),
@@ -244,7 +244,7 @@ pub async fn lead(link: &Link) -> Check<Fence> {
     }
 }
 
-pub async fn drive(link: &Link) -> Check<Fence> {
+pub(crate) async fn drive(link: &Link) -> Check<Fence> {
     let token = Token::random();
     match link.lane_lease(&target(), &name("broadcaster-1"), &token, TTL_MS).await? {
         LaneLeased::New(grant) => Ok(Fence { epoch: grant.epoch, token }),
@@ -252,15 +252,15 @@ pub async fn drive(link: &Link) -> Check<Fence> {
     }
 }
 
-pub fn target() -> Name {
+pub(crate) fn target() -> Name {
     name("base")
 }
 
-pub fn bind<'a>(target: &'a Name, items: &'a [Item]) -> Bind<'a> {
+pub(crate) fn bind<'a>(target: &'a Name, items: &'a [Item]) -> Bind<'a> {
     Bind { target, control_seq: 0, rewind: 0, items, chain_next: 0 }
 }
 
-pub fn store<'a>(target: &'a Name, items: &'a [Item], nonce: u64, attempt: u32) -> Store<'a> {
+pub(crate) fn store<'a>(target: &'a Name, items: &'a [Item], nonce: u64, attempt: u32) -> Store<'a> {
     Store {
         target,
         control_seq: 0,
@@ -277,16 +277,16 @@ pub fn store<'a>(target: &'a Name, items: &'a [Item], nonce: u64, attempt: u32) 
 /// Where every case starts: three requests in their streams, the first one delivered to the group; three
 /// entries committed and two relayed; item 1/0 bound to nonce 0 and stored; one message parked.
 #[derive(Clone)]
-pub struct Stage {
-    pub leader: Fence,
-    pub lane: Fence,
-    pub request: StreamId,
-    pub input: StreamId,
-    pub parked: StreamId,
+pub(crate) struct Stage {
+    pub(crate) leader: Fence,
+    pub(crate) lane: Fence,
+    pub(crate) request: StreamId,
+    pub(crate) input: StreamId,
+    pub(crate) parked: StreamId,
 }
 
 impl Stage {
-    pub async fn set(bed: &Bed) -> Check<Self> {
+    pub(crate) async fn set(bed: &Bed) -> Check<Self> {
         let link = &bed.link;
         same!(
             link.init("generation-1", true).await?,

@@ -150,7 +150,7 @@ async fn a_server_busy_with_a_script_is_tried_again() -> Check {
         }
     }
     bed.command(&["SCRIPT", "KILL"]);
-    same!(endless.join().map(|outcome| outcome.is_err()).unwrap_or(false), true);
+    same!(endless.join().is_ok_and(|outcome| outcome.is_err()), true);
     bed.link.barrier().await?;
     Ok(())
 }

@@ -18,38 +18,38 @@ type Running = Pin<Box<dyn Future<Output = Check<String>>>>;
 
 /// Whose fence a script checks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Fenced {
+pub(crate) enum Fenced {
     No,
     Leader,
     Lane,
 }
 
-pub struct Case {
-    pub script: &'static str,
-    pub fenced: Fenced,
-    pub first: &'static str,
-    pub again: &'static str,
+pub(crate) struct Case {
+    pub(crate) script: &'static str,
+    pub(crate) fenced: Fenced,
+    pub(crate) first: &'static str,
+    pub(crate) again: &'static str,
     call: fn(Bed, Stage, Fence) -> Running,
 }
 
 impl Case {
     /// Makes the call with the stage's fence.
-    pub async fn call(&self, bed: &Bed, stage: &Stage) -> Check<String> {
+    pub(crate) async fn call(&self, bed: &Bed, stage: &Stage) -> Check<String> {
         self.call_as(bed, stage, self.fence(stage)).await
     }
 
-    pub fn fence(&self, stage: &Stage) -> Fence {
+    pub(crate) fn fence(&self, stage: &Stage) -> Fence {
         if self.fenced == Fenced::Lane { stage.lane.clone() } else { stage.leader.clone() }
     }
 
-    pub async fn call_as(&self, bed: &Bed, stage: &Stage, fence: Fence) -> Check<String> {
+    pub(crate) async fn call_as(&self, bed: &Bed, stage: &Stage, fence: Fence) -> Check<String> {
         (self.call)(bed.clone(), stage.clone(), fence).await
     }
 }
 
 macro_rules! cases {
     ($($script:literal $fenced:ident $first:literal $again:literal => |$bed:ident, $stage:ident, $fence:ident| $call:block;)*) => {
-        pub const CASES: &[Case] = &[$(Case {
+        pub(crate) const CASES: &[Case] = &[$(Case {
             script: $script,
             fenced: Fenced::$fenced,
             first: $first,

@@ -11,7 +11,7 @@ use crate::directed;
 const FENCE: [&str; 2] = ["epoch", "token"];
 
 /// The standard scripts, with one guard of one script cut out of its source.
-pub fn without_guard(script: &str, guard: &str) -> Arc<Scripts> {
+pub(crate) fn without_guard(script: &str, guard: &str) -> Arc<Scripts> {
     Scripts::edited(|name, source| if name == script { cut(source, guard) } else { source.to_owned() })
 }
 

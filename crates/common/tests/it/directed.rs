@@ -4,7 +4,7 @@
 mod intake;
 mod lanes;
 mod leading;
-pub mod logging;
+pub(crate) mod logging;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,17 +12,17 @@ use std::pin::Pin;
 use crate::bed::{Bed, Check};
 
 /// A guard and the scenario that needs it.
-pub struct Guarded {
-    pub script: &'static str,
-    pub guard: &'static str,
-    pub scenario: &'static str,
-    pub run: fn(Bed) -> Pin<Box<dyn Future<Output = Check>>>,
+pub(crate) struct Guarded {
+    pub(crate) script: &'static str,
+    pub(crate) guard: &'static str,
+    pub(crate) scenario: &'static str,
+    pub(crate) run: fn(Bed) -> Pin<Box<dyn Future<Output = Check>>>,
 }
 
 #[macro_export]
 macro_rules! guarded {
     ($($script:literal $guard:literal $scenario:ident;)*) => {
-        pub const GUARDED: &[$crate::directed::Guarded] = &[$($crate::directed::Guarded {
+        pub(crate) const GUARDED: &[$crate::directed::Guarded] = &[$($crate::directed::Guarded {
             script: $script,
             guard: $guard,
             scenario: stringify!($scenario),
@@ -32,6 +32,6 @@ macro_rules! guarded {
 }
 
 /// All of them.
-pub fn all() -> impl Iterator<Item = &'static Guarded> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Guarded> {
     [intake::GUARDED, leading::GUARDED, logging::GUARDED, lanes::GUARDED].into_iter().flatten()
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::bed::locked;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Harm {
+pub(crate) enum Harm {
     /// The next request never arrives.
     LoseRequest,
     /// The next request is done, its reply never arrives.
@@ -23,13 +23,13 @@ pub enum Harm {
     KillAfter,
 }
 
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     armed: Arc<Mutex<Option<Harm>>>,
 }
 
 impl Proxy {
-    pub async fn before(server: &Arc<Mutex<RedisServer>>) -> Self {
+    pub(crate) async fn before(server: &Arc<Mutex<RedisServer>>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let armed = Arc::new(Mutex::new(None));
@@ -42,16 +42,16 @@ impl Proxy {
         Self { port, armed }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// Does `harm` at the next request of any connection, once.
-    pub fn arm(&self, harm: Harm) {
+    pub(crate) fn arm(&self, harm: Harm) {
         *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some(harm);
     }
 
-    pub fn is_armed(&self) -> bool {
+    pub(crate) fn is_armed(&self) -> bool {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
@@ -87,7 +87,8 @@ async fn do_harm(harm: Harm, redis: &mut TcpStream, request: &[u8], server: &Mut
         redis.write_all(request).await.expect("redis takes the request");
     }
     if waits {
-        redis.read(&mut [0; 64]).await.expect("redis answers");
+        let length = redis.read(&mut [0; 64]).await.expect("redis answers");
+        assert!(length > 0, "redis hung up");
     }
     if kills {
         locked(server).kill().expect("redis is killed");

@@ -52,7 +52,7 @@ async fn entries_of_a_dead_member_are_claimed_with_their_delivery_counts() -> Ch
     }
     // A renewed entry is not idle, and renewing counts as no delivery.
     other.renew(&[id]).await?;
-    let idle = other.claim_idle(Duration::from_secs(60), StreamId::ZERO, 10).await?;
+    let idle = other.claim_idle(Duration::from_mins(1), StreamId::ZERO, 10).await?;
     same!(idle.entries.len(), 0);
     same!(other.deliveries(&[id]).await?, [4]);
     // The count survives a restart of Redis.

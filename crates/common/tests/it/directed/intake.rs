@@ -2,12 +2,12 @@
 
 use common::ids::Tenant;
 use common::link::{
-    Collected, Collecting, Collection, Initialised, Route, SendTo, Sent, StreamId, Submission, SubmitBounds,
-    Submitted,
+    Collected, Collecting, Collection, Initialised, Link, Route, SendTo, Sent, StreamId, Submission,
+    SubmitBounds, Submitted,
 };
 use common::status::Status;
 
-use crate::bed::{BOUNDS, Bed, Check, fp, rid, submission, submit, tenant};
+use crate::bed::{BOUNDS, Bed, Check, connect, fp, locked, rid, submission, submit, tenant};
 use crate::{guarded, same};
 
 guarded! {
@@ -144,6 +144,16 @@ async fn collecting_moves_no_record_back(bed: Bed) -> Check {
     same!(
         (record.status, record.version, record.by.as_deref()),
         (Status::Collecting, 2, Some("collector-1"))
+    );
+    same!(bed.link.collecting(&[rid(1)]).await?, [Collecting::Kept]);
+    // A replica that takes the request over puts its name in.
+    let url = locked(&bed.server).url();
+    let other = Link::new(connect(&url, "collector-2").await, bed.link.shard());
+    same!(other.collecting(&[rid(1)]).await?, [Collecting::Ok]);
+    let record = bed.link.record(rid(1)).await?.ok_or("no record")?;
+    same!(
+        (record.status, record.version, record.by.as_deref()),
+        (Status::Collecting, 3, Some("collector-2"))
     );
     bed.command(&["HSET", &bed.keys.request(rid(1)), "rank", "5", "status", "committed"]);
     same!(bed.link.collecting(&[rid(1)]).await?, [Collecting::Kept]);

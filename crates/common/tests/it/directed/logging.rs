@@ -193,11 +193,18 @@ async fn a_decided_record_expires(bed: Bed) -> Check {
     commit(&bed.link, &fence, &Commit { statuses: &[status(1, Status::Committed)], ..entry(1) }).await?;
     let ttl_ms = bed.number(&["PTTL", &bed.keys.request(rid(1))]);
     same!(ttl_ms > 0 && ttl_ms <= i64::try_from(TTL_MS)?, true);
+    // The end that follows keeps what was decided, and the time that is left.
+    let ended = StatusWrite { seq: None, outcome: None, ended_ms: Some(5), ..status(1, Status::Completed) };
+    commit(&bed.link, &fence, &Commit { statuses: &[ended], record_ttl_ms: 9 * TTL_MS, ..entry(2) }).await?;
+    let record = bed.link.record(rid(1)).await?.ok_or("no record")?;
+    same!((record.status, record.version, record.seq), (Status::Completed, 3, Some(1)));
+    same!((record.outcome, record.ended_ms), (Some(OutcomeKind::Applied), Some(5)));
+    same!(bed.number(&["PTTL", &bed.keys.request(rid(1))]) <= ttl_ms, true);
     Ok(())
 }
 
 /// What COMMIT does beside its guards.
-pub async fn inputs_leave_as_whole_prefixes_and_the_same_millisecond_stays(bed: Bed) -> Check {
+pub(crate) async fn inputs_leave_as_whole_prefixes_and_the_same_millisecond_stays(bed: Bed) -> Check {
     let fence = lead(&bed.link).await?;
     let streams = [bed.keys.input(), bed.keys.input_express(), bed.keys.receipts()];
     for key in &streams {
@@ -224,7 +231,7 @@ pub async fn inputs_leave_as_whole_prefixes_and_the_same_millisecond_stays(bed: 
     Ok(())
 }
 
-pub async fn a_revert_raises_the_barrier_and_every_commit_notifies(bed: Bed) -> Check {
+pub(crate) async fn a_revert_raises_the_barrier_and_every_commit_notifies(bed: Bed) -> Check {
     let fence = lead(&bed.link).await?;
     submit(&bed.link, 1, Route::Input).await?;
     commit(&bed.link, &fence, &Commit { statuses: &[status(1, Status::Committed)], ..entry(1) }).await?;
@@ -249,7 +256,7 @@ pub async fn a_revert_raises_the_barrier_and_every_commit_notifies(bed: Bed) -> 
     Ok(())
 }
 
-pub async fn parked_and_dead_messages_are_set_aside_and_come_back(bed: Bed) -> Check {
+pub(crate) async fn parked_and_dead_messages_are_set_aside_and_come_back(bed: Bed) -> Check {
     let fence = lead(&bed.link).await?;
     let aside = Commit { parked: &[b"{\"v\":9}"], dead_letters: &[dead_letter()], ..entry(1) };
     commit(&bed.link, &fence, &aside).await?;
@@ -266,7 +273,7 @@ pub async fn parked_and_dead_messages_are_set_aside_and_come_back(bed: Bed) -> C
     Ok(())
 }
 
-pub async fn a_resubmitted_request_gets_its_old_outcome_back(bed: Bed) -> Check {
+pub(crate) async fn a_resubmitted_request_gets_its_old_outcome_back(bed: Bed) -> Check {
     let fence = lead(&bed.link).await?;
     submit(&bed.link, 1, Route::Input).await?;
     commit(&bed.link, &fence, &Commit { statuses: &[status(1, Status::Completed)], ..entry(1) }).await?;
