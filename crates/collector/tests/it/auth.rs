@@ -1,0 +1,44 @@
+//! Who may do what: scopes and tenants.
+
+use reqwest::Method;
+
+use crate::bed::{Bed, OTHER, READ, SUBMIT, mint};
+
+#[actix_rt::test]
+async fn without_a_known_key_everything_is_401_and_without_the_scope_403() {
+    let bed = Bed::new().await;
+    let collector = bed.start().await;
+    let posted = bed.post(&collector, &mint("X"), &[]).await;
+    let url = format!("{}/v1/sync-requests/{}", collector.base, posted.rid());
+    for (key, status) in [("", 401), ("oss_devread_wrong", 401), ("oss_nobody_x", 401), ("something", 401)] {
+        assert_eq!(bed.post_as(&collector, key, mint("Y").to_string(), &[]).await.status, status, "{key}");
+        for method in [Method::GET, Method::DELETE] {
+            assert_eq!(bed.ask(method.clone(), key, url.clone(), &[]).await.status, status, "{key} {method}");
+        }
+    }
+    assert_eq!(bed.post_as(&collector, READ, mint("Y").to_string(), &[]).await.status, 403);
+    assert_eq!(bed.ask(Method::DELETE, READ, url.clone(), &[]).await.status, 403);
+    assert_eq!(bed.ask(Method::GET, READ, url, &[]).await.status, 200);
+    assert_eq!(bed.records(), 1);
+    collector.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_tenant_sees_and_cancels_its_own_requests_only() {
+    let bed = Bed::new().await;
+    let collector = bed.start().await;
+    let posted = bed.post(&collector, &mint("X"), &[("idempotency-key", "k")]).await;
+    let url = format!("{}/v1/sync-requests/{}", collector.base, posted.rid());
+    for headers in [&[][..], &[("prefer", "wait=20")]] {
+        for method in [Method::GET, Method::DELETE] {
+            let answer = bed.ask(method.clone(), OTHER, url.clone(), headers).await;
+            assert_eq!((answer.status, answer.pointers()), (404, vec!["#path/rid".to_owned()]), "{method}");
+        }
+    }
+    // The same key of another tenant is another request.
+    let others = bed.post_as(&collector, OTHER, mint("X").to_string(), &[("idempotency-key", "k")]).await;
+    assert_eq!((others.status, others.header("idempotency-replayed")), (202, None));
+    assert_ne!(others.rid(), posted.rid());
+    assert_eq!(bed.ask(Method::GET, SUBMIT, url, &[]).await.status, 200);
+    collector.stop().await;
+}

@@ -1,0 +1,83 @@
+//! DELETE: on its way, too late, or won.
+
+use std::time::Duration;
+
+use common::ids::Shard;
+use common::link::Stream;
+use common::message::Body;
+use common::status::{OutcomeKind, Status};
+use reqwest::Method;
+
+use crate::bed::{Bed, Leader, SUBMIT, mint, until};
+
+#[actix_rt::test]
+async fn a_cancel_goes_to_the_express_input_once_and_is_not_yet_an_end() {
+    let bed = Bed::new().await;
+    let collector = bed.start().await;
+    let posted = bed.post(&collector, &mint("X"), &[]).await;
+    let url = format!("{}/v1/sync-requests/{}", collector.base, posted.rid());
+    for _ in 0..3 {
+        let answer = bed.ask(Method::DELETE, SUBMIT, url.clone(), &[]).await;
+        assert_eq!((answer.status, answer.body["status"].as_str()), (202, Some("accepted")));
+    }
+    let express = bed.messages(Stream::Express).await;
+    assert_eq!(express.len(), 1);
+    let Body::Cancel { about } = &express[0].1.body else { panic!("{express:?}") };
+    let record = bed.link(Shard::Financial).await.record(posted.rid()).await.unwrap().unwrap();
+    assert_eq!((about.rid, about.fp, about.tenant.as_str()), (posted.rid(), record.fp, "demo"));
+    assert_eq!(about.accepted_ms, Some(record.at_ms));
+    collector.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_decided_cannot_be_cancelled_and_the_outcome_is_told() {
+    let bed = Bed::new().await;
+    let collector = bed.start().await;
+    let mut leader = Leader::new(bed.link(Shard::Financial).await).await;
+    for (status, outcome) in
+        [(Status::Committed, OutcomeKind::Applied), (Status::Rejected, OutcomeKind::Rejected)]
+    {
+        let rid = bed.post(&collector, &mint("X"), &[]).await.rid();
+        let seq = leader.decide(rid, status, outcome, None).await;
+        let url = format!("{}/v1/sync-requests/{rid}", collector.base);
+        let answer = bed.ask(Method::DELETE, SUBMIT, url, &[]).await;
+        assert_eq!((answer.status, answer.body["code"].as_str()), (409, Some("already_decided")));
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(answer.body["request"]["status"], status.name());
+        assert_eq!(answer.body["request"]["outcome"], outcome.name());
+        assert_eq!(answer.body["request"]["seq"], seq);
+    }
+    assert_eq!(bed.messages(Stream::Express).await.len(), 0);
+    collector.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_waiting_cancel_tells_who_won() {
+    let bed = Bed::new().await;
+    let collector = bed.start().await;
+    let link = bed.link(Shard::Financial).await;
+    let mut leader = Leader::new(link.clone()).await;
+    for (status, outcome, answered) in
+        [(Status::Cancelled, OutcomeKind::Cancelled, 200), (Status::Committed, OutcomeKind::Applied, 409)]
+    {
+        let rid = bed.post(&collector, &mint("X"), &[]).await.rid();
+        let url = format!("{}/v1/sync-requests/{rid}", collector.base);
+        let deciding = async {
+            let id = format!("cancel:{rid}");
+            until("the cancel is in", async || {
+                bed.messages(Stream::Express).await.iter().any(|(_, wire)| wire.id == id)
+            })
+            .await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            leader.decide(rid, status, outcome, None).await
+        };
+        let cancelled = bed.ask(Method::DELETE, SUBMIT, url, &[("prefer", "wait=30")]);
+        let (answer, _) = futures_util::join!(cancelled, deciding);
+        assert_eq!(answer.status, answered, "{answer:?}");
+    }
+    // Nobody decides: the cancel stays on its way.
+    let rid = bed.post(&collector, &mint("X"), &[]).await.rid();
+    let url = format!("{}/v1/sync-requests/{rid}", collector.base);
+    assert_eq!(bed.ask(Method::DELETE, SUBMIT, url, &[("prefer", "wait=1")]).await.status, 202);
+    collector.stop().await;
+}

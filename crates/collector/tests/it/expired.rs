@@ -1,0 +1,53 @@
+//! Requests whose record has expired: the validators' decisions answer.
+
+use common::ids::{Rid, Shard};
+use reqwest::Method;
+use serde_json::json;
+use wiremock::matchers::{header, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::bed::{Bed, READ, SUBMIT};
+
+#[actix_rt::test]
+async fn an_expired_record_is_answered_from_the_decision_under_the_callers_own_key() {
+    let bed = Bed::new().await;
+    let (dead, validator) = ("http://127.0.0.1:1".to_owned(), MockServer::start().await);
+    let (known, unknown) = (Rid::fresh(Shard::Financial), Rid::fresh(Shard::Financial));
+    let decision = json!({"rid": known, "seq": 7, "outcome": "REJECTED", "code": "X", "more": true});
+    for (rid, template) in [
+        (known, ResponseTemplate::new(200).set_body_json(&decision)),
+        (unknown, ResponseTemplate::new(404)),
+    ] {
+        for key in [READ, SUBMIT] {
+            Mock::given(method("GET"))
+                .and(path(format!("/v1/decisions/{rid}")))
+                .and(header("authorization", format!("Bearer {key}").as_str()))
+                .respond_with(template.clone())
+                .mount(&validator)
+                .await;
+        }
+    }
+    let mut settings = bed.settings("collector-1");
+    settings.validators = vec![dead, validator.uri()];
+    let collector = bed.start_with(settings).await;
+    let shown = bed.get(&collector, known, &[]).await;
+    assert_eq!((shown.status, shown.body["record_expired"].as_bool()), (200, Some(true)));
+    assert_eq!((shown.body["status"].as_str(), shown.body["code"].as_str()), (Some("rejected"), Some("X")));
+    assert_eq!(shown.body["seq"], 7);
+    assert_eq!(bed.get(&collector, unknown, &[]).await.status, 404);
+    let delete = |rid: Rid| bed.ask(Method::DELETE, SUBMIT, format!("{}/v1/sync-requests/{rid}", collector.base), &[]);
+    assert_eq!(delete(known).await.status, 409);
+    assert_eq!(delete(unknown).await.status, 404);
+    collector.stop().await;
+}
+
+#[actix_rt::test]
+async fn when_no_validator_can_be_asked_an_unknown_request_is_503_not_404() {
+    let bed = Bed::new().await;
+    let mut settings = bed.settings("collector-1");
+    settings.validators = vec!["http://127.0.0.1:1".to_owned()];
+    let collector = bed.start_with(settings).await;
+    let answer = bed.get(&collector, Rid::fresh(Shard::Financial), &[]).await;
+    assert_eq!((answer.status, answer.body["code"].as_str()), (503, Some("unavailable")));
+    collector.stop().await;
+}
