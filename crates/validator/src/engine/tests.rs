@@ -2,9 +2,13 @@
 //! always hold; the other modules put traffic through it.
 
 mod codes;
+mod evidence;
+mod golden;
 mod intake;
+mod model;
 mod receipts;
 mod replay;
 mod script;
 mod tidy;
+mod traffic;
 pub(super) mod world;

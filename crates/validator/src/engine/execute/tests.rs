@@ -70,14 +70,12 @@ fn ran(world: &World, plan: &Plan, edges: Option<Edges>) -> (Vec<String>, String
     let candidates = intake(messages, context, &mut draft).expect("judged");
     let order = order::of_candidates(&candidates);
     let conditions = Conditions { seq: 9, time_ms: START_MS, targets: &list, draft: &draft };
-    let verdicts = match edges {
-        Some(edges) => execute(&candidates, &order, &mut work, conditions, edges),
-        None => {
-            let one = |placed| {
-                execute(&candidates, std::slice::from_ref(placed), &mut work, conditions, Edges::ALL)
-            };
-            order.iter().flat_map(one).collect()
-        }
+    let verdicts = if let Some(edges) = edges {
+        execute(&candidates, &order, &mut work, conditions, edges)
+    } else {
+        let one =
+            |placed| execute(&candidates, std::slice::from_ref(placed), &mut work, conditions, Edges::ALL);
+        order.iter().flat_map(one).collect()
     };
     let told = |verdict| match verdict {
         Verdict::Applied(_) => "applied".to_owned(),

@@ -38,7 +38,7 @@ fn a_decided_request_that_comes_again_gets_its_status_back() {
     let again = world.commit_in(vec![collected("k", &mint(5), vec![])]);
     let [write] = again.statuses.as_slice() else { panic!("one status") };
     assert_eq!((write.rid, write.status, write.seq), (rid("k", "acme"), Status::Committed, first.body.seq));
-    assert_eq!(write.tenant.as_ref().map(|tenant| tenant.as_str()), Some("acme"));
+    assert_eq!(write.tenant.as_ref().map(common::ids::Tenant::as_str), Some("acme"));
 
     world.commit_in(vec![collected(
         "bad",

@@ -14,6 +14,8 @@ fn transfer(key: &str) -> common::message::Body {
     collected(key, &bond(&change), vec![])
 }
 
+type Change = fn(&mut Body);
+
 fn replayed(world: &World, body: &Body) -> Result<(), Divergence> {
     let plan = Engine::read(inputs_of(body));
     let loaded = world.load(&plan);
@@ -26,7 +28,6 @@ fn a_changed_entry_is_named_by_its_first_differing_field() {
     let batch = world.decide(vec![raw(InputStream::In, transfer("a"))]).expect("runs");
     let right = batch.body;
     replayed(&world, &right).expect("replays");
-    type Change = fn(&mut Body);
     let changes: [(&str, Change); 9] = [
         ("shard", |body| body.shard = common::ids::Shard::Gaming),
         ("seq", |body| body.seq += 1),

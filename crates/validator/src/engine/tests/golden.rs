@@ -1,0 +1,142 @@
+//! Golden vectors of `docs/formats.md`: record layouts, history hash, aux, and the first entries of a log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use borsh::BorshSerialize;
+use common::amount::Amount;
+use common::entry::{Entry, InputStream};
+use common::hash::Digest;
+use common::message::{Body, Receipt};
+use common::request::Document;
+use common::state::{AssetRecord, AssetStatus, HoldingRecord, Lot, UsedRecord};
+use common::status::Delivery;
+use serde_json::json;
+
+use super::world::{World, bond, collected, parse, raw, rid};
+use crate::engine::{Decision, Deliveries, commit};
+
+fn hex_of(record: &impl BorshSerialize) -> String {
+    hex::encode(borsh::to_vec(record).expect("borsh"))
+}
+
+fn asset() -> AssetRecord {
+    let document = Document {
+        sha256: Digest([0x11; 32]),
+        uri: "https://x/a".to_owned(),
+        media_type: "text/plain".to_owned(),
+        bytes: 3,
+    };
+    AssetRecord {
+        class: "bond".to_owned(),
+        issuer: "acme".to_owned(),
+        decimals: 2,
+        supply: Amount::new(100),
+        status: AssetStatus::Active,
+        chains: vec!["base".to_owned(), "op".to_owned()],
+        terms: [("coupon".to_owned(), "4.25".to_owned())].into(),
+        documents: [("a".to_owned(), document)].into(),
+        version: 7,
+        history_hash: Digest([0x22; 32]),
+    }
+}
+
+#[test]
+fn records_have_the_documented_bytes() {
+    let holding = HoldingRecord {
+        balance: Amount::new(100),
+        frozen: Amount::new(1),
+        lots: vec![Lot { acquired_ms: 5, amount: Amount::new(99) }],
+    };
+    let rid = *rid("demo-1", "acme").as_bytes();
+    let used = UsedRecord { rid, seq: 9 };
+    let decision = Decision {
+        tenant: "acme".to_owned(),
+        fp: Digest([0x33; 32]),
+        seq: 9,
+        outcome: "APPLIED".to_owned(),
+        code: None,
+        delivered: Some("completed".to_owned()),
+    };
+    let waited: BTreeSet<String> = ["op".to_owned()].into();
+    let deliveries = Deliveries { open: waited.clone(), waiting: BTreeMap::from([(rid, waited)]) };
+    assert_eq!(
+        hex_of(&asset()),
+        concat!(
+            "04000000626f6e640400000061636d6502640000000000000000000000000000000002000000040000006261",
+            "7365020000006f700100000006000000636f75706f6e04000000342e32350100000001000000611111111111",
+            "1111111111111111111111111111111111111111111111111111110b00000068747470733a2f2f782f610a00",
+            "0000746578742f706c61696e0300000000000000070000000000000022222222222222222222222222222222",
+            "22222222222222222222222222222222",
+        )
+    );
+    assert_eq!(
+        hex_of(&holding),
+        concat!(
+            "6400000000000000000000000000000001000000000000000000000000000000010000000500000000000000",
+            "63000000000000000000000000000000",
+        )
+    );
+    assert_eq!(hex_of(&used), "bf70c58218e48359aee59cb4d6f46e000900000000000000");
+    assert_eq!(
+        hex_of(&decision),
+        concat!(
+            "0400000061636d65333333333333333333333333333333333333333333333333333333333333333309000000",
+            "00000000070000004150504c494544000109000000636f6d706c65746564",
+        )
+    );
+    assert_eq!(
+        hex_of(&deliveries),
+        "01000000020000006f7001000000bf70c58218e48359aee59cb4d6f46e0001000000020000006f70"
+    );
+}
+
+#[test]
+fn a_history_hash_is_of_the_changes_with_their_values() {
+    let request = parse(&bond(&json!([{"kind": "MINT", "to": "alice", "amount": "100"}])));
+    let json = serde_json::to_string(&request.state_changes).expect("json");
+    assert_eq!(json, r#"[{"kind":"MINT","to":"alice","amount":"100"}]"#);
+    let hash = commit::history_hash(Digest::ZERO, &request.state_changes);
+    assert_eq!(hash, Digest::of(&[&[0; 32], &Digest::of(&[json.as_bytes()]).0]));
+    assert_eq!(hash.to_string(), "0x62ab5346627344c7d0b99fe30aa140928f47be7e48efc57c6f13c613d94899bd");
+}
+
+#[test]
+fn the_first_entries_of_a_log_have_these_digests() {
+    let mut world = World::with_bond();
+    let change = json!([{"kind": "TRANSFER", "from": "alice", "to": "bob", "amount": "30"}]);
+    world.commit_in(vec![collected("t", &bond(&change), vec![])]);
+    let receipt =
+        Receipt { seq: 3, target: "op".parse().expect("name"), status: Delivery::Final, parts: vec![] };
+    world.commit(vec![raw(InputStream::Receipts, Body::Receipt(receipt))]);
+    let mut prev = Digest::ZERO;
+    let mut told = Vec::new();
+    for body in &world.log {
+        let entry = Entry::seal(prev, body);
+        prev = entry.digest;
+        told.push([body.root, body.aux, entry.digest].map(|digest| digest.to_string()));
+    }
+    // Root, aux, digest of each entry.
+    let expected = [
+        [
+            "0x5350415253455f4d45524b4c455f504c414345484f4c4445525f484153485f5f",
+            "0x8abb3a2921e867b64182f8abdf19bc95eca41c0de6b252eb8e07d5d4055f4c31",
+            "0xdf2ea031dc6e1b3eb4a6263b1fde23b9f7191e8f0e29df073e353f80042869ec",
+        ],
+        [
+            "0x917d91e10824f058a7c6e029d7089076e9f9151117ce95dcf5938bc800a579ff",
+            "0x76fba6390248a121eb3fe95ad9711123c0c6eba9046cd95866436576a007ba3f",
+            "0xbe3bd1598b5749296d849fbc06ee04f3f3eb14ae0d1f493766bda072bbd4c5a0",
+        ],
+        [
+            "0x77a4d225c5788e6c45b35cf38b40c98c9c1ac62e37a8e92bea67027bf3618682",
+            "0x60074cc20dd11960218a34606c6c8f6e6ce8332677592120f3fcc35ec4eae809",
+            "0x64b71c0b4c77c2d51b5bdb4ec8c225f09bccf21113603ff23329965f50dd07a3",
+        ],
+        [
+            "0x77a4d225c5788e6c45b35cf38b40c98c9c1ac62e37a8e92bea67027bf3618682",
+            "0x185dff23aaac224a20dbca76c9347173a8d02b48cac1079f34dfda355b98b96f",
+            "0x999d2a3615ade381b9a462c9ddfdc04470f8255811ccfd9e04537330b7da91c3",
+        ],
+    ];
+    assert_eq!(told, expected);
+}
