@@ -1,0 +1,12 @@
+//! The validator as a black box: the real binary, a private Redis, targets of kind `null`.
+
+mod audit;
+mod bed;
+mod crash;
+mod lead;
+mod loss;
+mod path;
+mod proofs;
+mod reading;
+mod rejects;
+mod targets;

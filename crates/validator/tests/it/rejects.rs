@@ -1,0 +1,86 @@
+//! Bad input that only the state can tell: accepted, then `rejected` with its code; the root does not move.
+
+use common::ids::Rid;
+use common::status::Status;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, SHARD, change, mint, register, tenant, transfer};
+
+fn with(mut request: Value, field: &str, value: Value) -> Value {
+    request[field] = value;
+    request
+}
+
+#[tokio::test]
+async fn every_kind_of_input_that_only_the_state_knows_is_rejected_with_its_code_and_leaves_the_root() {
+    let bed = Bed::new(&["base", "op"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    bed.decide(register("bond:A", &["base"])).await;
+    bed.decide(mint("bond:A", "acct:alice", 10)).await;
+    let refused = bed.submit(transfer("bond:A", "acct:nobody", "acct:alice", 1)).await;
+    bed.decided(refused).await;
+    let unknown = Rid::fresh(SHARD);
+    let add_chain = |chain: &str| change("bond:A", json!({"kind": "ADD_CHAIN", "chain": chain}));
+    let one = || mint("bond:A", "acct:alice", 1);
+    let most = u128::MAX.to_string();
+    let cases: Vec<(&str, &str, Value)> = vec![
+        ("demo", "NOT_REGISTERED", mint("bond:NONE", "acct:alice", 1)),
+        ("demo", "ALREADY_REGISTERED", register("bond:A", &["base"])),
+        ("other", "NOT_ISSUER", one()),
+        ("demo", "INSUFFICIENT_BALANCE", transfer("bond:A", "acct:alice", "acct:bob", 11)),
+        (
+            "demo",
+            "SUPPLY_OVERFLOW",
+            change("bond:A", json!({"kind": "MINT", "to": "acct:bob", "amount": most})),
+        ),
+        ("demo", "VERSION_MISMATCH", with(one(), "expected_version", json!(99))),
+        ("demo", "UNKNOWN_TARGET", add_chain("nowhere")),
+        ("demo", "CHAIN_ALREADY_PRESENT", add_chain("base")),
+        ("demo", "TARGET_NOT_ON_ASSET", with(one(), "target_chains", json!(["op"]))),
+        ("demo", "DEPENDENCY_NOT_APPLIED", with(one(), "depends_on", json!([unknown]))),
+        ("demo", "DEPENDENCY_REJECTED", with(one(), "depends_on", json!([refused]))),
+    ];
+    let root = async || validator.get("/v1/shards/financial").await.body["root"].clone();
+    let before = root().await;
+    let tenants = ["demo", "other"].map(|text| (text, text.parse().expect("tenant")));
+    assert_eq!(tenants[0].1, tenant());
+    for (by, code, request) in cases {
+        let by = &tenants.iter().find(|(text, _)| *text == by).expect("a tenant").1;
+        let rid = bed.submit_as(by, Rid::fresh(SHARD), request).await;
+        let record = bed.decided(rid).await;
+        assert_eq!((record.status, record.code.as_deref()), (Status::Rejected, Some(code)));
+        assert!(record.errors.is_some_and(|errors| errors.contains("pointer")), "{code}: with its place");
+        let decided = record.seq.expect("a seq");
+        assert_eq!(validator.get(&format!("/v1/shards/financial?min_seq={decided}")).await.status, 200);
+        assert_eq!(root().await, before, "{code} moved the root");
+    }
+    // The same root moves when something is applied, so the comparison can fail.
+    bed.decide(one()).await;
+    assert_ne!(root().await, before);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_becomes_a_dead_letter_and_its_request_ends() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let rid = Rid::fresh(SHARD);
+    let fp = common::hash::Digest::of(&[b"broken"]);
+    let payload =
+        json!({"v": 1, "msg": "COLLECTED", "id": "x", "rid": rid, "tenant": "demo", "fp": fp}).to_string();
+    bed.submit_payload(&tenant(), rid, fp, payload.as_bytes()).await;
+    let record = bed.decided(rid).await;
+    assert_eq!((record.status, record.code.as_deref()), (Status::Rejected, Some("MALFORMED")));
+    assert_eq!(bed.link().backlog().await.expect("reads").dead_letters, 1);
+    // A version that a later build will know is set aside, not refused.
+    let later = Rid::fresh(SHARD);
+    let payload = json!({"v": 2, "msg": "COLLECTED", "id": "x", "rid": later, "fp": fp}).to_string();
+    bed.submit_payload(&tenant(), later, fp, payload.as_bytes()).await;
+    crate::bed::eventually("parked", async || {
+        (bed.link().backlog().await.expect("reads").parked == 1).then_some(())
+    })
+    .await;
+    assert_eq!(bed.record(later).await.status, Status::Accepted);
+    bed.decide(register("bond:A", &["base"])).await;
+}

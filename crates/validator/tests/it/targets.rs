@@ -1,0 +1,131 @@
+//! The targets file: logged before anything else, whenever it differs from the log; and the rewind command.
+
+use common::entry::EntryKind;
+use common::status::{Delivery, Status};
+use common::targets::Targets;
+use reqwest::{Method, StatusCode};
+
+use crate::audit;
+use crate::bed::{Bed, Validator, eventually, mint, name, register};
+
+async fn kinds(validator: &Validator) -> Vec<EntryKind> {
+    audit::log(validator).await.iter().map(|(_, body)| body.kind).collect()
+}
+
+async fn logged_targets(bed: &Bed) -> Option<String> {
+    bed.link().head().await.expect("reads").targets.map(|digest| digest.to_string())
+}
+
+fn digest_of_file(bed: &Bed) -> String {
+    Targets::load(&bed.path("targets.json")).expect("loads").digest().to_string()
+}
+
+#[tokio::test]
+async fn the_file_is_logged_once_at_the_start_and_not_again_at_the_next() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    eventually("logged", async || (logged_targets(&bed).await == Some(digest_of_file(&bed))).then_some(()))
+        .await;
+    assert_eq!(kinds(&validator).await, [EntryKind::Targets]);
+    validator.stop().await;
+    let again = bed.start();
+    again.ready().await;
+    bed.decide(register("bond:A", &["base"])).await;
+    assert_eq!(kinds(&again).await, [EntryKind::Targets, EntryKind::Batch]);
+}
+
+#[tokio::test]
+async fn a_changed_file_is_logged_while_running_and_a_new_target_starts_after_that_entry() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    bed.decide(register("bond:A", &["base"])).await;
+    bed.write_targets(&["base", "op"]);
+    eventually("logged", async || (logged_targets(&bed).await == Some(digest_of_file(&bed))).then_some(()))
+        .await;
+    let entry = bed.decide(register("bond:B", &["base", "op"])).await.seq.expect("a seq");
+    eventually("relayed to both", async || (bed.outbox("op").await == [entry]).then_some(())).await;
+    eventually("relayed to both", async || (bed.outbox("base").await.last() == Some(&entry)).then_some(()))
+        .await;
+    assert_eq!(
+        kinds(&validator).await,
+        [EntryKind::Targets, EntryKind::Batch, EntryKind::Targets, EntryKind::Batch]
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_changes_nothing() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    std::fs::write(bed.path("targets.json"), "{").expect("writes");
+    eventually("not ready", async || (!validator.is_ready().await).then_some(())).await;
+    let record = bed.decide(register("bond:A", &["base"])).await;
+    assert_eq!(record.status, Status::Committed);
+    bed.write_targets(&["base"]);
+    eventually("ready again", async || validator.is_ready().await.then_some(())).await;
+    assert_eq!(kinds(&validator).await, [EntryKind::Targets, EntryKind::Batch]);
+}
+
+#[tokio::test]
+async fn requests_do_not_wait_for_a_removed_target() {
+    let bed = Bed::new(&["base", "gone"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let rid = bed.submit(register("bond:A", &["base", "gone"])).await;
+    let entry = bed.decided(rid).await.seq.expect("a seq");
+    eventually("relayed", async || (bed.outbox("base").await == [entry]).then_some(())).await;
+    let lane = bed.lane("base").await;
+    bed.finish(&lane, "base", entry, Delivery::Final).await;
+    bed.write_targets(&["base"]);
+    eventually("completed", async || (bed.record(rid).await.status == Status::Completed).then_some(())).await;
+    audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
+}
+
+#[tokio::test]
+async fn a_rewind_relays_what_the_target_has_not_finished_again_and_once() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let first = bed.decide(register("bond:A", &["base"])).await.seq.expect("a seq");
+    let second = bed.decide(mint("bond:A", "acct:alice", 1)).await.seq.expect("a seq");
+    let third = bed.decide(mint("bond:A", "acct:alice", 1)).await.seq.expect("a seq");
+    eventually("relayed", async || (bed.outbox("base").await == [first, second, third]).then_some(())).await;
+    let lane = bed.lane("base").await;
+    bed.finish(&lane, "base", first, Delivery::Final).await;
+    eventually("the receipt is in the log", async || {
+        (bed.link().backlog().await.expect("reads").receipts == 0).then_some(())
+    })
+    .await;
+
+    let path = "/v1/targets/base/rewind?shard=financial";
+    let headers = [("Idempotency-Key", "again-1")];
+    let answer = validator.ask(Method::POST, path, "operate", &headers).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+    let rid = answer.body["rid"].as_str().expect("a rid").to_owned();
+    let decision = eventually("decided", async || {
+        let answer = validator.get(&format!("/v1/decisions/{rid}")).await;
+        (answer.status == StatusCode::OK).then_some(answer.body)
+    })
+    .await;
+    assert_eq!(decision["outcome"], "APPLIED");
+    let ordered_by = decision["seq"].as_u64();
+    eventually("rewound", async || {
+        (bed.link().head().await.expect("reads").rewinds.get("base").copied() == ordered_by).then_some(())
+    })
+    .await;
+    eventually("relayed again", async || (bed.outbox("base").await == [second, third]).then_some(())).await;
+
+    let repeated = validator.ask(Method::POST, path, "operate", &headers).await;
+    assert_eq!((repeated.status, repeated.body["rid"].as_str()), (StatusCode::ACCEPTED, Some(rid.as_str())));
+    for (key, headers, expected) in
+        [("read", &headers[..], StatusCode::FORBIDDEN), ("operate", &[][..], StatusCode::BAD_REQUEST)]
+    {
+        assert_eq!(validator.ask(Method::POST, path, key, headers).await.status, expected, "{key}");
+    }
+    let unknown = "/v1/targets/nowhere/rewind?shard=financial";
+    assert_eq!(validator.ask(Method::POST, unknown, "operate", &headers).await.status, StatusCode::NOT_FOUND);
+    let marks = bed.link().head().await.expect("reads").rewinds;
+    assert_eq!(marks.get(name("base").as_str()).copied(), ordered_by, "the repeat ordered nothing");
+}
