@@ -14,7 +14,6 @@ import {IQuorumVerifier, Verdict} from "./IQuorumVerifier.sol";
 contract QuorumVerifier is IQuorumVerifier, Ownable2Step {
     struct SetInfo {
         uint16 threshold;
-        uint16 size;
         uint64 validUntil; // exclusive, unix seconds; 0 = never valid (unknown, revoked or older than the previous set)
     }
 
@@ -66,14 +65,13 @@ contract QuorumVerifier is IQuorumVerifier, Ownable2Step {
         SetInfo memory set = _sets[setId];
         if (block.timestamp >= set.validUntil) return Verdict.SetNotValid;
         uint256 count = sigs.length / SIGNATURE_BYTES;
-        if (sigs.length != count * SIGNATURE_BYTES || count < set.threshold || count > set.size) {
-            return Verdict.SignaturesInvalid;
-        }
+        if (sigs.length != count * SIGNATURE_BYTES || count < set.threshold) return Verdict.SignaturesInvalid;
         mapping(address => bool) storage isMember = _isMember[setId];
         address last = address(0);
         for (uint256 i = 0; i < count; ++i) {
             address signer = _recover(digest, sigs[i * SIGNATURE_BYTES:(i + 1) * SIGNATURE_BYTES]);
-            // Strictly ascending counts nobody twice and, starting from zero, rejects a failed recovery.
+            // Strictly ascending counts nobody twice, starting from zero rejects a failed recovery, and members only means
+            // that the loop ends after as many signatures as there are members, however many were given.
             if (signer <= last || !isMember[signer]) return Verdict.SignaturesInvalid;
             last = signer;
         }
@@ -156,7 +154,7 @@ contract QuorumVerifier is IQuorumVerifier, Ownable2Step {
 
     function _install(uint64 setId, address[] memory members, uint16 threshold, uint64 previousValidUntil) private {
         currentSetId = setId;
-        _sets[setId] = SetInfo({threshold: threshold, size: uint16(members.length), validUntil: type(uint64).max});
+        _sets[setId] = SetInfo({threshold: threshold, validUntil: type(uint64).max});
         _members[setId] = members;
         for (uint256 i = 0; i < members.length; ++i) {
             _isMember[setId][members[i]] = true;

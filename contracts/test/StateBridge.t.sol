@@ -248,11 +248,13 @@ contract StateBridgeTest is BridgeFixture {
         equal(versionOf(A), 0, "nothing was applied");
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_no_batch_content_reverts_the_call(StateBridge.SignedBatch[] calldata batches) public {
         bridge.applyBatches(batches);
     }
 
     /// @dev Random headers never name the right hash; here they do, so the verifier and the rule see random values.
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_no_signed_content_reverts_the_call(StateBridge.Update[] memory us, StateBridge.Header memory h)
         public
     {
