@@ -1,11 +1,13 @@
 //! Connections: one multiplexed connection for commands, dedicated ones for blocking readers.
 //!
 //! Bounds: connecting 1 s, a reply 2 s, a blocking reply block + 2 s. A command is never repeated by itself
-//! (a lost reply of a write means "outcome unknown"); only the connection is made anew. TCP_NODELAY is on.
+//! (a lost reply of a write means "outcome unknown"); only the connection is made anew, also after a reply
+//! that did not come in time: a path that has gone silent would otherwise hold every later call too.
+//! TCP_NODELAY is on.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
@@ -78,10 +80,17 @@ impl fmt::Debug for Address {
 /// The connection for commands, shared by all shards and clones. Makes itself anew when it breaks.
 #[derive(Clone)]
 pub struct Commands {
-    manager: ConnectionManager,
+    connection: Arc<Mutex<Connection>>,
     address: Address,
     instance: Name,
     settled: Arc<Settled>,
+}
+
+/// The connection in use. It reconnects by itself when it breaks, and is replaced when it has gone silent.
+struct Connection {
+    manager: ConnectionManager,
+    /// Counts replacements, so that many calls timing out together replace it once.
+    generation: u64,
 }
 
 /// Whether a barrier write has been answered since the connection last broke.
@@ -107,18 +116,11 @@ impl Commands {
     /// # Errors
     /// Redis cannot be reached or refuses the credentials.
     pub async fn connect(address: &Address, instance: &Name) -> Result<Self, LinkError> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_number_of_retries(RECONNECT_ATTEMPTS)
-            .set_min_delay(RECONNECT_DELAY_MIN)
-            .set_max_delay(RECONNECT_DELAY_MAX)
-            .set_pipeline_buffer_size(IN_FLIGHT_MAX);
-        let manager = ConnectionManager::new_with_config(address.client.clone(), config)
+        let manager = ConnectionManager::new_with_config(address.client.clone(), manager_config())
             .await
             .map_err(|source| LinkError::Redis { call: "CONNECT", source })?;
         Ok(Self {
-            manager,
+            connection: Arc::new(Mutex::new(Connection { manager, generation: 0 })),
             address: address.clone(),
             instance: instance.clone(),
             settled: Arc::new(Settled { breaks: AtomicU64::new(1), covered: AtomicU64::new(0) }),
@@ -147,8 +149,9 @@ impl Commands {
         invocation: &ScriptInvocation<'_>,
     ) -> Result<Value, LinkError> {
         self.settle(keys).await?;
-        let result = invocation.invoke_async(&mut self.manager.clone()).await;
-        self.answer(keys, call, result).await
+        let (mut manager, generation) = self.current();
+        let result = invocation.invoke_async(&mut manager).await;
+        self.answer(keys, call, generation, result).await
     }
 
     pub(super) async fn query(
@@ -158,8 +161,9 @@ impl Commands {
         command: &Cmd,
     ) -> Result<Value, LinkError> {
         self.settle(keys).await?;
-        let result = command.query_async(&mut self.manager.clone()).await;
-        self.answer(keys, call, result).await
+        let (mut manager, generation) = self.current();
+        let result = command.query_async(&mut manager).await;
+        self.answer(keys, call, generation, result).await
     }
 
     pub(super) async fn query_all(
@@ -169,27 +173,55 @@ impl Commands {
         pipeline: &Pipeline,
     ) -> Result<Vec<Value>, LinkError> {
         self.settle(keys).await?;
-        let result = pipeline.query_async(&mut self.manager.clone()).await;
-        self.answer(keys, call, result).await
+        let (mut manager, generation) = self.current();
+        let result = pipeline.query_async(&mut manager).await;
+        self.answer(keys, call, generation, result).await
     }
 
-    /// Counts a break. A reply that came over a connection made anew while the call ran is given out only
-    /// after a barrier write as well.
+    /// Gives a reply out; one that came over a connection made anew while the call ran only after a
+    /// barrier write as well.
     async fn answer<T>(
         &self,
         keys: &Keys,
         call: &'static str,
+        generation: u64,
         result: Result<T, RedisError>,
     ) -> Result<T, LinkError> {
-        let result = result.map_err(|source| LinkError::Redis { call, source });
-        match &result {
-            Ok(_) => self.settle(keys).await?,
-            Err(error) if error.is_unsettling() => {
-                self.settled.breaks.fetch_add(1, Ordering::SeqCst);
-            }
-            Err(_) => {}
+        let value = result.map_err(|source| self.fault(call, generation, source))?;
+        self.settle(keys).await?;
+        Ok(value)
+    }
+
+    /// Counts a break, and replaces a connection that has gone silent.
+    fn fault(&self, call: &'static str, generation: u64, source: RedisError) -> LinkError {
+        if source.is_timeout() {
+            self.replace(generation);
         }
-        result
+        let error = LinkError::Redis { call, source };
+        if error.is_unsettling() {
+            self.settled.breaks.fetch_add(1, Ordering::SeqCst);
+        }
+        error
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> (ConnectionManager, u64) {
+        let slot = self.slot();
+        (slot.manager.clone(), slot.generation)
+    }
+
+    /// What is still in flight on the old connection ends there by itself.
+    fn replace(&self, generation: u64) {
+        let mut slot = self.slot();
+        if slot.generation == generation
+            && let Ok(manager) =
+                ConnectionManager::new_lazy_with_config(self.address.client.clone(), manager_config())
+        {
+            *slot = Connection { manager, generation: generation + 1 };
+        }
     }
 
     /// Makes one durable write if the connection is new since the last one: what the reads before and
@@ -198,20 +230,25 @@ impl Commands {
         let Some(breaks) = self.settled.missing() else { return Ok(()) };
         let scripts = Scripts::standard();
         let invocation = super::barrier::invocation(&scripts, keys, &self.instance);
-        match invocation.invoke_async::<Value>(&mut self.manager.clone()).await {
+        let (mut manager, generation) = self.current();
+        match invocation.invoke_async::<Value>(&mut manager).await {
             Ok(_) => {
                 self.settled.covered.fetch_max(breaks, Ordering::SeqCst);
                 Ok(())
             }
-            Err(source) => {
-                let error = LinkError::Redis { call: "BARRIER", source };
-                if error.is_unsettling() {
-                    self.settled.breaks.fetch_add(1, Ordering::SeqCst);
-                }
-                Err(error)
-            }
+            Err(source) => Err(self.fault("BARRIER", generation, source)),
         }
     }
+}
+
+fn manager_config() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_number_of_retries(RECONNECT_ATTEMPTS)
+        .set_min_delay(RECONNECT_DELAY_MIN)
+        .set_max_delay(RECONNECT_DELAY_MAX)
+        .set_pipeline_buffer_size(IN_FLIGHT_MAX)
 }
 
 impl fmt::Debug for Commands {

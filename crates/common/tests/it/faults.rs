@@ -60,7 +60,7 @@ async fn survives(harm: Harm) -> Check {
         }
         let answer = until_known(case, &bed, &stage).await?;
         let is_expected = match harm {
-            Harm::LoseRequest | Harm::KillBefore => answer.starts_with(case.first),
+            Harm::LoseRequest | Harm::Silence | Harm::KillBefore => answer.starts_with(case.first),
             Harm::LoseReply | Harm::KillAfter => answer.starts_with(case.again),
             Harm::KillDuring => answer.starts_with(case.first) || answer.starts_with(case.again),
         };
@@ -93,6 +93,20 @@ async fn a_server_killed_during_a_call_has_done_all_or_nothing() -> Check {
 #[tokio::test]
 async fn a_server_killed_after_its_reply_has_done_all() -> Check {
     survives(Harm::KillAfter).await
+}
+
+#[tokio::test]
+async fn a_connection_that_has_gone_silent_is_replaced() -> Check {
+    let server = standalone();
+    let proxy = Proxy::before(&server).await;
+    let direct = Bed::empty(&server, Scripts::standard()).await;
+    let bed = direct.through(&proxy.url()).await;
+    bed.link.barrier().await?;
+    proxy.arm(Harm::Silence);
+    let silent = bed.link.head().await.expect_err("no reply in time");
+    assert_eq!(silent.disposition(), Disposition::Retry);
+    assert_eq!(bed.link.head().await?.seq, 0);
+    Ok(())
 }
 
 /// The append-only file is cut at several places inside what one call wrote.

@@ -14,6 +14,11 @@ fn every_script_has_a_case() {
         assert!(cases.contains(script), "{script} has no case");
     }
     assert!(cases.iter().all(|case| scripts.contains(case)));
+    for case in CASES {
+        let source = Scripts::SOURCES.iter().find(|(script, _)| *script == case.script);
+        let is_fenced = source.is_some_and(|(_, source)| source.contains("-- guard:epoch"));
+        assert_eq!(is_fenced, case.fenced != Fenced::No, "{}", case.script);
+    }
 }
 
 #[test]
@@ -47,6 +52,20 @@ async fn a_repeated_call_answers_that_it_was_done_and_changes_nothing() -> Check
 #[tokio::test]
 async fn every_script_runs_in_cluster_mode_with_all_its_keys_in_one_slot() -> Check {
     answer_then_repeat(&cluster()).await
+}
+
+#[tokio::test]
+async fn control_a_script_that_touches_another_slot_fails_in_cluster_mode_only() -> Check {
+    let stray = || {
+        Scripts::edited(|name, source| {
+            let call = "redis.call('SET', 'stray', 1)\nreturn {'OK'}";
+            if name == "barrier" { source.replace("return {'OK'}", call) } else { source.to_owned() }
+        })
+    };
+    Bed::empty(&standalone(), stray()).await.link.barrier().await?;
+    let error = Bed::empty(&cluster(), stray()).await.link.barrier().await.expect_err("refused");
+    assert_eq!(error.disposition(), common::link::Disposition::Halt);
+    Ok(())
 }
 
 fn foreign(fence: &Fence) -> [(&'static str, Fence); 2] {

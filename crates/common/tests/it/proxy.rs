@@ -15,6 +15,8 @@ pub(crate) enum Harm {
     LoseRequest,
     /// The next request is done, its reply never arrives.
     LoseReply,
+    /// The connection takes the next request and whatever follows and never says anything again.
+    Silence,
     /// The server dies before the next request arrives.
     KillBefore,
     /// The server dies at some moment while it has the next request.
@@ -66,6 +68,10 @@ async fn carry(mut client: TcpStream, server: Arc<Mutex<RedisServer>>, armed: Ar
             read = client.read(&mut request) => {
                 let Ok(length @ 1..) = read else { return };
                 let harm = armed.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if harm == Some(Harm::Silence) {
+                    while client.read(&mut request).await.is_ok_and(|length| length > 0) {}
+                    return;
+                }
                 if let Some(harm) = harm {
                     return do_harm(harm, &mut redis, &request[..length], &server).await;
                 }
