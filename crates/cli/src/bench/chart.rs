@@ -35,7 +35,14 @@ fn render(path: &Path, report: &Report) -> Result<(), Box<dyn std::error::Error>
         .y_label_area_size(72)
         .x_label_area_size(12)
         .build_cartesian_2d(0.0..super::float(bars as u64), 0.0..highest * 1.25)?;
-    chart.configure_mesh().disable_x_mesh().disable_x_axis().y_desc("requests per second").draw()?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .disable_x_axis()
+        .y_desc("requests per second")
+        .y_max_light_lines(0)
+        .y_label_formatter(&|rate| format!("{rate:.0}"))
+        .draw()?;
     let relay =
         medians.iter().find(|median| median.way == Way::Relay).map_or(0.0, |median| median.per_second);
     for (position, median) in medians.iter().enumerate() {

@@ -39,6 +39,10 @@ impl Stack {
         self.children.push((role, child));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+
     /// An error with the end of its log if any child has ended.
     pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
         self.children.iter_mut().try_for_each(|(_, child)| child.must_run())

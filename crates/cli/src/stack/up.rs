@@ -32,7 +32,9 @@ const CHAIN_WAIT: Duration = Duration::from_mins(1);
 pub(crate) async fn run(global: &Global, args: &UpArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let mut stack = Stack::default();
     let ended = run_until_asked(&mut stack, global, args, ui).await;
-    ui.progress("stopping");
+    if !stack.is_empty() {
+        ui.progress("stopping");
+    }
     let stopped = stack.stop(ui).await;
     ended?;
     stopped?;

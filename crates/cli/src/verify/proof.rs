@@ -74,7 +74,8 @@ fn human(report: &Report) -> String {
     if let Some(hash) = proof.value_hash {
         table.add_row(["value hash", &hash.to_string()]);
     }
-    let against = if report.root_checked { "root (as given)" } else { "root (the proof's own)" };
+    let agrees = report.root_checked && report.valid;
+    let against = if agrees { "root (as given)" } else { "root (the proof's own)" };
     table.add_row([against, &proof.root.to_string()]);
     table.add_row(["log entry", &format!("{} {}", proof.shard, proof.seq)]);
     if let Some(fault) = &report.fault {
