@@ -5,6 +5,7 @@
 //! CPU time that Redis spends per request stands beside. Out: a table with DESIGN's targets, `throughput.json`
 //! and `throughput.svg`.
 
+mod machine;
 mod redis_cpu;
 mod relay;
 
@@ -58,6 +59,11 @@ async fn throughput(args: &ThroughputArgs, ui: &Ui) -> anyhow::Result<Exit> {
     files::write_json(&args.out.join("throughput.json"), &report, files::Access::Everybody)?;
     chart::draw(&args.out.join("throughput.svg"), &report)?;
     ui.result(&report, || report.human())?;
+    if report.is_disturbed() {
+        ui.warn(
+            "other programs used more than a tenth of the machine meanwhile: measure again when it is quiet",
+        );
+    }
     ui.progress(format!("written: {}", args.out.join("throughput.{json,svg}").display()));
     Ok(Exit::Done)
 }

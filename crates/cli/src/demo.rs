@@ -28,6 +28,14 @@ use crate::stack::up;
 use crate::ui::Ui;
 
 pub(crate) async fn run(global: &Global, args: &DemoArgs, ui: &Ui) -> anyhow::Result<Exit> {
+    // Whatever keeps the demo from its end, a time-out as well, is one thing that was not as expected.
+    demonstrate(global, args, ui).await.or_else(|error| {
+        ui.error(&error);
+        Ok(Exit::Failed)
+    })
+}
+
+async fn demonstrate(global: &Global, args: &DemoArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let timeout = Duration::from_secs(global.timeout);
     if args.attach {
         let file = StackFile::load(&global.data)?;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::load::{self, Pattern};
+use super::machine::Clocks;
 use super::relay::{self, Pace};
 use super::requests::Shape;
 use super::target::Target;
@@ -26,7 +27,17 @@ pub(super) struct Pass {
     pub(super) way: Way,
     pub(super) per_second: f64,
     pub(super) redis_cpu_us: f64,
+    /// Answers 503; those requests were sent again.
     pub(super) refused: u64,
+    /// Share of all cores that other programs used meanwhile, where it can be told.
+    pub(super) others: Option<f64>,
+}
+
+/// Everything that is read before and after a pass.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    redis_cpu: Duration,
+    clocks: Option<Clocks>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -61,11 +72,11 @@ pub(super) async fn all(target: &mut Target, args: &ThroughputArgs, ui: &Ui) -> 
     target.set_up(&sourced, "sourced", ui).await?;
     ui.progress("warming up");
     throughput(target, Way::Direct, &direct, args.requests / WARM_UP_DIVISOR, args).await?;
-    relay_pass(target.redis_url(), args.requests / WARM_UP_DIVISOR).await?;
+    relay_pass(target, args.requests / WARM_UP_DIVISOR).await?;
 
     let mut passes = Vec::new();
     for run in 1..=args.runs {
-        let mut done = vec![relay_pass(target.redis_url(), args.requests).await?];
+        let mut done = vec![relay_pass(target, args.requests).await?];
         if args.sources.direct() {
             done.push(throughput(target, Way::Direct, &direct, args.requests, args).await?);
         }
@@ -87,12 +98,11 @@ pub(super) async fn all(target: &mut Target, args: &ThroughputArgs, ui: &Ui) -> 
     Ok(Figures { passes, latencies })
 }
 
-async fn relay_pass(url: &str, requests: u32) -> anyhow::Result<Pass> {
-    let cpu = redis_cpu::used(url).await?;
-    let address = url.to_owned();
-    let pass = blocking(move || relay::pass(&address, requests, MESSAGE_BYTES, Pace::Full)).await?;
-    let cpu = redis_cpu::used(url).await?.saturating_sub(cpu);
-    Ok(made(Way::Relay, requests, pass.seconds, cpu, 0))
+async fn relay_pass(target: &Target, requests: u32) -> anyhow::Result<Pass> {
+    let before = Before::read(target).await?;
+    let url = target.redis_url().to_owned();
+    let pass = blocking(move || relay::pass(&url, requests, MESSAGE_BYTES, Pace::Full)).await?;
+    before.made(target, Way::Relay, requests, f64::from(requests) / pass.seconds, 0).await
 }
 
 async fn relay_latency(url: &str) -> anyhow::Result<Latency> {
@@ -115,10 +125,9 @@ async fn throughput(
         per_second: None,
         send_only: false,
     };
-    let cpu = redis_cpu::used(target.redis_url()).await?;
+    let before = Before::read(target).await?;
     let outcome = send(target, shape, requests, pattern).await?;
-    let cpu = redis_cpu::used(target.redis_url()).await?.saturating_sub(cpu);
-    Ok(made(way, requests, outcome.seconds, cpu, outcome.refused))
+    before.made(target, way, requests, f64::from(requests) / outcome.seconds, outcome.refused).await
 }
 
 async fn latency(target: &Target, shape: &Shape) -> anyhow::Result<Latency> {
@@ -148,18 +157,38 @@ async fn drain(target: &mut Target, shape: &Shape, args: &ThroughputArgs, ui: &U
     let rids = prepared.iter().map(|request| request.rid).collect();
     let (address, url) = (target.collector_address(), target.redis_url().to_owned());
     let refused = blocking(move || load::run(&address, &url, prepared, pattern)).await?.refused;
-    let cpu = redis_cpu::used(target.redis_url()).await?;
+    let before = Before::read(target).await?;
     let url = target.redis_url().to_owned();
     let watched = tokio::task::spawn_blocking(move || received::watch(&url, rids));
     target.start_role(Role::Validator)?;
     target.start_role(Role::Broadcaster)?;
     let drained = watched.await.context("the watcher's thread")??;
-    let cpu = redis_cpu::used(target.redis_url()).await?.saturating_sub(cpu);
+    let pass = before.made(target, Way::Drain, args.requests, drained.per_second, refused).await?;
     target.wait_ready(Role::Validator).await?;
     target.wait_ready(Role::Broadcaster).await?;
-    let mut pass = made(Way::Drain, args.requests, drained.seconds, cpu, refused);
-    pass.per_second = drained.per_second;
     Ok(pass)
+}
+
+impl Before {
+    async fn read(target: &Target) -> anyhow::Result<Self> {
+        let redis_cpu = redis_cpu::used(target.redis_url()).await?;
+        Ok(Self { redis_cpu, clocks: Clocks::read(&target.pids()) })
+    }
+
+    async fn made(
+        self,
+        target: &Target,
+        way: Way,
+        requests: u32,
+        per_second: f64,
+        refused: u64,
+    ) -> anyhow::Result<Pass> {
+        let after = Self::read(target).await?;
+        let cpu = after.redis_cpu.saturating_sub(self.redis_cpu);
+        let redis_cpu_us = cpu.as_secs_f64() * 1e6 / f64::from(requests);
+        let others = self.clocks.zip(after.clocks).map(|(before, after)| before.others_until(&after));
+        Ok(Pass { way, per_second, redis_cpu_us, refused, others })
+    }
 }
 
 fn prepare(target: &Target, shape: &Shape, requests: u32) -> anyhow::Result<Vec<load::Prepared>> {
@@ -182,11 +211,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(work).await.context("a measuring thread ended")?
-}
-
-fn made(way: Way, requests: u32, seconds: f64, cpu: Duration, refused: u64) -> Pass {
-    let count = f64::from(requests);
-    Pass { way, per_second: count / seconds, redis_cpu_us: cpu.as_secs_f64() * 1e6 / count, refused }
 }
 
 fn distribution(way: Way, samples: &[Duration]) -> anyhow::Result<Latency> {

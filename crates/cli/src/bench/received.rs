@@ -36,7 +36,7 @@ pub(super) struct Board {
 /// How long a backlog took.
 #[derive(Debug)]
 pub(super) struct Drained {
-    pub(super) seconds: f64,
+    /// From the first commit on.
     pub(super) per_second: f64,
 }
 
@@ -84,7 +84,7 @@ pub(super) fn watch(redis_url: &str, rids: Vec<Rid>) -> anyhow::Result<Drained> 
     let seconds = Duration::from_micros(last.saturating_sub(first.at_us)).as_secs_f64();
     // The clock starts when the first entry is committed, so that entry's requests do not count.
     let counted = board.received_us.len().saturating_sub(first.requests);
-    Ok(Drained { seconds, per_second: super::float(counted as u64) / seconds })
+    Ok(Drained { per_second: super::float(counted as u64) / seconds })
 }
 
 /// The first commit that was seen.

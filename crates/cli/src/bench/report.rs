@@ -9,6 +9,9 @@ use super::measure::{Figures, Latency, Pass, Way};
 use crate::args::ThroughputArgs;
 use crate::ui;
 
+/// Above this share of the cores for others a run is not to be relied on.
+const OTHERS_MAX: f64 = 0.10;
+
 /// The content of `throughput.json`.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -33,6 +36,8 @@ pub(super) struct Median {
     pub(super) redis_cpu_us: f64,
     /// To the relay's median.
     pub(super) ratio: f64,
+    /// Largest share of the cores that others used in a pass of it.
+    pub(super) others_max: Option<f64>,
 }
 
 /// One line of DESIGN §13.
@@ -83,14 +88,21 @@ impl Report {
         }
     }
 
+    /// Whether others were so busy that the figures say little.
+    pub(super) fn is_disturbed(&self) -> bool {
+        self.medians.iter().any(|median| median.others_max.is_some_and(|share| share > OTHERS_MAX))
+    }
+
     pub(super) fn human(&self) -> String {
-        let mut rates = ui::table(["way", "requests/s", "to the relay", "Redis CPU us each"]);
+        let mut rates =
+            ui::table(["way", "requests/s", "to the relay", "Redis CPU us each", "CPU of others"]);
         for median in &self.medians {
             rates.add_row([
                 median.way.title().to_owned(),
                 format!("{:.0}", median.per_second),
                 format!("{:.2}", median.ratio),
                 format!("{:.1}", median.redis_cpu_us),
+                median.others_max.map_or_else(String::new, |share| format!("{:.0} %", share * 100.0)),
             ]);
         }
         let mut low = ui::table(["at 200 requests/s", "p50 ms", "p99 ms", "max ms"]);
@@ -133,7 +145,9 @@ fn medians(passes: &[Pass]) -> Vec<Median> {
         .filter_map(|way| {
             let per_second = of(way, |pass| pass.per_second)?;
             let redis_cpu_us = of(way, |pass| pass.redis_cpu_us)?;
-            Some(Median { way, per_second, redis_cpu_us, ratio: per_second / relay })
+            let others = passes.iter().filter(|pass| pass.way == way).filter_map(|pass| pass.others);
+            let others_max = others.reduce(f64::max);
+            Some(Median { way, per_second, redis_cpu_us, ratio: per_second / relay, others_max })
         })
         .collect()
 }
@@ -173,7 +187,7 @@ mod tests {
     use super::*;
 
     fn pass(way: Way, per_second: f64) -> Pass {
-        Pass { way, per_second, redis_cpu_us: 30.0, refused: 0 }
+        Pass { way, per_second, redis_cpu_us: 30.0, refused: 0, others: Some(per_second / 1e3) }
     }
 
     #[test]
@@ -189,6 +203,7 @@ mod tests {
         let medians = medians(&passes);
         assert_eq!(medians.len(), 2);
         assert!((medians[1].ratio - 0.4).abs() < 1e-9);
+        assert_eq!(medians[0].others_max, Some(0.3));
     }
 
     #[test]

@@ -111,6 +111,10 @@ impl Target {
         self.stack.wait_ready(name, listen).await
     }
 
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.stack.pids()
+    }
+
     pub(super) fn redis_url(&self) -> &str {
         &self.listens.redis_url
     }

@@ -66,6 +66,8 @@ fn bytecode(artifact: &str) -> anyhow::Result<Bytes> {
 pub(crate) struct Bridge {
     pub(crate) address: Address,
     pub(crate) set_id: u64,
+    /// It was deployed just now.
+    pub(crate) is_new: bool,
 }
 
 /// A connection to a chain that signs with the deployer's key.
@@ -92,7 +94,7 @@ pub(crate) async fn ensure_bridge(
         let verifier = abi::QuorumVerifier::new(bridge.verifier().call().await?, chain);
         let set_id = verifier.currentSetId().call().await?;
         if verifier.setOf(set_id).call().await?.members.contains(&validator) {
-            return Ok(Bridge { address, set_id });
+            return Ok(Bridge { address, set_id, is_new: false });
         }
     }
     deploy_bridge(chain, validator).await
@@ -116,7 +118,7 @@ async fn deploy_bridge(chain: &DynProvider, validator: Address) -> anyhow::Resul
     if !has_code(chain, address).await? {
         bail!("no code at {address} after its deployment");
     }
-    Ok(Bridge { address, set_id: FIRST_SET_ID })
+    Ok(Bridge { address, set_id: FIRST_SET_ID, is_new: true })
 }
 
 /// The recorded token if it has code, else a new one.

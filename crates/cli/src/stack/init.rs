@@ -123,12 +123,15 @@ async fn deploy_target(
     let bridge = contracts::ensure_bridge(&provider, recorded, secrets.validator.address())
         .await
         .with_context(failed)?;
-    match recorded {
-        Some(address) if address == bridge.address => {}
-        // The same address means the chain came back empty; the broadcaster will stop with CHAIN_RESET.
-        Some(_) => ui
-            .warn(format!("chain {}: the recorded StateBridge was gone, a new one was deployed", chain.name)),
-        None => ui.progress(format!("chain {} ({chain_id}): StateBridge at {}", chain.name, bridge.address)),
+    if bridge.is_new && recorded.is_some() {
+        // If it came back empty, its lanes stop with CHAIN_RESET: an operator has to decide.
+        ui.warn(format!(
+            "chain {}: the recorded StateBridge cannot be used, a new one was deployed",
+            chain.name
+        ));
+    }
+    if bridge.is_new {
+        ui.progress(format!("chain {} ({chain_id}): StateBridge at {}", chain.name, bridge.address));
     }
     contracts::fund(&provider, senders).await.with_context(failed)?;
     Ok(Target {

@@ -43,6 +43,10 @@ impl Stack {
         self.children.is_empty()
     }
 
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.children.iter().filter_map(|(_, child)| child.pid()).collect()
+    }
+
     /// An error with the end of its log if any child has ended.
     pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
         self.children.iter_mut().try_for_each(|(_, child)| child.must_run())

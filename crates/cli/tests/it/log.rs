@@ -21,8 +21,8 @@ async fn verify(file: &str) -> Ended {
 async fn verify_lines(lines: &[Value]) -> Ended {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("log.ndjson");
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    std::fs::write(&path, text).expect("written");
+    let texts: Vec<String> = lines.iter().map(Value::to_string).collect();
+    std::fs::write(&path, texts.join("\n")).expect("written");
     verify(&path.display().to_string()).await
 }
 

@@ -21,7 +21,7 @@ async fn a_command_line_that_cannot_be_used_ends_with_64_and_names_the_fault() {
         (&["verify", "log", "--shard", "nowhere"], "financial, gaming, real_estate or general"),
         (&["submit", "x.json", "--key", "with space"], "visible ASCII"),
         (&["init", "--out", "x", "--chain", "base", "--source-chain", "y", "--rate-url", "z"], "NAME=URL"),
-        (&["verify", "proof", "x.json", "--root", "0x12"], "64 hex digits"),
+        (&["verify", "proof", "x.json", "--root", "0x12"], "64 lower-case hex digits"),
     ];
     for (args, named) in table {
         let ended = oss(args).await;
