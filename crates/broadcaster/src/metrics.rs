@@ -32,11 +32,10 @@ impl LaneLabels {
     /// This process drives the lane, or does not any more.
     pub(crate) fn tenure(&self, epoch: Option<u64>) {
         gauge!("oss_broadcaster_lane_held", &self.pairs()).set(if epoch.is_some() { 1.0 } else { 0.0 });
-        match epoch {
-            Some(epoch) => {
-                tracing::info!(shard = %self.shard, target = %self.target, epoch, "Driving the lane")
-            }
-            None => tracing::info!(shard = %self.shard, target = %self.target, "Left the lane"),
+        if let Some(epoch) = epoch {
+            tracing::info!(shard = %self.shard, target = %self.target, epoch, "Driving the lane");
+        } else {
+            tracing::info!(shard = %self.shard, target = %self.target, "Left the lane");
         }
     }
 

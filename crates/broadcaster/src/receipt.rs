@@ -125,10 +125,16 @@ pub(crate) fn assemble(seq: u64, target: &Name, parts: Vec<PartReceipt>) -> Fini
     Finished { message: message.encode(), progress }
 }
 
-/// Without repeats, in order of first appearance: parts share transactions.
+/// Most transactions named for one entry in `:prog`, a bound of PROGRESS; the receipt names them all.
+const TX_SHOWN_MAX: usize = 64;
+
+/// Without repeats, in order of first appearance: parts share transactions. At most [`TX_SHOWN_MAX`].
 pub(crate) fn distinct(hashes: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = Vec::new();
     for hash in hashes {
+        if seen.len() == TX_SHOWN_MAX {
+            break;
+        }
         if !seen.contains(&hash) {
             seen.push(hash);
         }

@@ -98,6 +98,7 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
             every: Duration::from_millis(settings.lane.watch_ms),
             member_ttl_ms: settings.lane.lease_ttl_ms,
             readiness: readiness.clone(),
+            drain: drain_seen.clone(),
         };
         let views = ShardWatch::start(watch, shutdown.lifeline(format!("watch of shard {shard}")));
         for target in targets.iter() {

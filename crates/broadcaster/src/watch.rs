@@ -54,6 +54,8 @@ pub(crate) struct WatchParts {
     /// A member is live for so long after its last heartbeat.
     pub(crate) member_ttl_ms: u64,
     pub(crate) readiness: Readiness,
+    /// Turns true when the process drains: its heartbeat ends, so that others take over.
+    pub(crate) drain: watch::Receiver<bool>,
 }
 
 /// The supervised actor: its end ends the process.
@@ -105,7 +107,7 @@ impl Looker {
     async fn run(mut self) {
         let mut ticks = tokio::time::interval(self.parts.every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        while !*self.parts.drain.borrow() {
             ticks.tick().await;
             let view = match self.look().await {
                 Ok(view) => view,

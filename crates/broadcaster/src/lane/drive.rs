@@ -17,9 +17,6 @@ use crate::rendezvous;
 use crate::target::{AdvanceError, Examination, Fitness, Target, Trouble};
 use crate::watch::Standing;
 
-/// How long a stopped lane waits before it looks again whether the target is back.
-const STOPPED_RETRY: Duration = Duration::from_secs(5);
-
 struct Driver<T> {
     parts: LaneParts,
     target: T,
@@ -55,7 +52,7 @@ pub(super) async fn run<T: Target>(parts: LaneParts, target: T) {
             continue;
         }
         match driver.take().await {
-            Ok(Taken::Mine { keeper, now_ms }) => driver.tenure(keeper, now_ms).await,
+            Ok(Taken::Mine { keeper, now_ms }) => driver.tenure(*keeper, now_ms).await,
             Ok(Taken::Others) => {
                 driver.phase(Phase::Standby);
                 driver.rest(driver.parts.settings.watch_ms.min(200)).await;
@@ -115,7 +112,8 @@ impl<T: Target> Driver<T> {
 
     /// Reads everything anew and drives turn by turn. `Ok` = start over after so many ms, with the lease.
     async fn reign(&mut self, keeper: &mut Keeper, clock: Clock) -> Result<u64, Left> {
-        let loaded = keeper.during(self.load(keeper_fence(keeper), clock)).await?;
+        let fence = keeper.fence().clone();
+        let loaded = keeper.during(self.load(fence, clock)).await?;
         let (mut book, mut desk) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return Ok(self.failed_link(&error)),
@@ -144,7 +142,7 @@ impl<T: Target> Driver<T> {
                     turn = done;
                 }
                 // Not fit: nothing is read or sent until it is.
-                Ok(None) => return Ok(u64::try_from(STOPPED_RETRY.as_millis()).unwrap_or(u64::MAX)),
+                Ok(None) => return Ok(self.next_delay_ms()),
                 Err(error) => return self.failed(error),
             }
         }
@@ -211,8 +209,7 @@ impl<T: Target> Driver<T> {
         self.fit_since = None;
         self.note(Some(Trouble { code: code.to_owned(), detail }));
         self.phase(if is_stopped { Phase::Stopped } else { Phase::Retrying });
-        self.failures = self.failures.saturating_add(1);
-        Ok(self.parts.settings.retry().delay_ms(self.failures, self.seed()))
+        Ok(self.next_delay_ms())
     }
 
     fn failed_link(&mut self, error: &LinkError) -> u64 {
@@ -222,13 +219,14 @@ impl<T: Target> Driver<T> {
         }
         self.note(Some(Trouble { code: "REDIS_UNREACHABLE".to_owned(), detail: chain_of(error) }));
         self.phase(Phase::Retrying);
-        self.failures = self.failures.saturating_add(1);
-        self.parts.settings.retry().delay_ms(self.failures, self.seed())
+        self.next_delay_ms()
     }
 
-    /// Lanes that fail together come again apart.
-    fn seed(&self) -> u64 {
-        u64::from(self.parts.link.shard().number()) ^ u64::from(std::process::id())
+    /// The delay after one more failure; lanes that fail together come again apart.
+    fn next_delay_ms(&mut self) -> u64 {
+        self.failures = self.failures.saturating_add(1);
+        let seed = u64::from(self.parts.link.shard().number()) ^ u64::from(std::process::id());
+        self.parts.settings.retry().delay_ms(self.failures, seed)
     }
 
     /// Looks at the target when that is due. `next_nonce`: what the lane has handed out, if it is known.
@@ -238,7 +236,7 @@ impl<T: Target> Driver<T> {
             return;
         }
         match self.target.examine().await {
-            Ok(examination) => self.examined(examination, next_nonce),
+            Ok(examination) => self.examined(&examination, next_nonce),
             // A target that does not answer says nothing of its fitness; turns will report it.
             Err(error) => {
                 self.note(Some(Trouble { code: error.code().to_owned(), detail: chain_of(&error) }));
@@ -249,7 +247,7 @@ impl<T: Target> Driver<T> {
         }
     }
 
-    fn examined(&mut self, examination: Examination, next_nonce: Option<u64>) {
+    fn examined(&mut self, examination: &Examination, next_nonce: Option<u64>) {
         let part = format!("lane:{}/{}", self.parts.link.shard(), self.parts.target);
         self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
             report.balance_wei.clone_from(&examination.balance_wei);
@@ -306,10 +304,6 @@ impl<T: Target> Driver<T> {
             _ = drain.wait_for(|drain| *drain) => {}
         }
     }
-}
-
-fn keeper_fence(keeper: &Keeper) -> common::link::Fence {
-    keeper.fence().clone()
 }
 
 /// Reads new work, waiting for it only as long as the target does not need a turn.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 #[must_use]
 pub(crate) enum Taken {
     Mine {
-        keeper: Keeper,
+        keeper: Box<Keeper>,
         now_ms: u64,
     },
     /// Another replica holds it.
@@ -59,7 +59,7 @@ impl Keeper {
             ttl,
             ends: asked + ttl,
         };
-        Ok(Taken::Mine { keeper, now_ms: grant.now_ms })
+        Ok(Taken::Mine { keeper: Box::new(keeper), now_ms: grant.now_ms })
     }
 
     pub(crate) const fn fence(&self) -> &Fence {

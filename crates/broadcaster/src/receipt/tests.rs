@@ -75,3 +75,9 @@ fn a_target_that_sends_nothing_has_taken_in_all_that_was_not_skipped() {
     );
     assert_eq!((all(0), all(50), all(64)), (0, (1 << 50) - 1, u64::MAX));
 }
+
+#[test]
+fn no_more_transactions_are_shown_than_progress_takes() {
+    let shown = super::distinct((0..200).map(|number| number.to_string()));
+    assert_eq!((shown.len(), shown.last().map(String::as_str)), (64, Some("63")));
+}

@@ -3,9 +3,11 @@
 mod bed;
 mod process;
 
+mod controls;
 mod crash;
 mod delivery;
 mod nonces;
 mod operate;
 mod sharing;
+mod throughput;
 mod troubles;

@@ -15,7 +15,7 @@ use alloy::transports::TransportError;
 use common::targets::Tier;
 
 use super::abi;
-use crate::fee::Market;
+use crate::fee::{GWEI, Market};
 
 /// A call to a chain failed; nothing is known of its effect. Retry.
 #[derive(Debug, thiserror::Error)]
@@ -139,13 +139,21 @@ impl Rpc {
             self.call::<_, Option<Block>>(METHOD, (tag(tier), false)),
             self.call::<_, Option<Block>>(METHOD, (BlockNumberOrTag::Latest, false)),
             self.next_at(sender, BlockNumberOrTag::Latest),
-            self.call::<_, U128>("eth_maxPriorityFeePerGas", ()),
+            self.tip(),
         )?;
         let head = head.ok_or(ChainError::Answer { method: METHOD })?;
-        let market =
-            Market { base_fee: head.header.base_fee_per_gas.unwrap_or(0).into(), tip: tip.to::<u128>() };
+        let market = Market { base_fee: head.header.base_fee_per_gas.unwrap_or(0).into(), tip };
         // A young chain may have no block of the tier yet: then nothing is final, and block 0 holds nothing of ours.
         Ok(View { next, final_block: final_block.map_or(0, |block| block.header.number), market })
+    }
+
+    /// The tip the node suggests. Not every node does; then one gwei, within the operator's cap.
+    async fn tip(&self) -> Result<u128, ChainError> {
+        match self.call::<_, U128>("eth_maxPriorityFeePerGas", ()).await {
+            Ok(tip) => Ok(tip.to()),
+            Err(ChainError::Transport { source: TransportError::ErrorResp(_), .. }) => Ok(GWEI),
+            Err(error) => Err(error),
+        }
     }
 
     async fn next_at(&self, sender: Address, block: BlockNumberOrTag) -> Result<u64, ChainError> {
