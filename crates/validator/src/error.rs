@@ -15,13 +15,17 @@ use crate::view::ViewError;
 pub(crate) enum DataLoss {
     #[error("{shard}: Redis has no generation although entry {seq} was seen: it was wiped")]
     GenerationMissing { shard: Shard, seq: u64 },
-    #[error("{shard}: Redis has generation {found}, the own database belongs to {expected}: it was replaced or restored")]
+    #[error(
+        "{shard}: Redis has generation {found}, the own database belongs to {expected}: it was replaced or restored"
+    )]
     GenerationOther { shard: Shard, expected: String, found: String },
     #[error("{shard}: the log ends at entry {log}, the own database at {view}: Redis lost entries")]
     ViewAhead { shard: Shard, view: u64, log: u64 },
     #[error("{shard}: entry {seq} has digest {log} in the log and {view} in the own database")]
     Fork { shard: Shard, seq: u64, view: Digest, log: Digest },
-    #[error("{shard}: entry {seq} is missing between the own archive and the log, whose first entry is {first}")]
+    #[error(
+        "{shard}: entry {seq} is missing between the own archive and the log, whose first entry is {first}"
+    )]
     Hole { shard: Shard, seq: u64, first: u64 },
 }
 
@@ -46,9 +50,9 @@ impl Failure {
     #[must_use]
     pub(crate) fn exit_code(&self) -> i32 {
         match self {
-            Self::DataLoss(_) | Self::Replay(_) | Self::View(ViewError::Fork { .. } | ViewError::NotNext { .. }) => {
-                exit::DATA_LOSS
-            }
+            Self::DataLoss(_)
+            | Self::Replay(_)
+            | Self::View(ViewError::Fork { .. } | ViewError::NotNext { .. }) => exit::DATA_LOSS,
             Self::View(_) | Self::Engine(_) | Self::Link(_) => exit::ESSENTIAL,
         }
     }

@@ -69,7 +69,8 @@ impl Api {
         let state = self.led(shard)?;
         let Some(min_seq) = min_seq else { return Ok(state) };
         let mut standing = state.standing();
-        let reached = tokio::time::timeout(MIN_SEQ_WAIT, standing.wait_for(|standing| standing.seq >= min_seq)).await;
+        let reached =
+            tokio::time::timeout(MIN_SEQ_WAIT, standing.wait_for(|standing| standing.seq >= min_seq)).await;
         match reached {
             Ok(Ok(_)) => Ok(state),
             _ => Err(behind(state.now().seq, min_seq)),
@@ -122,7 +123,10 @@ async fn unknown_route(api: Data<Api>) -> HttpResponse {
 }
 
 /// Parses one variable part of the path.
-fn path_part<T: std::str::FromStr<Err = common::ids::IdError>>(request: &HttpRequest, name: &str) -> Result<T, Problem> {
+fn path_part<T: std::str::FromStr<Err = common::ids::IdError>>(
+    request: &HttpRequest,
+    name: &str,
+) -> Result<T, Problem> {
     let text = request.match_info().query(name);
     text.parse().map_err(|error: common::ids::IdError| {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_request", "The path is not valid").error(
@@ -152,7 +156,8 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn no_leader() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_leader", "This process does not lead the shard").retry_after(1)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_leader", "This process does not lead the shard")
+        .retry_after(1)
 }
 
 fn behind(seq: u64, wanted: u64) -> Problem {

@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 use common::admin::Readiness;
 use common::ids::Name;
 use common::link::{Fence, Leased, Token};
-use crate::life::Life;
 use tokio::sync::watch;
 
 use crate::config::LeaseSettings;
@@ -22,7 +22,9 @@ use crate::shard::ShardState;
 #[derive(Debug, Clone)]
 pub(crate) enum Tenure {
     /// Not (any more). `holder` is who does, as far as is known.
-    Waiting { holder: Option<String> },
+    Waiting {
+        holder: Option<String>,
+    },
     Leading(Lead),
 }
 
@@ -125,7 +127,8 @@ impl Keeper {
 
     async fn renew(&self, shard: &ShardState) {
         let sent = Instant::now();
-        let answer = shard.link.lease(&self.node, &self.token, self.settings.ttl_ms, shard.epoch_floor()).await;
+        let answer =
+            shard.link.lease(&self.node, &self.token, self.settings.ttl_ms, shard.epoch_floor()).await;
         match &answer {
             Ok(_) => self.readiness.set("redis", Ok("answers")),
             Err(error) => self.readiness.set("redis", Err(&crate::error::chain(error))),

@@ -23,6 +23,10 @@ use crate::view::{Record, Snapshot, ViewError};
 /// Longest `code` and `error` that leave the entry for a record or dead letter, bytes.
 const CODE_BYTES_MAX: usize = 64;
 const ERROR_BYTES_MAX: usize = 512;
+/// The schema version of entries, as the link carries it.
+const ENTRY_VERSION: u32 = 1;
+// Both are the same number in two widths.
+const _: () = assert!(ENTRY_VERSION as u64 == common::entry::VERSION);
 /// How long to wait before asking again whether an operator has emptied a full stream.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
@@ -89,7 +93,12 @@ fn waiting_receipt(receipt: &Message, snapshot: &Snapshot) -> Result<Waiting, Vi
 }
 
 /// Decides, commits and applies one entry.
-pub(crate) async fn run(shard: &ShardState, fence: &Fence, node: &str, intake: Intake) -> Result<Step, Failure> {
+pub(crate) async fn run(
+    shard: &ShardState,
+    fence: &Fence,
+    node: &str,
+    intake: Intake,
+) -> Result<Step, Failure> {
     let Intake { inputs, consumed, now_ms } = intake;
     let messages = inputs.len();
     common::crash_point!("validator.after_read");
@@ -123,7 +132,8 @@ async fn commit(
     consumed: Consumed,
 ) -> Result<Step, Failure> {
     let time_ms = batch.body.time_ms;
-    let statuses: Vec<StatusWrite<'_>> = batch.statuses.iter().map(|write| status_write(write, time_ms)).collect();
+    let statuses: Vec<StatusWrite<'_>> =
+        batch.statuses.iter().map(|write| status_write(write, time_ms)).collect();
     let parked = originals(&batch.body, batch.parked.iter().copied());
     let parked: Vec<&[u8]> = parked.iter().map(Vec::as_slice).collect();
     let dead = originals(&batch.body, batch.dead.iter().map(|dead| dead.input));
@@ -135,7 +145,7 @@ async fn commit(
         prev: entry.prev,
         digest: entry.digest,
         root: batch.body.root,
-        v: common::entry::VERSION as u32,
+        v: ENTRY_VERSION,
         body: &entry.body,
         consumed,
         statuses: &statuses,
@@ -170,7 +180,13 @@ fn apply(shard: &ShardState, entry: &Entry, batch: Batch) -> Result<(), Failure>
     let targets = next.position().targets.canonical();
     let effects = crate::effects::encode(&effects);
     shard.engine_mut().accept(next)?;
-    shard.view.write(&Record { entry, body: &body, changes: &changes, effects: &effects, targets: &targets })?;
+    shard.view.write(&Record {
+        entry,
+        body: &body,
+        changes: &changes,
+        effects: &effects,
+        targets: &targets,
+    })?;
     shard.recent.push(Arc::new(Work::of(&body)));
     shard.moved(entry.digest);
     Ok(())
@@ -201,7 +217,9 @@ fn dead_letter<'a>(dead: &'a engine::DeadLetter, original: &'a [u8]) -> DeadLett
 
 /// The exact bytes of inputs, by position.
 fn originals(body: &Body, positions: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
-    positions.map(|position| body.inputs.get(position).map(common::entry::Input::bytes).unwrap_or_default()).collect()
+    positions
+        .map(|position| body.inputs.get(position).map(common::entry::Input::bytes).unwrap_or_default())
+        .collect()
 }
 
 /// The longest prefix of at most `max` bytes that ends between characters.

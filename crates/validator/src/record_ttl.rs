@@ -39,7 +39,11 @@ impl RecordTtl {
             return TTL_MAX_MS;
         }
         // Below seven days, so it fits and is not negative.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded two lines above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bounded two lines above"
+        )]
         let ms = (seconds * 1_000.0) as u64;
         ms.clamp(TTL_MIN_MS, TTL_MAX_MS)
     }

@@ -13,9 +13,9 @@ mod work;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 use common::link::Fence;
-use crate::life::Life;
 use common::targets::{Target, Targets};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use common::entry::Entry;
 use common::link::{Head, Initialised};
+use common::targets::Targets;
 
 use crate::engine::{Divergence, Engine, Position, inputs_of};
 use crate::error::{DataLoss, Failure};
@@ -62,7 +63,11 @@ pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
     let snapshot = shard.view.snapshot()?;
     let head = snapshot.head()?;
     if head.seq > 0 {
-        let targets = if head.targets.is_empty() { Ok(Default::default()) } else { serde_json::from_slice(&head.targets) };
+        let targets = if head.targets.is_empty() {
+            Ok(Targets::default())
+        } else {
+            serde_json::from_slice(&head.targets)
+        };
         let targets = targets.map_err(|_| ViewError::Row { table: "meta", row: "head".to_owned() })?;
         let position = Position {
             seq: head.seq,
@@ -107,7 +112,8 @@ pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
             return Err(DataLoss::Hole { shard: shard.shard, seq: next, first }.into());
         }
         for logged in page {
-            let entry = Entry { seq: logged.seq, prev: logged.prev, digest: logged.digest, body: logged.body };
+            let entry =
+                Entry { seq: logged.seq, prev: logged.prev, digest: logged.digest, body: logged.body };
             replay_entry(shard, &entry)?;
         }
     }
@@ -149,7 +155,13 @@ fn replay_entry(shard: &ShardState, entry: &Entry) -> Result<(), Failure> {
     let targets = batch.next.position().targets.canonical();
     let effects = crate::effects::encode(&batch.effects);
     shard.engine_mut().accept(batch.next)?;
-    shard.view.write(&Record { entry, body: &body, changes: &batch.changes, effects: &effects, targets: &targets })?;
+    shard.view.write(&Record {
+        entry,
+        body: &body,
+        changes: &batch.changes,
+        effects: &effects,
+        targets: &targets,
+    })?;
     shard.moved(entry.digest);
     Ok(())
 }

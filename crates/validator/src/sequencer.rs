@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 use common::admin::Readiness;
 use common::entry::InputStream;
@@ -15,7 +16,6 @@ use common::ids::Name;
 use common::link::{Feed, Fence, Fronts, ReadFrom, Reader, Stream, StreamId};
 use common::message::{Body, Message};
 use common::supervise::halt;
-use crate::life::Life;
 use common::targets::Targets;
 use tokio::sync::watch;
 

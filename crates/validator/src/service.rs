@@ -63,8 +63,13 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Config(_) | Self::Keys(_) | Self::Targets(_) | Self::Signer(_) => common::exit::CONFIG,
-            Self::Redis(_) | Self::DataDir(_) | Self::Listen { .. } => common::exit::CONFIG,
+            Self::Config(_)
+            | Self::Keys(_)
+            | Self::Targets(_)
+            | Self::Signer(_)
+            | Self::Redis(_)
+            | Self::DataDir(_)
+            | Self::Listen { .. } => common::exit::CONFIG,
             Self::View { .. } | Self::Http(_) => common::exit::ESSENTIAL,
         }
     }
@@ -90,7 +95,10 @@ pub struct Service {
 
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service").field("data", &self.data).field("http", &self.http_address).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("data", &self.data)
+            .field("http", &self.http_address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,12 +109,14 @@ impl std::fmt::Debug for Service {
 pub async fn build(settings: Settings) -> Result<Service, StartError> {
     settings.check()?;
     let password = settings.redis.password()?;
-    let address = link::Address::new(&settings.redis.url, None, password.as_ref()).map_err(StartError::Redis)?;
+    let address =
+        link::Address::new(&settings.redis.url, None, password.as_ref()).map_err(StartError::Redis)?;
     let keys = KeyRing::load(&settings.keys_file)?;
     let (targets_file, targets) = TargetsFile::open(&settings.targets_file)?;
     let signer = Arc::new(Signer::load(&settings.validator_key_file)?);
     let data = DataDir::take(&settings.data_dir)?;
-    let views = Shard::ALL.into_iter().map(|shard| open_view(&data, shard, &settings)).collect::<Result<_, _>>()?;
+    let views =
+        Shard::ALL.into_iter().map(|shard| open_view(&data, shard, &settings)).collect::<Result<_, _>>()?;
     let listener = TcpListener::bind(&settings.http.listen)
         .map_err(|source| StartError::Listen { address: settings.http.listen.clone(), source })?;
     let http_address = listener.local_addr().map_err(StartError::Http)?;
@@ -171,7 +181,10 @@ impl Service {
         let connect = async || Commands::connect(&self.address, self.data.node()).await;
         let commands = tokio::select! {
             commands = crate::retry::until_known("connect", connect) => commands.map_err(StartError::Redis)?,
-            () = &mut until => return Ok(admin.stop(false).await),
+            () = &mut until => {
+                admin.stop(false).await;
+                return Ok(());
+            }
         };
         let shards: Vec<Arc<ShardState>> = self
             .views

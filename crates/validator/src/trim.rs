@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 use common::link::Trimmed;
-use crate::life::Life;
 use tokio::sync::watch;
 
 use crate::config::LogSettings;
@@ -49,7 +49,12 @@ impl Actor for Trimmer {
     }
 }
 
-async fn run(shards: Vec<Arc<ShardState>>, settings: LogSettings, every: Duration, mut stop: watch::Receiver<bool>) {
+async fn run(
+    shards: Vec<Arc<ShardState>>,
+    settings: LogSettings,
+    every: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut rounds = tokio::time::interval(every);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut trimmed: Vec<u64> = vec![0; shards.len()];

@@ -33,7 +33,9 @@ pub(crate) async fn unpark(shard: &ShardState, fence: &Fence) -> Result<Moved, F
         }
         let call = async || shard.link.unpark(fence, &ids).await;
         match crate::retry::until_known("move parked messages back", call).await? {
-            Unparked::Ok(_) => tracing::info!(shard = %shard.shard, count = ids.len(), "Moved parked messages back"),
+            Unparked::Ok(_) => {
+                tracing::info!(shard = %shard.shard, count = ids.len(), "Moved parked messages back");
+            }
             Unparked::Fenced => return Ok(Moved::Fenced),
         }
     }

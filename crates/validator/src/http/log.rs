@@ -61,7 +61,11 @@ pub(super) async fn page(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     api.answer(named, result)
 }
 
-async fn read(request: &HttpRequest, api: &Api, shard: Result<Shard, Problem>) -> Result<HttpResponse, Problem> {
+async fn read(
+    request: &HttpRequest,
+    api: &Api,
+    shard: Result<Shard, Problem>,
+) -> Result<HttpResponse, Problem> {
     api.authorize(request, Scope::Operate)?;
     let shard = shard?;
     let range = query::<Range>(request)?;
@@ -81,7 +85,8 @@ async fn read(request: &HttpRequest, api: &Api, shard: Result<Shard, Problem>) -
     let entries = entries.await?;
     let last = entries.last().map(|line| line.seq);
     let next_from_seq = last.filter(|last| *last < head).map(|last| last + 1);
-    let wants_lines = request.headers().get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(NDJSON.as_bytes()));
+    let wants_lines =
+        request.headers().get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(NDJSON.as_bytes()));
     if !wants_lines {
         return Ok(HttpResponse::Ok().json(Answer { shard, head, entries, next_from_seq }));
     }

@@ -59,7 +59,12 @@ pub(super) async fn holding(request: HttpRequest, api: Data<Api>) -> HttpRespons
     api.answer(shard, result)
 }
 
-async fn prove(request: &HttpRequest, api: &Api, asset: AssetId, key: String) -> Result<HttpResponse, Problem> {
+async fn prove(
+    request: &HttpRequest,
+    api: &Api,
+    asset: AssetId,
+    key: String,
+) -> Result<HttpResponse, Problem> {
     api.authorize(request, Scope::Read)?;
     let root = query::<Root>(request)?;
     let state = Arc::clone(api.reached(asset.shard(), root.min_seq.max(root.seq)).await?);
@@ -110,7 +115,11 @@ fn chains_of(snapshot: &Snapshot, asset: &AssetId) -> Result<BTreeSet<String>, P
 }
 
 /// The newest entry of the last 1,024 that is final on all of `chains`.
-fn newest_common(snapshot: &Snapshot, chains: &BTreeSet<String>, head: u64) -> Result<Option<u64>, ViewError> {
+fn newest_common(
+    snapshot: &Snapshot,
+    chains: &BTreeSet<String>,
+    head: u64,
+) -> Result<Option<u64>, ViewError> {
     let Some(first) = chains.first() else { return Ok(Some(head)) };
     let oldest = head.saturating_sub(ROOTS - 1);
     let limit = usize::try_from(ROOTS).unwrap_or(usize::MAX);
@@ -152,7 +161,10 @@ fn tree_at(state: &ShardState, snapshot: &Snapshot, seq: u64) -> Result<Tree, Vi
     let undo = snapshot.undo_between(seq, oldest_seq)?;
     let writes: Vec<LeafWrite> = undo
         .iter()
-        .map(|(key, value)| LeafWrite { key_hash: key_hash(key), value_hash: value.as_deref().map(value_hash) })
+        .map(|(key, value)| LeafWrite {
+            key_hash: key_hash(key),
+            value_hash: value.as_deref().map(value_hash),
+        })
         .collect();
     Ok(tree.update(&writes).tree)
 }
@@ -174,9 +186,10 @@ fn no_common_root(snapshot: &Snapshot, chains: &BTreeSet<String>) -> Problem {
     let title = "No root of the last 1,024 is final on all of the asset's chains";
     let problem = Problem::new(StatusCode::CONFLICT, "no_common_root", title);
     if usable.is_empty() {
-        return problem.detail("no chain has a final root yet; ?seq= proves against a root that is not anchored");
+        return problem
+            .detail("no chain has a final root yet; ?seq= proves against a root that is not anchored");
     }
-    usable.iter().fold(problem, |problem, chain| {
-        problem.error("#query/chain", "usable", format!("?chain={chain}"))
-    })
+    usable
+        .iter()
+        .fold(problem, |problem, chain| problem.error("#query/chain", "usable", format!("?chain={chain}")))
 }

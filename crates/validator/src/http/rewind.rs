@@ -37,7 +37,11 @@ pub(super) async fn rewind(request: HttpRequest, api: Data<Api>) -> HttpResponse
     api.answer(shard, result)
 }
 
-async fn order(request: &HttpRequest, api: &Api, place: Result<Where, Problem>) -> Result<HttpResponse, Problem> {
+async fn order(
+    request: &HttpRequest,
+    api: &Api,
+    place: Result<Where, Problem>,
+) -> Result<HttpResponse, Problem> {
     let principal = api.authorize(request, Scope::Operate)?;
     let target = path_part::<Name>(request, "target")?;
     let shard = place?.shard;
@@ -59,10 +63,12 @@ async fn order(request: &HttpRequest, api: &Api, place: Result<Where, Problem>) 
         return Ok(accepted(rid, true));
     }
     let about = About { rid, tenant: principal.tenant.clone(), fp, accepted_ms: None };
-    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let traceparent =
+        request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = Body::Command { about, command: Command::Rewind { target } };
     let message = Message { id: rid.to_string(), traceparent, body };
-    let sent = state.link.send(SendTo::Express, &format!("command:{rid}"), &message.encode(), EXPRESS_MAX).await;
+    let sent =
+        state.link.send(SendTo::Express, &format!("command:{rid}"), &message.encode(), EXPRESS_MAX).await;
     match sent {
         Ok(Sent::Ok { .. }) => Ok(accepted(rid, false)),
         Ok(Sent::Dup { .. }) => Ok(accepted(rid, true)),

@@ -69,7 +69,8 @@ pub(super) async fn holding(request: HttpRequest, api: Data<Api>) -> HttpRespons
         let key = holding_key(&asset, &account);
         let moment = query::<Moment>(&request)?;
         let state = Arc::clone(api.reached(asset.shard(), moment.min_seq.max(moment.seq)).await?);
-        let stored = blocking(move || stored::<HoldingRecord>(&state, &key, moment.seq, (asset, Some(account))));
+        let stored =
+            blocking(move || stored::<HoldingRecord>(&state, &key, moment.seq, (asset, Some(account))));
         Ok(HttpResponse::Ok().json(stored.await?))
     };
     let result = result.await;

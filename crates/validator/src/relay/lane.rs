@@ -96,7 +96,8 @@ impl Lane {
         let limits =
             RelayLimits { out_max: self.settings.out_max, progress_ttl_ms: self.shard.record_ttl_ms() };
         common::crash_point!("validator.before_relay");
-        let call = async || self.shard.link.relay(&self.fence, &self.target.name, first, &entries, limits).await;
+        let call =
+            async || self.shard.link.relay(&self.fence, &self.target.name, first, &entries, limits).await;
         Ok(crate::retry::until_known("relay", call).await?)
     }
 

@@ -74,8 +74,13 @@ impl Work {
     ///
     /// # Errors
     /// A header could not be signed.
-    pub(crate) fn for_target(&self, target: &Address, signer: &Signer) -> Result<Option<Vec<u8>>, SignerError> {
-        let mut updates: Vec<Update> = self.updates.iter().filter_map(|update| addressed(update, &target.name)).collect();
+    pub(crate) fn for_target(
+        &self,
+        target: &Address,
+        signer: &Signer,
+    ) -> Result<Option<Vec<u8>>, SignerError> {
+        let mut updates: Vec<Update> =
+            self.updates.iter().filter_map(|update| addressed(update, &target.name)).collect();
         if updates.is_empty() {
             return Ok(None);
         }
@@ -83,8 +88,10 @@ impl Work {
         let chunks: Vec<&[Update]> = updates.chunks(PART_UPDATES_MAX).collect();
         // An entry has at most 256 requests of one asset each.
         let parts = u16::try_from(chunks.len()).unwrap_or(u16::MAX);
-        let signed: Result<Vec<Part>, SignerError> =
-            (0..).zip(chunks).map(|(part, updates)| self.part(part, parts, updates, target, signer)).collect();
+        let signed: Result<Vec<Part>, SignerError> = (0..)
+            .zip(chunks)
+            .map(|(part, updates)| self.part(part, parts, updates, target, signer))
+            .collect();
         let body = OutBody {
             v: 1,
             shard: self.shard,

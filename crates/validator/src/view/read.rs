@@ -95,7 +95,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// See [`ViewError`].
-    pub(crate) fn undo_between(&self, older: u64, newer: u64) -> Result<BTreeMap<String, Option<Vec<u8>>>, ViewError> {
+    pub(crate) fn undo_between(
+        &self,
+        older: u64,
+        newer: u64,
+    ) -> Result<BTreeMap<String, Option<Vec<u8>>>, ViewError> {
         let touched = self.txn.open_table(tables::TOUCHED)?;
         let undo = self.txn.open_table(tables::UNDO)?;
         let mut values = BTreeMap::new();
@@ -181,9 +185,10 @@ impl Snapshot {
         loop {
             // One look-up per target: the first row beyond all rows of the last one found.
             let last = targets.last().cloned().unwrap_or_default();
-            let Some(row) = table.range((last.as_str(), u64::MAX)..)?.find(|row| {
-                row.as_ref().map_or(true, |(key, _)| key.value().0 != last)
-            }) else {
+            let Some(row) = table
+                .range((last.as_str(), u64::MAX)..)?
+                .find(|row| row.as_ref().map_or(true, |(key, _)| key.value().0 != last))
+            else {
                 return Ok(targets);
             };
             targets.insert(row?.0.value().0.to_owned());
@@ -196,10 +201,11 @@ impl Snapshot {
     /// See [`ViewError`].
     pub(crate) fn effects(&self) -> Result<Vec<(u64, Vec<u8>)>, ViewError> {
         let table = self.txn.open_table(tables::EFFECTS)?;
-        let read = |row: Result<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
-            let (seq, json) = row?;
-            Ok((seq.value(), json.value().to_vec()))
-        };
+        let read =
+            |row: Result<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
+                let (seq, json) = row?;
+                Ok((seq.value(), json.value().to_vec()))
+            };
         table.iter()?.map(read).collect()
     }
 }

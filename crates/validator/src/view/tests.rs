@@ -295,7 +295,7 @@ fn a_page_of_the_archive_is_bounded_by_entries_and_bytes_but_never_empty() {
 
 #[test]
 fn effects_wait_until_they_are_done_and_come_back_once_only() {
-    let mut bed = Bed::new(1_024);
+    let bed = Bed::new(1_024);
     let (entry, body) = bed.entry(1);
     let changes = Changes::default();
     let with_effects = Record { effects: b"{}", ..record(&entry, &body, &changes) };
