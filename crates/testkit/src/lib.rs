@@ -1,3 +1,13 @@
+//! What tests share: private servers, a whole stack of real binaries, load for it and the checks of a finished run.
+
+pub mod ports;
+pub mod redis;
+
 pub mod anvil;
 pub mod bridge_model;
-pub mod redis;
+
+pub mod load;
+pub mod stack;
+
+#[cfg(feature = "checker")]
+pub mod checker;

@@ -1,0 +1,59 @@
+//! What the runs share: the three chains, a drained and checked end, the command line's own verdict.
+
+use std::process::Command;
+use std::time::Duration;
+
+use common::ids::{Shard, Tenant};
+use testkit::checker::{self, Evidence, Summary};
+use testkit::load::{Acknowledged, Planned};
+use testkit::stack::{Answer, Api, Stack};
+
+/// Names and chain ids of the targets, as `oss up` has them.
+pub(crate) const CHAINS: [(&str, u64); 3] = [("base", 8_453), ("arbitrum", 42_161), ("optimism", 10)];
+
+pub(crate) fn tenant() -> Tenant {
+    "demo".parse().expect("a tenant")
+}
+
+/// The seed of this run: `OSS_SEED`, else the clock's. Printed, so that a failure can be run again.
+pub(crate) fn seed() -> u64 {
+    let clock = || std::time::UNIX_EPOCH.elapsed().map_or(1, |time| u64::from(time.subsec_nanos()));
+    let seed = std::env::var("OSS_SEED").ok().map_or_else(clock, |text| text.parse().expect("OSS_SEED is a number"));
+    eprintln!("seed {seed}: run again with OSS_SEED={seed}");
+    seed
+}
+
+/// Submits and waits for the end.
+pub(crate) async fn complete(api: &Api, key: &str, body: &serde_json::Value) -> Answer {
+    let answer = api.submit(key, body, Some("wait=30")).await.expect("the collector answers");
+    assert_eq!(answer.status, 200, "{key} has ended: {}", answer.body);
+    answer
+}
+
+/// Drains, gathers, checks every invariant, and has `oss verify log` say the same of every shard.
+pub(crate) async fn settle(
+    stack: &Stack,
+    sent: &[Planned],
+    acknowledged: &[Acknowledged],
+    within: Duration,
+) -> (Evidence, Summary) {
+    checker::drained(&stack.api(), acknowledged, within).await.unwrap_or_else(|error| panic!("{error}"));
+    let evidence = checker::gather(stack, sent, acknowledged).await.unwrap_or_else(|error| panic!("{error}"));
+    let summary = checker::check_all(&evidence).unwrap_or_else(|violation| panic!("{violation}: {violation:?}"));
+    for shard in Shard::ALL {
+        verify_log(stack, shard);
+    }
+    (evidence, summary)
+}
+
+/// `oss verify log` of one shard must end with 0.
+pub(crate) fn verify_log(stack: &Stack, shard: Shard) {
+    let mut command = Command::new(stack.programs().oss());
+    command.args(["--quiet", "-o", "json", "--data"]).arg(stack.folder());
+    command.args(["verify", "log", "--shard", shard.name()]);
+    let done = command.output().expect("oss runs");
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "oss verify log of {shard}: {out}{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).expect("a JSON report");
+    assert_eq!(report["equal"], true, "{report}");
+}

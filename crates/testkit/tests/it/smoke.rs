@@ -1,0 +1,48 @@
+//! The shortest whole path: one asset, one chain.
+
+use std::time::Duration;
+
+use common::ids::{IdempotencyKey, Rid};
+use common::request::SyncRequest;
+use serde_json::{Value, json};
+use testkit::load::{Acknowledged, Planned};
+use testkit::stack::{Plan, Stack};
+
+use crate::scene;
+
+fn planned(key: &str, body: Value) -> Planned {
+    let request = SyncRequest::parse(&body).expect("well formed");
+    let idempotency: IdempotencyKey = key.parse().expect("a key");
+    let rid = Rid::from_key(&scene::tenant(), &idempotency, request.shard());
+    Planned { key: key.to_owned(), rid, fp: request.fingerprint(), body, doomed: None }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bond_is_registered_minted_and_transferred_to_completed_on_one_chain() {
+    let plan = Plan { chains: vec![scene::CHAINS[0]], ..Plan::default() };
+    let stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let asset = json!({"id": "bond:smoke"});
+    let requests = [
+        planned("register", json!({"asset": asset, "state_changes": [{"kind": "REGISTER", "decimals": 2, "chains": ["base"]}]})),
+        planned("mint", json!({"asset": asset, "state_changes": [{"kind": "MINT", "to": "acct:alice", "amount": "500"}]})),
+        planned("transfer", json!({
+            "asset": asset,
+            "state_changes": [{"kind": "TRANSFER", "from": "acct:alice", "to": "acct:bob", "amount": "200"}],
+            "external_apis": [testkit::stack::NULL_SOURCE],
+        })),
+    ];
+    let mut acknowledged = Vec::new();
+    for planned in &requests {
+        let answer = scene::complete(&stack.api(), &planned.key, &planned.body).await;
+        assert_eq!(answer.text("/status"), "completed", "{}", answer.body);
+        assert_eq!(answer.text("/targets/base/state"), "final", "{}", answer.body);
+        assert_eq!(answer.text("/id"), planned.rid.to_string());
+        acknowledged.push(Acknowledged { rid: planned.rid, fp: planned.fp, sent: 1, doomed: None });
+    }
+    let holding = stack.api().read("/v1/holdings/bond:smoke/acct:bob").await.expect("a holding");
+    assert_eq!(holding.to_string().contains("\"200\""), true, "{holding}");
+
+    let (_, summary) = scene::settle(&stack, &requests, &acknowledged, Duration::from_secs(30)).await;
+    assert_eq!((summary.applied, summary.not_applied, summary.landed), (3, 0, 3), "{summary:?}");
+    println!("smoke: {summary:?}");
+}
