@@ -46,8 +46,11 @@ pub(crate) fn admit(body: &[u8], configured: &Configured) -> Result<Admitted, Pr
             .error(pointer, "invalid", detail));
     }
     let value: Value = serde_json::from_slice(body).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON")
-            .error("", "invalid", error.to_string())
+        Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON").error(
+            "",
+            "invalid",
+            error.to_string(),
+        )
     })?;
     let request = SyncRequest::parse(&value).map_err(Problem::of_faults)?;
     let faults = configured.faults(&request);
@@ -75,10 +78,9 @@ impl Configured {
                     Some(kind) if !serves(kind) => format!("source {} has no {use_of}", reference.source),
                     Some(_) => continue,
                 };
-                let pointer = match reference.required {
-                    true => format!("/{field}/{index}"),
-                    false => format!("/{field}/{index}/source"),
-                };
+                // A required source is a name in the list, an optional one an object.
+                let inner = if reference.required { "" } else { "/source" };
+                let pointer = format!("/{field}/{index}{inner}");
                 fault(pointer, FaultCode::NotConfigured, detail);
             }
         };

@@ -41,6 +41,7 @@ pub struct LimitSettings {
     pub backlog_max: u64,
     pub submit_queue_max: usize,
     pub connections_max: usize,
+    pub request_timeout_ms: u64,
     pub waiters_max: usize,
 }
 
@@ -94,6 +95,7 @@ impl Settings {
             ("limits.backlog_max", limits.backlog_max, 10_000_000),
             ("limits.submit_queue_max", limits.submit_queue_max as u64, 1_000_000),
             ("limits.connections_max", limits.connections_max as u64, 1_000_000),
+            ("limits.request_timeout_ms", limits.request_timeout_ms, 600_000),
             ("limits.waiters_max", limits.waiters_max as u64, 1_000_000),
             ("collect.in_flight_max", collect.in_flight_max as u64, common::link::BATCH_MAX as u64),
             ("collect.deadline_ms", collect.deadline_ms, DEADLINE_MS_MAX),

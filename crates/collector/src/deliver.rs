@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture as _};
+use actix::{
+    Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture as _,
+};
 use common::link::{Collected, Collection, Disposition, Link, StreamId};
 use common::supervise::Lifeline;
 
@@ -99,10 +101,6 @@ impl Finished {
 
 impl Actor for Deliverer {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(common::link::BATCH_MAX);
-    }
 }
 
 impl Handler<Deliver> for Deliverer {

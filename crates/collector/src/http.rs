@@ -32,7 +32,6 @@ use crate::generation::Generation;
 use crate::submitter::{Handle, Submitter};
 use crate::watcher::Waiters;
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long answers under way may take at the end; above the longest `Prefer: wait`.
 const SHUTDOWN_SECONDS: u64 = 5;
 
@@ -118,7 +117,7 @@ pub(crate) fn serve(
     Ok(server
         .workers(settings.http.workers)
         .max_connections(settings.limits.connections_max)
-        .client_request_timeout(REQUEST_TIMEOUT)
+        .client_request_timeout(Duration::from_millis(settings.limits.request_timeout_ms))
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .disable_signals()
         .listen(listener)?
@@ -126,7 +125,9 @@ pub(crate) fn serve(
 }
 
 fn routes(app: &mut ServiceConfig) {
-    let only = |allowed: &'static str| web::to(move |request: HttpRequest| std::future::ready(wrong_method(&request, allowed)));
+    let only = |allowed: &'static str| {
+        web::to(move |request: HttpRequest| std::future::ready(wrong_method(&request, allowed)))
+    };
     app.service(
         web::scope("/v1")
             .service(
@@ -142,9 +143,12 @@ fn routes(app: &mut ServiceConfig) {
             )
             .default_service(web::to(not_found)),
     )
-    .route("/docs", web::get().to(async || {
-        HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
-    }))
+    .route(
+        "/docs",
+        web::get().to(async || {
+            HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+        }),
+    )
     .service(openapi::docs());
 }
 

@@ -192,16 +192,13 @@ impl Intake {
             let begun = Instant::now();
             let requested = Rc::new(requested);
             let collected = collect::collect(id, &requested, &sources, patience);
-            match AssertUnwindSafe(collected).catch_unwind().await {
-                Ok(finished) => {
-                    metrics::collected(shard, begun.elapsed());
-                    common::crash_point!("collector.collected");
-                    deliverer.do_send(Deliver(finished));
-                }
-                Err(_) => {
-                    metrics::collect_panicked(shard, requested.rid);
-                    intake.do_send(Abandon(id));
-                }
+            if let Ok(finished) = AssertUnwindSafe(collected).catch_unwind().await {
+                metrics::collected(shard, begun.elapsed());
+                common::crash_point!("collector.collected");
+                deliverer.do_send(Deliver(finished));
+            } else {
+                metrics::collect_panicked(shard, requested.rid);
+                intake.do_send(Abandon(id));
             }
         });
     }
@@ -286,7 +283,6 @@ impl Actor for Intake {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(common::link::BATCH_MAX);
         if let Some(lifeline) = self.deliverer_lifeline.take() {
             let (link, generation) = (self.link.clone(), self.generation.clone());
             let settled = ctx.address().recipient();

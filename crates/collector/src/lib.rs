@@ -3,20 +3,20 @@
 
 mod config;
 mod error;
-mod service;
 mod pipeline;
+mod service;
 
-mod http;
 mod admit;
-mod submitter;
-mod intake;
 mod collect;
-mod source;
 mod deliver;
+mod http;
+mod intake;
+mod source;
+mod submitter;
 
+mod decisions;
 mod status;
 mod watcher;
-mod decisions;
 
 mod batch;
 mod generation;

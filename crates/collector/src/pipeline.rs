@@ -69,7 +69,10 @@ impl Pipeline {
             done
         });
         if tokio::time::timeout(patience, join_all(drains)).await.is_err() {
-            tracing::warn!(seconds = patience.as_secs(), "Requests are left half collected; they stay pending");
+            tracing::warn!(
+                seconds = patience.as_secs(),
+                "Requests are left half collected; they stay pending"
+            );
         }
     }
 }

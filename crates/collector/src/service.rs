@@ -42,7 +42,10 @@ pub struct Service {
 
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service").field("http", &self.http_address).field("admin", &self.admin_address).finish()
+        f.debug_struct("Service")
+            .field("http", &self.http_address)
+            .field("admin", &self.admin_address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,9 +93,8 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         watch.await
     });
     let waiters = Waiters::new(settings.limits.waiters_max);
-    let pipeline =
-        Pipeline::start(&commands, settings.collect, &catalog, &generation, &waiters, &shutdown)
-            .map_err(StartError::Source)?;
+    let pipeline = Pipeline::start(&commands, settings.collect, &catalog, &generation, &waiters, &shutdown)
+        .map_err(StartError::Source)?;
 
     let configured = Arc::new(Configured::new(catalog, &targets));
     let shared = http::Shared { keys, configured, commands, generation, waiters, validators };
@@ -108,8 +110,10 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
 async fn connect(settings: &Settings, readiness: &Readiness) -> Result<Commands, StartError> {
     let password = settings.redis.password()?;
     let address = Address::new(&settings.redis.url, None, password.as_ref())?;
-    let instance: Name =
-        settings.instance.parse().map_err(|error: common::ids::IdError| StartError::Source(error.to_string()))?;
+    let instance: Name = settings
+        .instance
+        .parse()
+        .map_err(|error: common::ids::IdError| StartError::Source(error.to_string()))?;
     loop {
         let error: LinkError = match Commands::connect(&address, &instance).await {
             Ok(commands) => return Ok(commands),

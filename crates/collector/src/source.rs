@@ -18,8 +18,8 @@ use common::request::EventRef;
 use futures_util::future::LocalBoxFuture;
 
 pub(crate) use actor::Sources;
-pub(crate) use catalog::{Catalog, Kind};
 pub use catalog::CatalogError;
+pub(crate) use catalog::{Catalog, Kind};
 
 /// One request's question to one source.
 #[derive(Debug, Clone)]
@@ -86,10 +86,7 @@ impl SourceFault {
 
     /// Whether the same question may get another answer before the deadline.
     pub(crate) const fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable { .. } | Self::EventNotFound { .. } | Self::EventNotConfirmed { .. }
-        )
+        matches!(self, Self::Unavailable { .. } | Self::EventNotFound { .. } | Self::EventNotConfirmed { .. })
     }
 }
 

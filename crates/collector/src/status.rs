@@ -119,7 +119,11 @@ impl View {
             seq: record.seq,
             outcome: record.outcome,
             code: record.code.clone(),
-            errors: record.errors.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),
+            errors: record
+                .errors
+                .as_deref()
+                .and_then(|json| serde_json::from_str(json).ok())
+                .unwrap_or_default(),
             sources: source_states(record.source_state.as_deref()),
             target_chains: waited,
             targets: progress.targets.into_iter().map(|(name, progress)| (name, progress.into())).collect(),
@@ -197,9 +201,9 @@ fn rfc3339(unix_ms: u64) -> Option<String> {
 /// Whether an `If-None-Match` header names this tag (weak comparison, RFC 9110 §13.1.2).
 pub(crate) fn matches(header: &HeaderValue, etag: &EntityTag) -> bool {
     header.to_str().is_ok_and(|text| {
-        text.split(',').map(str::trim).any(|tag| {
-            tag == "*" || tag.parse::<EntityTag>().is_ok_and(|tag| tag.weak_eq(etag))
-        })
+        text.split(',')
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.parse::<EntityTag>().is_ok_and(|tag| tag.weak_eq(etag)))
     })
 }
 

@@ -101,7 +101,10 @@ impl Submitter {
         let waiting = VecDeque::new();
         let submitter =
             Self { link, bounds, queue_max, generation, waiting, in_flight: false, _lifeline: lifeline };
-        Handle(Actor::start(submitter))
+        Handle(Actor::create(|ctx: &mut Context<Self>| {
+            ctx.set_mailbox_capacity(MAILBOX_MAX);
+            submitter
+        }))
     }
 
     /// Sends the next batch once everything that lies in the mailbox by now has been gathered.
@@ -186,10 +189,6 @@ impl Intent {
 
 impl Actor for Submitter {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX_MAX);
-    }
 }
 
 impl Handler<Submit> for Submitter {

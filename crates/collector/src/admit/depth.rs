@@ -59,7 +59,7 @@ mod tests {
         assert!(is_within(br#"{"a": [[]]}"#, 3));
         assert!(!is_within(br#"{"a": [[]]}"#, 2));
         assert!(is_within(br#"{"a": "[[[[\"[[[["}"#, 1));
-        assert!(is_within(br#"[[], [], {}]"#, 2));
+        assert!(is_within(br"[[], [], {}]", 2));
         assert!(is_within(b"]]]]", 1));
     }
 

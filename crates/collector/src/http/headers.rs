@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use common::ids::IdempotencyKey;
 use common::problem::Problem;
 
@@ -124,9 +124,10 @@ pub(super) fn traceparent(headers: &HeaderMap) -> Option<&str> {
 /// # Errors
 /// 411, 413 or 415.
 pub(super) fn check_body_head(headers: &HeaderMap, bytes_max: usize) -> Result<(), Problem> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes());
+    let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(unsupported("#header/Content-Type", "expected application/json"));
     }

@@ -48,7 +48,7 @@ impl Sources {
         let mut actors = BTreeMap::new();
         for (name, entry) in &catalog.entries {
             let actor = SourceActor::new(name.clone(), entry.clone())?;
-            actors.insert(name.clone(), Supervisor::start(|_| actor));
+            actors.insert(name.clone(), actor.supervised());
         }
         Ok(Self { actors: Rc::new(actors) })
     }
@@ -92,6 +92,14 @@ impl SourceActor {
     fn new(name: Name, entry: Entry) -> Result<Self, String> {
         let source = entry.build(&name)?;
         Ok(Self { name, entry, source, in_flight: 0, waiting: VecDeque::new() })
+    }
+
+    /// Starts the actor under a supervisor. The mailbox has its size before the first ask comes.
+    fn supervised(self) -> Addr<Self> {
+        Supervisor::start(|ctx: &mut Context<Self>| {
+            ctx.set_mailbox_capacity(MAILBOX_MAX);
+            self
+        })
     }
 
     fn fill(&mut self, ctx: &Context<Self>) {
@@ -167,7 +175,6 @@ impl Actor for SourceActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX_MAX);
         self.fill(ctx);
     }
 }

@@ -137,7 +137,8 @@ impl Catalog {
             }
             if let KindSettings::EvmLogs(settings) = &entry.settings {
                 let (contract, asset) = settings.claim();
-                let (first, claimed) = claims.entry(contract).or_insert_with(|| (name.clone(), asset.clone()));
+                let (first, claimed) =
+                    claims.entry(contract).or_insert_with(|| (name.clone(), asset.clone()));
                 if *claimed != asset {
                     let detail = format!("its contract is mapped to {claimed} by source {first}");
                     faults.push(named(&name, detail));
@@ -250,8 +251,14 @@ mod tests {
             {"name": "d", "kind": "null"}, {"name": "d", "kind": "null"},
             {"name": "E", "kind": "null"}, {"name": "f", "kind": "null", "in_flight_max": 0}]}"#;
         let faults = faults(file);
-        let expected = ["unknown field `delay`", "carrier_pigeon", "source c: urls", "source d: is named twice",
-            "name", "in_flight_max"];
+        let expected = [
+            "unknown field `delay`",
+            "carrier_pigeon",
+            "source c: urls",
+            "source d: is named twice",
+            "name",
+            "in_flight_max",
+        ];
         assert_eq!(faults.len(), expected.len(), "{faults:?}");
         for (fault, part) in faults.iter().zip(expected) {
             assert!(fault.contains(part), "{part} in {fault}");

@@ -143,9 +143,11 @@ impl HttpJson {
         })?;
         let as_of_ms = match &self.as_of_pointer {
             None => fetched_ms,
-            Some(pointer) => select::select(document, pointer).and_then(select::time_ms).ok_or_else(|| {
-                SourceFault::invalid(format!("the answer has no time at pointer {pointer:?}"))
-            })?,
+            Some(pointer) => {
+                select::select(document, pointer).and_then(select::time_ms).ok_or_else(|| {
+                    SourceFault::invalid(format!("the answer has no time at pointer {pointer:?}"))
+                })?
+            }
         };
         let evidence = serde_json::json!({
             "url": format!("{}{}", url.origin().ascii_serialization(), url.path()),

@@ -56,7 +56,8 @@ fn broadcasting_is_shown_once_a_waited_target_is_past_relayed_and_only_over_comm
 
 #[test]
 fn the_resource_joins_record_and_progress() {
-    let view = View::join(record(Status::Committed, Some("base")), Some(progress(&[("base", Delivery::Sent)])));
+    let view =
+        View::join(record(Status::Committed, Some("base")), Some(progress(&[("base", Delivery::Sent)])));
     let json = serde_json::to_value(&view.resource).unwrap();
     assert_eq!(json["at"], "2026-11-20T12:00:00.000Z");
     assert_eq!(json["sources"], serde_json::json!({"rate": "ok", "chain": "EVENT_NOT_FOUND"}));

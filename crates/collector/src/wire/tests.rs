@@ -78,9 +78,18 @@ fn what_is_read_back_names_every_source_with_its_place_and_events() {
     assert_eq!(read.rid, rid);
     assert_eq!(read.request.get().as_bytes(), request().canonical());
     let [chain, rate] = read.needs.as_slice() else { panic!("two sources: {:?}", read.needs) };
-    assert_eq!((chain.source.as_str(), chain.required, chain.pointer.as_str()), ("chain", true, "/event_sources/0"));
-    assert_eq!(chain.events.iter().map(|(event, index)| (event.position, *index)).collect::<Vec<_>>(), [(3, 1)]);
-    assert_eq!((rate.source.as_str(), rate.required, rate.pointer.as_str()), ("rate", false, "/external_apis/0"));
+    assert_eq!(
+        (chain.source.as_str(), chain.required, chain.pointer.as_str()),
+        ("chain", true, "/event_sources/0")
+    );
+    assert_eq!(
+        chain.events.iter().map(|(event, index)| (event.position, *index)).collect::<Vec<_>>(),
+        [(3, 1)]
+    );
+    assert_eq!(
+        (rate.source.as_str(), rate.required, rate.pointer.as_str()),
+        ("rate", false, "/external_apis/0")
+    );
     assert_eq!(read.about(StreamId::new(42, 1)).accepted_ms, Some(42));
 }
 
@@ -89,8 +98,14 @@ fn bytes_of_another_version_or_form_are_unreadable_but_keep_their_rid() {
     let rid = Rid::fresh(Shard::Gaming);
     for text in [
         format!(r#"{{"v":2,"msg":"COLLECTED","rid":"{rid}"}}"#),
-        format!(r#"{{"v":1,"msg":"CANCEL","rid":"{rid}","tenant":"t","fp":"{}","request":{{}}}}"#, Digest::ZERO),
-        format!(r#"{{"v":1,"msg":"COLLECTED","rid":"{rid}","tenant":"t","fp":"{}","request":{{}}}}"#, Digest::ZERO),
+        format!(
+            r#"{{"v":1,"msg":"CANCEL","rid":"{rid}","tenant":"t","fp":"{}","request":{{}}}}"#,
+            Digest::ZERO
+        ),
+        format!(
+            r#"{{"v":1,"msg":"COLLECTED","rid":"{rid}","tenant":"t","fp":"{}","request":{{}}}}"#,
+            Digest::ZERO
+        ),
     ] {
         assert_eq!(Requested::read(text.as_bytes()).expect_err("unreadable").rid, Some(rid));
     }

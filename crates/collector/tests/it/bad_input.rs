@@ -30,48 +30,175 @@ fn field(name: &str, value: &Value) -> Value {
     with("X", &json!({ name: value }))
 }
 
-fn form_cases() -> Vec<Case> {
+fn json_cases() -> Vec<Case> {
     let deep = format!(r#"{{"asset": {}1{}}}"#, "[".repeat(16), "]".repeat(16));
-    let other_shard = "00000000-0000-7000-8000-000000000001";
     vec![
         raw("not JSON", "{\"asset\": ", 400, "malformed_json", ""),
-        raw("no body", "", 400, "malformed_json", ""),
+        raw("no body", "", 411, "length_required", "#header/Content-Length"),
         raw("nested too deep", &deep, 400, "too_deep", "/asset/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0"),
+    ]
+}
+
+fn form_cases() -> Vec<Case> {
+    vec![
         raw("not an object", "[]", 422, "invalid_request", ""),
-        case("no asset", &json!({"state_changes": [{"kind": "MINT", "to": "a", "amount": "1"}]}), 422, "invalid_request", "/asset"),
-        case("a malformed asset id", &field("asset", &json!({"id": "Bond X"})), 422, "invalid_request", "/asset/id"),
+        case(
+            "no asset",
+            &json!({"state_changes": [{"kind": "MINT", "to": "a", "amount": "1"}]}),
+            422,
+            "invalid_request",
+            "/asset",
+        ),
+        case(
+            "a malformed asset id",
+            &field("asset", &json!({"id": "Bond X"})),
+            422,
+            "invalid_request",
+            "/asset/id",
+        ),
         case("an unknown field", &field("priority", &json!(1)), 422, "invalid_request", "/priority"),
         case("no change", &field("state_changes", &json!([])), 422, "invalid_request", "/state_changes"),
-        case("an unknown kind", &change(&json!({"kind": "PRINT"})), 422, "invalid_request", "/state_changes/0/kind"),
-        case("a kind of a later version", &change(&json!({"kind": "FREEZE"})), 422, "not_supported", "/state_changes/0/kind"),
-        case("an amount that is a number", &change(&json!({"kind": "MINT", "to": "a", "amount": 1})), 422, "invalid_request", "/state_changes/0/amount"),
-        case("a negative amount", &change(&json!({"kind": "MINT", "to": "a", "amount": "-1"})), 422, "invalid_request", "/state_changes/0/amount"),
-        case("an account with a space", &change(&json!({"kind": "MINT", "to": "a b", "amount": "1"})), 422, "invalid_request", "/state_changes/0/to"),
-        case("a feature of a later version", &field("atomicity", &json!("ALL_OR_NOTHING")), 422, "not_supported", "/atomicity"),
+        case(
+            "an unknown kind",
+            &change(&json!({"kind": "PRINT"})),
+            422,
+            "invalid_request",
+            "/state_changes/0/kind",
+        ),
+        case(
+            "a kind of a later version",
+            &change(&json!({"kind": "FREEZE"})),
+            422,
+            "not_supported",
+            "/state_changes/0/kind",
+        ),
+        case(
+            "an amount that is a number",
+            &change(&json!({"kind": "MINT", "to": "a", "amount": 1})),
+            422,
+            "invalid_request",
+            "/state_changes/0/amount",
+        ),
+        case(
+            "a negative amount",
+            &change(&json!({"kind": "MINT", "to": "a", "amount": "-1"})),
+            422,
+            "invalid_request",
+            "/state_changes/0/amount",
+        ),
+        case(
+            "an account with a space",
+            &change(&json!({"kind": "MINT", "to": "a b", "amount": "1"})),
+            422,
+            "invalid_request",
+            "/state_changes/0/to",
+        ),
+    ]
+}
+
+fn limit_cases() -> Vec<Case> {
+    let other_shard = "00000000-0000-7000-8000-000000000001";
+    vec![
+        case(
+            "a feature of a later version",
+            &field("atomicity", &json!("ALL_OR_NOTHING")),
+            422,
+            "not_supported",
+            "/atomicity",
+        ),
         case("proofs of a later version", &field("proof", &json!("groth16")), 422, "not_supported", "/proof"),
-        case("a dependency in another shard", &field("depends_on", &json!([other_shard])), 422, "CROSS_SHARD", "/depends_on/0"),
-        case("33 changes", &field("state_changes", &json!(vec![json!({"kind": "MINT", "to": "a", "amount": "1"}); 33])), 422, "invalid_request", "/state_changes"),
+        case(
+            "a dependency in another shard",
+            &field("depends_on", &json!([other_shard])),
+            422,
+            "CROSS_SHARD",
+            "/depends_on/0",
+        ),
+        case(
+            "33 changes",
+            &field("state_changes", &json!(vec![json!({"kind": "MINT", "to": "a", "amount": "1"}); 33])),
+            422,
+            "invalid_request",
+            "/state_changes",
+        ),
         case("a ttl of nothing", &field("ttl_seconds", &json!(0)), 422, "invalid_request", "/ttl_seconds"),
-        case("an asset of another shard in a change", &change(&json!({"kind": "MINT", "asset": "game_item:x", "to": "a", "amount": "1"})), 422, "CROSS_SHARD", "/state_changes/0/asset"),
+        case(
+            "an asset of another shard in a change",
+            &change(&json!({"kind": "MINT", "asset": "game_item:x", "to": "a", "amount": "1"})),
+            422,
+            "CROSS_SHARD",
+            "/state_changes/0/asset",
+        ),
     ]
 }
 
 fn configuration_cases() -> Vec<Case> {
     let event = format!("0x{}/0", "ab".repeat(32));
     vec![
-        case("an unknown event source", &field("event_sources", &json!(["nobody"])), 422, "not_configured", "/event_sources/0"),
-        case("an unknown optional API", &field("external_apis", &json!([{"source": "nobody", "required": false}])), 422, "not_configured", "/external_apis/0/source"),
-        case("an API as an event source", &field("event_sources", &json!(["rate"])), 422, "not_configured", "/event_sources/0"),
-        case("an unknown target chain", &field("target_chains", &json!(["base", "moon"])), 422, "not_configured", "/target_chains/1"),
-        case("a registration on an unknown chain", &change(&json!({"kind": "REGISTER", "decimals": 2, "chains": ["moon"]})), 422, "not_configured", "/state_changes/0/chains/0"),
-        case("adding an unknown chain", &change(&json!({"kind": "ADD_CHAIN", "chain": "moon"})), 422, "not_configured", "/state_changes/0/chain"),
-        case("an event of a source without events", &with("X", &json!({
-            "state_changes": [{"kind": "MINT", "to": "a", "amount": "1", "backed_by": {"source": "slow", "event": event}}],
-            "event_sources": ["slow"],
-        })), 422, "invalid_request", "/state_changes/0/backed_by/source"),
-        case("an event of a source that is not listed", &change(&json!({
-            "kind": "MINT", "to": "a", "amount": "1", "backed_by": {"source": "slow", "event": event},
-        })), 422, "invalid_request", "/state_changes/0/backed_by/source"),
+        case(
+            "an unknown event source",
+            &field("event_sources", &json!(["nobody"])),
+            422,
+            "not_configured",
+            "/event_sources/0",
+        ),
+        case(
+            "an unknown optional API",
+            &field("external_apis", &json!([{"source": "nobody", "required": false}])),
+            422,
+            "not_configured",
+            "/external_apis/0/source",
+        ),
+        case(
+            "an API as an event source",
+            &field("event_sources", &json!(["rate"])),
+            422,
+            "not_configured",
+            "/event_sources/0",
+        ),
+        case(
+            "an unknown target chain",
+            &field("target_chains", &json!(["base", "moon"])),
+            422,
+            "not_configured",
+            "/target_chains/1",
+        ),
+        case(
+            "a registration on an unknown chain",
+            &change(&json!({"kind": "REGISTER", "decimals": 2, "chains": ["moon"]})),
+            422,
+            "not_configured",
+            "/state_changes/0/chains/0",
+        ),
+        case(
+            "adding an unknown chain",
+            &change(&json!({"kind": "ADD_CHAIN", "chain": "moon"})),
+            422,
+            "not_configured",
+            "/state_changes/0/chain",
+        ),
+        case(
+            "an event of a source without events",
+            &with(
+                "X",
+                &json!({
+                    "state_changes": [{"kind": "MINT", "to": "a", "amount": "1", "backed_by": {"source": "slow", "event": event}}],
+                    "event_sources": ["slow"],
+                }),
+            ),
+            422,
+            "invalid_request",
+            "/state_changes/0/backed_by/source",
+        ),
+        case(
+            "an event of a source that is not listed",
+            &change(&json!({
+                "kind": "MINT", "to": "a", "amount": "1", "backed_by": {"source": "slow", "event": event},
+            })),
+            422,
+            "invalid_request",
+            "/state_changes/0/backed_by/source",
+        ),
     ]
 }
 
@@ -81,10 +208,37 @@ fn header_cases() -> Vec<Case> {
         ..raw(name, &mint("X").to_string(), status, code, pointer)
     };
     vec![
-        with_header("an idempotency key with a space", "idempotency-key", "a b", 400, "invalid_header", "#header/Idempotency-Key"),
-        with_header("an idempotency key that is too long", "idempotency-key", &"x".repeat(256), 400, "invalid_header", "#header/Idempotency-Key"),
-        with_header("a compressed body", "content-encoding", "gzip", 415, "unsupported_media_type", "#header/Content-Encoding"),
-        raw("a body above 64 KiB", &format!("{{\"x\": \"{}\"}}", "y".repeat(64 * 1024)), 413, "too_large", ""),
+        with_header(
+            "an idempotency key with a space",
+            "idempotency-key",
+            "a b",
+            400,
+            "invalid_header",
+            "#header/Idempotency-Key",
+        ),
+        with_header(
+            "an idempotency key that is too long",
+            "idempotency-key",
+            &"x".repeat(256),
+            400,
+            "invalid_header",
+            "#header/Idempotency-Key",
+        ),
+        with_header(
+            "a compressed body",
+            "content-encoding",
+            "gzip",
+            415,
+            "unsupported_media_type",
+            "#header/Content-Encoding",
+        ),
+        raw(
+            "a body above 64 KiB",
+            &format!("{{\"x\": \"{}\"}}", "y".repeat(64 * 1024)),
+            413,
+            "too_large",
+            "",
+        ),
     ]
 }
 
@@ -96,17 +250,31 @@ async fn bad_input_is_a_problem_with_its_place_and_leaves_nothing_behind() {
         {"name": "slow", "kind": "null"},
     ]));
     let collector = bed.start().await;
-    let cases: Vec<Case> =
-        form_cases().into_iter().chain(configuration_cases()).chain(header_cases()).collect();
+    let cases: Vec<Case> = json_cases()
+        .into_iter()
+        .chain(form_cases())
+        .chain(limit_cases())
+        .chain(configuration_cases())
+        .chain(header_cases())
+        .collect();
     assert!(cases.len() >= 20);
     for case in &cases {
         let headers: Vec<(&str, &str)> =
             case.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer = bed.post_as(&collector, SUBMIT, case.body.clone(), &headers).await;
-        assert_eq!((answer.status, answer.body["code"].as_str()), (case.status, Some(case.code)), "{}: {answer:?}", case.name);
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (case.status, Some(case.code)),
+            "{}: {answer:?}",
+            case.name
+        );
         assert!(answer.pointers().iter().any(|pointer| pointer == case.pointer), "{}: {answer:?}", case.name);
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{}", case.name);
-        assert!(answer.body["trace_id"].is_string() && answer.header("x-request-id").is_some(), "{}", case.name);
+        assert!(
+            answer.body["trace_id"].is_string() && answer.header("x-request-id").is_some(),
+            "{}",
+            case.name
+        );
     }
     let no_type = bed.client.post(format!("{}/v1/sync-requests", collector.base)).bearer_auth(SUBMIT);
     assert_eq!(no_type.body("{}").send().await.unwrap().status(), 415);
@@ -139,7 +307,12 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
         (reqwest::Method::GET, "/nowhere", 404, None),
         (reqwest::Method::GET, "/v1/nowhere", 404, None),
         (reqwest::Method::PUT, "/v1/sync-requests", 405, Some("POST")),
-        (reqwest::Method::POST, "/v1/sync-requests/0193b3f4-8a5e-7cc3-9d3f-1f2e3d4c5b00", 405, Some("GET, DELETE")),
+        (
+            reqwest::Method::POST,
+            "/v1/sync-requests/0193b3f4-8a5e-7cc3-9d3f-1f2e3d4c5b00",
+            405,
+            Some("GET, DELETE"),
+        ),
         (reqwest::Method::GET, "/v1/sync-requests/not-an-id", 404, None),
     ] {
         let answer = bed.ask(method.clone(), SUBMIT, format!("{}{path}", collector.base), &[]).await;
@@ -168,7 +341,8 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 async fn the_description_and_its_page_are_served_without_anything_from_outside() {
     let bed = Bed::new().await;
     let collector = bed.start().await;
-    let description = bed.ask(reqwest::Method::GET, "", format!("{}/openapi.json", collector.base), &[]).await;
+    let description =
+        bed.ask(reqwest::Method::GET, "", format!("{}/openapi.json", collector.base), &[]).await;
     let paths = description.body["paths"].as_object().expect("paths");
     assert_eq!(paths.keys().collect::<Vec<_>>(), ["/v1/sync-requests", "/v1/sync-requests/{rid}"]);
     let post = &description.body["paths"]["/v1/sync-requests"]["post"];
@@ -179,7 +353,8 @@ async fn the_description_and_its_page_are_served_without_anything_from_outside()
     let page = bed.ask(reqwest::Method::GET, "", format!("{}/docs", collector.base), &[]).await;
     assert_eq!(page.status, 200);
     assert!(!page.body.to_string().contains("https://"), "the page loads nothing from elsewhere");
-    let script = bed.ask(reqwest::Method::GET, "", format!("{}/docs/swagger-ui-bundle.js", collector.base), &[]).await;
+    let script =
+        bed.ask(reqwest::Method::GET, "", format!("{}/docs/swagger-ui-bundle.js", collector.base), &[]).await;
     assert_eq!(script.status, 200);
     collector.stop().await;
 }

@@ -19,29 +19,29 @@ use testkit::redis::{RedisOptions, RedisServer};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub const SUBMIT: &str = "oss_devsubmit_s";
-pub const READ: &str = "oss_devread_r";
-pub const OTHER: &str = "oss_other_o";
+pub(crate) const SUBMIT: &str = "oss_devsubmit_s";
+pub(crate) const READ: &str = "oss_devread_r";
+pub(crate) const OTHER: &str = "oss_other_o";
 /// Long enough for a busy machine, far below a test's own time limit.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Redis with a folder of configuration files.
-pub struct Bed {
-    pub redis: RedisServer,
-    pub folder: TempDir,
-    pub client: reqwest::Client,
+pub(crate) struct Bed {
+    pub(crate) redis: RedisServer,
+    pub(crate) folder: TempDir,
+    pub(crate) client: reqwest::Client,
 }
 
 /// A collector in this process.
-pub struct Running {
-    pub base: String,
-    pub admin: String,
+pub(crate) struct Running {
+    pub(crate) base: String,
+    pub(crate) admin: String,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Bed {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let bed = Self::uninitialised();
         for shard in Shard::ALL {
             let initialised = bed.link(shard).await.init("generation-1", true).await.expect("INIT");
@@ -50,55 +50,59 @@ impl Bed {
         bed
     }
 
-    pub fn uninitialised() -> Self {
+    pub(crate) fn uninitialised() -> Self {
         let redis = RedisServer::start(RedisOptions::default()).expect("redis-server starts");
         let folder = TempDir::new().expect("a folder");
         let bed = Self { redis, folder, client: reqwest::Client::new() };
-        let key = |id: &str, secret: &str, tenant: &str, scopes: &[&str]| {
-            json!({"id": id, "sha256": Digest::of(&[secret.as_bytes()]), "tenant": tenant, "scopes": scopes})
-        };
-        bed.write("keys.json", &json!({"keys": [
-            key("devsubmit", "s", "demo", &["submit", "read"]),
-            key("devread", "r", "demo", &["read"]),
-            key("other", "o", "other", &["submit", "read"]),
-        ]}));
-        bed.write("targets.json", &json!({"targets": [
-            {"name": "base", "kind": "null"}, {"name": "arbitrum", "kind": "null"},
-        ]}));
+        let key = |id: &str, secret: &str, tenant: &str, scopes: &[&str]| json!({"id": id, "sha256": Digest::of(&[secret.as_bytes()]), "tenant": tenant, "scopes": scopes});
+        bed.write(
+            "keys.json",
+            &json!({"keys": [
+                key("devsubmit", "s", "demo", &["submit", "read"]),
+                key("devread", "r", "demo", &["read"]),
+                key("other", "o", "other", &["submit", "read"]),
+            ]}),
+        );
+        bed.write(
+            "targets.json",
+            &json!({"targets": [
+                {"name": "base", "kind": "null"}, {"name": "arbitrum", "kind": "null"},
+            ]}),
+        );
         bed.sources(&json!([]));
         bed
     }
 
-    pub fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
 
-    pub fn write(&self, file: &str, content: &Value) {
+    pub(crate) fn write(&self, file: &str, content: &Value) {
         std::fs::write(self.path(file), content.to_string()).expect("a file");
     }
 
-    pub fn sources(&self, sources: &Value) {
+    pub(crate) fn sources(&self, sources: &Value) {
         self.write("sources.json", &json!({ "sources": sources }));
     }
 
     /// Settings of a collector over this Redis, on free ports.
-    pub fn settings(&self, instance: &str) -> Settings {
+    pub(crate) fn settings(&self, instance: &str) -> Settings {
         let mut settings: Settings = common::config::load(collector::DEFAULTS, None).expect("the defaults");
-        settings.instance = instance.to_owned();
+        instance.clone_into(&mut settings.instance);
         settings.redis.url = self.redis.url();
         settings.keys_file = self.path("keys.json");
         settings.targets_file = self.path("targets.json");
         settings.sources_file = text(&self.path("sources.json"));
-        settings.http.listen = "127.0.0.1:0".to_owned();
-        settings.http.admin_listen = "127.0.0.1:0".to_owned();
+        "127.0.0.1:0".clone_into(&mut settings.http.listen);
+        "127.0.0.1:0".clone_into(&mut settings.http.admin_listen);
         settings
     }
 
-    pub async fn start(&self) -> Running {
+    pub(crate) async fn start(&self) -> Running {
         self.start_with(self.settings("collector-1")).await
     }
 
-    pub async fn start_with(&self, settings: Settings) -> Running {
+    pub(crate) async fn start_with(&self, settings: Settings) -> Running {
         let service = collector::build(settings).await.expect("the collector comes up");
         let base = format!("http://{}", service.http_address());
         let admin = format!("http://{}", service.admin_address());
@@ -113,35 +117,48 @@ impl Bed {
         running
     }
 
-    pub async fn link(&self, shard: Shard) -> Link {
+    pub(crate) async fn link(&self, shard: Shard) -> Link {
         let address = Address::new(&self.redis.url(), None, None).expect("an address");
         let commands = Commands::connect(&address, &"tester".parse().unwrap()).await.expect("redis");
         commands.shard(shard)
     }
 
-    pub async fn post(&self, running: &Running, body: &Value, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&self, running: &Running, body: &Value, headers: &[(&str, &str)]) -> Answer {
         self.post_as(running, SUBMIT, body.to_string(), headers).await
     }
 
-    pub async fn post_as(&self, running: &Running, key: &str, body: String, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post_as(
+        &self,
+        running: &Running,
+        key: &str,
+        body: String,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let request = self.client.post(format!("{}/v1/sync-requests", running.base)).bearer_auth(key);
         let request = request.header("content-type", "application/json");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         Answer::of(request.body(body).send().await.expect("an answer")).await
     }
 
-    pub async fn get(&self, running: &Running, rid: Rid, headers: &[(&str, &str)]) -> Answer {
-        self.ask(reqwest::Method::GET, READ, format!("{}/v1/sync-requests/{rid}", running.base), headers).await
+    pub(crate) async fn get(&self, running: &Running, rid: Rid, headers: &[(&str, &str)]) -> Answer {
+        self.ask(reqwest::Method::GET, READ, format!("{}/v1/sync-requests/{rid}", running.base), headers)
+            .await
     }
 
-    pub async fn ask(&self, method: reqwest::Method, key: &str, url: String, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        method: reqwest::Method,
+        key: &str,
+        url: String,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let request = self.client.request(method, url).bearer_auth(key);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         Answer::of(request.send().await.expect("an answer")).await
     }
 
     /// The messages of a stream of the financial shard.
-    pub async fn messages(&self, stream: Stream) -> Vec<(Message, Wire)> {
+    pub(crate) async fn messages(&self, stream: Stream) -> Vec<(Message, Wire)> {
         let messages = self.link(Shard::Financial).await.front(stream, 2_000).await.expect("a read");
         let decoded = messages.into_iter().map(|message| {
             let wire = Wire::decode(&message.payload).expect("a message");
@@ -151,7 +168,7 @@ impl Bed {
     }
 
     /// Waits until `:in` of the financial shard holds `count` messages.
-    pub async fn input(&self, count: usize) -> Vec<(Message, Wire)> {
+    pub(crate) async fn input(&self, count: usize) -> Vec<(Message, Wire)> {
         let link = self.link(Shard::Financial).await;
         until("messages in :in", async || {
             link.front(Stream::Input, count).await.is_ok_and(|messages| messages.len() >= count)
@@ -161,13 +178,13 @@ impl Bed {
     }
 
     /// How many keys of status records there are, in all shards.
-    pub fn records(&self) -> usize {
+    pub(crate) fn records(&self) -> usize {
         let keys = self.redis.command(&["KEYS", "*:req:*"]).expect("KEYS");
         redis::from_redis_value::<Vec<String>>(keys).expect("keys").len()
     }
 
     /// How many entries the working streams of all shards hold.
-    pub fn entries(&self) -> i64 {
+    pub(crate) fn entries(&self) -> i64 {
         let length = |key: String| -> i64 {
             redis::from_redis_value(self.redis.command(&["XLEN", &key]).expect("XLEN")).expect("a number")
         };
@@ -182,7 +199,7 @@ impl Bed {
 
 impl Running {
     /// Ends it in order and waits for it.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
         self.task.await.expect("no panic").expect("a clean end");
     }
@@ -190,36 +207,36 @@ impl Running {
 
 /// A read answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Answer {
-    pub async fn of(response: reqwest::Response) -> Self {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("a body");
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Self { status, headers, body }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    pub fn rid(&self) -> Rid {
+    pub(crate) fn rid(&self) -> Rid {
         self.body["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("no id: {self:?}"))
     }
 
-    pub fn pointers(&self) -> Vec<String> {
+    pub(crate) fn pointers(&self) -> Vec<String> {
         let errors = self.body["errors"].as_array().cloned().unwrap_or_default();
         errors.iter().map(|error| error["pointer"].as_str().unwrap_or("none").to_owned()).collect()
     }
 }
 
 /// A validator's pen: what COMMIT writes into records.
-pub struct Leader {
+pub(crate) struct Leader {
     link: Link,
     fence: Fence,
     seq: u64,
@@ -227,7 +244,7 @@ pub struct Leader {
 }
 
 impl Leader {
-    pub async fn new(link: Link) -> Self {
+    pub(crate) async fn new(link: Link) -> Self {
         let token = Token::random();
         let node = "validator-1".parse().expect("a name");
         let Ok(Leased::New { epoch, .. }) = link.lease(&node, &token, 600_000, 0).await else {
@@ -237,7 +254,13 @@ impl Leader {
     }
 
     /// Decides one request as the log would.
-    pub async fn decide(&mut self, rid: Rid, status: Status, outcome: OutcomeKind, code: Option<&str>) -> u64 {
+    pub(crate) async fn decide(
+        &mut self,
+        rid: Rid,
+        status: Status,
+        outcome: OutcomeKind,
+        code: Option<&str>,
+    ) -> u64 {
         let record = self.link.record(rid).await.expect("a read").expect("a record");
         self.seq += 1;
         let digest = Digest::of(&[&self.seq.to_be_bytes()]);
@@ -274,7 +297,7 @@ impl Leader {
 }
 
 /// Polls a condition until it holds.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds().await {
         assert!(Instant::now() < deadline, "not in time: {what}");
@@ -282,17 +305,17 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-pub fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.to_str().expect("a text path").to_owned()
 }
 
 /// A request with nothing to collect.
-pub fn mint(name: &str) -> Value {
+pub(crate) fn mint(name: &str) -> Value {
     json!({"asset": {"id": format!("bond:{name}")}, "state_changes": [{"kind": "MINT", "to": "a", "amount": "1"}]})
 }
 
 /// A request that names event sources or APIs.
-pub fn with(name: &str, fields: &Value) -> Value {
+pub(crate) fn with(name: &str, fields: &Value) -> Value {
     let mut request = mint(name);
     for (key, value) in fields.as_object().expect("an object") {
         request[key] = value.clone();
@@ -301,7 +324,7 @@ pub fn with(name: &str, fields: &Value) -> Value {
 }
 
 /// The failure of a FAILED message.
-pub fn failure(wire: &Wire) -> &common::message::Failure {
+pub(crate) fn failure(wire: &Wire) -> &common::message::Failure {
     match &wire.body {
         Body::Failed { failure, .. } => failure,
         other => panic!("not a failure: {other:?}"),
@@ -309,7 +332,7 @@ pub fn failure(wire: &Wire) -> &common::message::Failure {
 }
 
 /// The observations of a COLLECTED message.
-pub fn observations(wire: &Wire) -> &[common::observation::Observation] {
+pub(crate) fn observations(wire: &Wire) -> &[common::observation::Observation] {
     match &wire.body {
         Body::Collected { observations, .. } => observations,
         other => panic!("not collected: {other:?}"),

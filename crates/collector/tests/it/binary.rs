@@ -153,10 +153,15 @@ async fn before_a_validator_has_initialised_redis_nothing_is_accepted_and_readin
     until("the API answers", async || process.post(&bed, &mint("X")).await.is_some()).await;
     let refused = process.post(&bed, &mint("X")).await.unwrap();
     assert_eq!((refused.status, refused.body["code"].as_str()), (503, Some("unavailable")));
-    let ready = Answer::of(bed.client.get(format!("http://{}/readyz", process.admin)).send().await.unwrap()).await;
+    let ready =
+        Answer::of(bed.client.get(format!("http://{}/readyz", process.admin)).send().await.unwrap()).await;
     assert_eq!((ready.status, ready.body["checks"]["redis"]["ready"].as_bool()), (503, Some(false)));
     let check = |process: &Process| {
-        Command::new(BINARY).arg("healthcheck").env("OSS__HTTP__ADMIN_LISTEN", &process.admin).output().unwrap()
+        Command::new(BINARY)
+            .arg("healthcheck")
+            .env("OSS__HTTP__ADMIN_LISTEN", &process.admin)
+            .output()
+            .unwrap()
     };
     assert_eq!(check(&process).status.code(), Some(1));
     for shard in Shard::ALL {

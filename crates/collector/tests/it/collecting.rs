@@ -63,7 +63,8 @@ async fn a_hanging_source_ends_at_the_deadline_and_holds_nobody_else_up() {
     let collector = with_deadline(&bed, 1_500).await;
     let begun = Instant::now();
     for n in 0..10 {
-        bed.post(&collector, &with(&format!("H{n}"), &json!({"event_sources": ["quick", "hanging"]})), &[]).await;
+        bed.post(&collector, &with(&format!("H{n}"), &json!({"event_sources": ["quick", "hanging"]})), &[])
+            .await;
     }
     for n in 0..10 {
         bed.post(&collector, &with(&format!("Q{n}"), &json!({"event_sources": ["quick"]})), &[]).await;
@@ -71,7 +72,11 @@ async fn a_hanging_source_ends_at_the_deadline_and_holds_nobody_else_up() {
     let optional = json!({"event_sources": [{"source": "hanging", "required": false}, "quick"]});
     let optional = bed.post(&collector, &with("O", &optional), &[]).await;
     let quick = bed.input(10).await;
-    assert!(begun.elapsed() < Duration::from_millis(1_500), "the quick ones did not wait: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(1_500),
+        "the quick ones did not wait: {:?}",
+        begun.elapsed()
+    );
     assert!(quick.iter().take(10).all(|(_, message)| observations(message).len() == 1));
     let all = bed.input(21).await;
     assert!(begun.elapsed() < Duration::from_secs(10));
@@ -84,7 +89,10 @@ async fn a_hanging_source_ends_at_the_deadline_and_holds_nobody_else_up() {
         }
         failed += 1;
         let failure = failure(message);
-        assert_eq!((failure.code.as_str(), failure.pointer.as_deref()), ("SOURCE_UNAVAILABLE", Some("/event_sources/1")));
+        assert_eq!(
+            (failure.code.as_str(), failure.pointer.as_deref()),
+            ("SOURCE_UNAVAILABLE", Some("/event_sources/1"))
+        );
         assert_eq!(failure.source.as_ref().unwrap().as_str(), "hanging");
     }
     assert_eq!((failed, collected), (10, 1));
@@ -161,7 +169,11 @@ async fn answers_that_cannot_be_used_fail_a_required_source_at_once() {
         let begun = Instant::now();
         let message = ask(&bed, &collector, true).await;
         let failure = failure(&message);
-        assert_eq!((failure.code.as_str(), failure.pointer.as_deref()), ("SOURCE_INVALID", Some("/external_apis/0")), "{name}: {failure:?}");
+        assert_eq!(
+            (failure.code.as_str(), failure.pointer.as_deref()),
+            ("SOURCE_INVALID", Some("/external_apis/0")),
+            "{name}: {failure:?}"
+        );
         assert!(begun.elapsed() < Duration::from_secs(15), "{name} was tried again");
         assert!(server.received_requests().await.unwrap().iter().all(|r| r.url.path() == "/doc"), "{name}");
     }
@@ -182,7 +194,7 @@ async fn a_failing_source_is_tried_again_until_the_deadline() {
     };
     let (message, ()) = futures_util::join!(ask(&bed, &collector, true), healing);
     assert_eq!(observations(&message).len(), 1);
-    answers(&server, ResponseTemplate::new(503).set_delay(Duration::from_secs(60))).await;
+    answers(&server, ResponseTemplate::new(503).set_delay(Duration::from_mins(1))).await;
     let message = ask(&bed, &collector, true).await;
     assert_eq!(failure(&message).code, "SOURCE_UNAVAILABLE");
     collector.stop().await;
@@ -213,11 +225,8 @@ async fn observations_and_messages_are_bounded() {
     ] {
         let before = bed.messages(Stream::Input).await.len();
         // The request itself takes room too: with eight observations it is over 128 KiB.
-        let documents: serde_json::Map<String, Value> = (0..8)
-            .map(|n| {
-                (format!("t{n}"), json!("y".repeat(1_000)))
-            })
-            .collect();
+        let documents: serde_json::Map<String, Value> =
+            (0..8).map(|n| (format!("t{n}"), json!("y".repeat(1_000)))).collect();
         let change = json!({"kind": "SET_DATA", "terms": documents});
         let body = with("X", &json!({"external_apis": apis, "state_changes": [change]}));
         assert_eq!(bed.post(&collector, &body, &[]).await.status, 202);

@@ -33,16 +33,16 @@ impl Chain {
         let anvil = Anvil::start(options).expect("anvil starts; set OSS_ANVIL");
         let client = reqwest::Client::new();
         let mut chain = Self { anvil, client, token: String::new(), owner: String::new() };
-        chain.owner = chain.call("eth_accounts", json!([])).await[0].as_str().unwrap().to_owned();
+        let accounts = chain.call("eth_accounts", json!([])).await;
+        accounts[0].as_str().expect("an account").clone_into(&mut chain.owner);
         let artifact = include_str!("../../../../contracts/artifacts/ExampleBondToken.json");
         let artifact: Value = serde_json::from_str(artifact).unwrap();
         let bytecode = artifact["bytecode"].as_str().unwrap();
         let owner = word(&chain.owner[2..]);
         // constructor(string, string, uint8, address)
-        let arguments =
-            [word("80"), word("c0"), word("2"), owner, tail("Bond"), tail("BND")].concat();
+        let arguments = [word("80"), word("c0"), word("2"), owner, tail("Bond"), tail("BND")].concat();
         let receipt = chain.send(json!({"data": format!("{bytecode}{arguments}")})).await;
-        chain.token = receipt["contractAddress"].as_str().expect("deployed").to_owned();
+        receipt["contractAddress"].as_str().expect("deployed").clone_into(&mut chain.token);
         chain
     }
 
@@ -88,13 +88,16 @@ impl Chain {
 }
 
 fn backed(event: &str) -> Value {
-    with("X", &json!({
-        "event_sources": ["chain"],
-        "state_changes": [
-            {"kind": "SET_DATA", "terms": {"a": "b"}},
-            {"kind": "MINT", "to": "acct:alice", "amount": "42", "backed_by": {"source": "chain", "event": event}},
-        ],
-    }))
+    with(
+        "X",
+        &json!({
+            "event_sources": ["chain"],
+            "state_changes": [
+                {"kind": "SET_DATA", "terms": {"a": "b"}},
+                {"kind": "MINT", "to": "acct:alice", "amount": "42", "backed_by": {"source": "chain", "event": event}},
+            ],
+        }),
+    )
 }
 
 #[actix_rt::test]

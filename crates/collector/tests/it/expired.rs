@@ -14,10 +14,9 @@ async fn an_expired_record_is_answered_from_the_decision_under_the_callers_own_k
     let (dead, validator) = ("http://127.0.0.1:1".to_owned(), MockServer::start().await);
     let (known, unknown) = (Rid::fresh(Shard::Financial), Rid::fresh(Shard::Financial));
     let decision = json!({"rid": known, "seq": 7, "outcome": "REJECTED", "code": "X", "more": true});
-    for (rid, template) in [
-        (known, ResponseTemplate::new(200).set_body_json(&decision)),
-        (unknown, ResponseTemplate::new(404)),
-    ] {
+    for (rid, template) in
+        [(known, ResponseTemplate::new(200).set_body_json(&decision)), (unknown, ResponseTemplate::new(404))]
+    {
         for key in [READ, SUBMIT] {
             Mock::given(method("GET"))
                 .and(path(format!("/v1/decisions/{rid}")))
@@ -35,7 +34,8 @@ async fn an_expired_record_is_answered_from_the_decision_under_the_callers_own_k
     assert_eq!((shown.body["status"].as_str(), shown.body["code"].as_str()), (Some("rejected"), Some("X")));
     assert_eq!(shown.body["seq"], 7);
     assert_eq!(bed.get(&collector, unknown, &[]).await.status, 404);
-    let delete = |rid: Rid| bed.ask(Method::DELETE, SUBMIT, format!("{}/v1/sync-requests/{rid}", collector.base), &[]);
+    let delete =
+        |rid: Rid| bed.ask(Method::DELETE, SUBMIT, format!("{}/v1/sync-requests/{rid}", collector.base), &[]);
     assert_eq!(delete(known).await.status, 409);
     assert_eq!(delete(unknown).await.status, 404);
     collector.stop().await;

@@ -21,7 +21,12 @@ async fn begun(bed: &Bed, claims: usize) -> Rid {
     let collector = bed.start_with(settings).await;
     let slow = json!({"event_sources": ["slow"]});
     let rid = bed.post(&collector, &with("X", &slow), &[]).await.rid();
-    until("it is begun", async || bed.redis.command(&["XPENDING", "{oss:financial}:requests", "collectors"]).is_ok_and(|value| format!("{value:?}").contains("first"))).await;
+    until("it is begun", async || {
+        bed.redis
+            .command(&["XPENDING", "{oss:financial}:requests", "collectors"])
+            .is_ok_and(|value| format!("{value:?}").contains("first"))
+    })
+    .await;
     let mut names = (0..claims).map(|n| format!("dead-{n}"));
     for name in names.by_ref() {
         let claimed = peer(bed, &name).await.claim_idle(Duration::ZERO, StreamId::ZERO, 10).await.unwrap();

@@ -21,7 +21,8 @@ async fn a_waiting_post_is_answered_by_the_commit_not_by_the_clock() {
         until("the request is in", async || bed.records() == 1).await;
         // A waiter re-reads every 2 s; committing well inside the first round leaves only the wake-up.
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let rid = common::ids::Rid::from_key(&"demo".parse().unwrap(), &"k".parse().unwrap(), Shard::Financial);
+        let rid =
+            common::ids::Rid::from_key(&"demo".parse().unwrap(), &"k".parse().unwrap(), Shard::Financial);
         leader.decide(rid, Status::Committed, OutcomeKind::Applied, None).await
     };
     let (answer, seq) = futures_util::join!(posted, decided);

@@ -5,9 +5,9 @@ use actix_web::test::TestRequest;
 use super::{Patience, Until, idempotency_key, traceparent};
 
 fn key(values: &[&str]) -> Result<Option<String>, String> {
-    let request = values.iter().fold(TestRequest::default(), |request, value| {
-        request.append_header(("Idempotency-Key", *value))
-    });
+    let request = values
+        .iter()
+        .fold(TestRequest::default(), |request, value| request.append_header(("Idempotency-Key", *value)));
     idempotency_key(request.to_http_request().headers())
         .map(|key| key.map(|key| key.as_str().to_owned()))
         .map_err(|problem| problem.errors[0].pointer.clone())
@@ -24,8 +24,17 @@ fn a_bare_token_and_a_quoted_string_are_the_same_key() {
 #[test]
 fn a_key_that_cannot_be_read_is_named() {
     let long = "x".repeat(256);
-    for values in [&["\"open"][..], &["\"a\"b"], &["a\"b"], &[r#""\x""#], &["\"\""], &[""], &["a b"], &[&long], &["a", "b"]]
-    {
+    for values in [
+        &["\"open"][..],
+        &["\"a\"b"],
+        &["a\"b"],
+        &[r#""\x""#],
+        &["\"\""],
+        &[""],
+        &["a b"],
+        &[&long],
+        &["a", "b"],
+    ] {
         assert_eq!(key(values), Err("#header/Idempotency-Key".to_owned()), "{values:?}");
     }
 }

@@ -2,7 +2,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor as _, Supervisor};
 use common::observation::Observation;
 use futures_util::future::{LocalBoxFuture, join_all};
 use tokio::sync::oneshot;
@@ -32,7 +31,11 @@ impl Source for Scripted {
             self.at_once.set(self.at_once.get() - 1);
             assert!(!self.panics, "told to");
             let mut answers = self.answers.borrow_mut();
-            if answers.len() > 1 { answers.remove(0) } else { answers.first().cloned().unwrap_or(Ok(Vec::new())) }
+            if answers.len() > 1 {
+                answers.remove(0)
+            } else {
+                answers.first().cloned().unwrap_or(Ok(Vec::new()))
+            }
         })
     }
 }
@@ -43,9 +46,8 @@ fn ask(patience: Duration) -> Ask {
 
 /// An actor over `source`; after a restart it is a `null` source, as its entry says.
 fn actor(source: Rc<Scripted>, in_flight_max: usize) -> SourceActor {
-    let file = format!(
-        r#"{{"sources": [{{"name": "s", "kind": "null", "in_flight_max": {in_flight_max}}}]}}"#
-    );
+    let file =
+        format!(r#"{{"sources": [{{"name": "s", "kind": "null", "in_flight_max": {in_flight_max}}}]}}"#);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sources.json");
     std::fs::write(&path, file).unwrap();
@@ -84,7 +86,7 @@ async fn at_the_deadline_the_last_fault_is_the_answer() {
     assert_eq!(answer, Err(SourceFault::unavailable("down")));
     assert!(begun.elapsed() < Duration::from_secs(2));
 
-    let hanging = Scripted { delay: Duration::from_secs(3600), ..Scripted::default() };
+    let hanging = Scripted { delay: Duration::from_hours(1), ..Scripted::default() };
     let answer = attempts(&hanging, &ask(Duration::from_millis(50))).await;
     assert_eq!(answer, Err(SourceFault::unavailable("no answer before the deadline")));
 }
@@ -92,7 +94,7 @@ async fn at_the_deadline_the_last_fault_is_the_answer() {
 #[actix::test]
 async fn no_more_asks_than_allowed_are_at_the_source_at_once() {
     let source = Rc::new(Scripted { delay: Duration::from_millis(5), ..Scripted::default() });
-    let actor = actor(Rc::clone(&source), 3).start();
+    let actor = actor(Rc::clone(&source), 3).supervised();
     let answers = join_all((0..20).map(|_| put(&actor, Duration::from_secs(30)))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!((source.calls.get(), source.most_at_once.get()), (20, 3));
@@ -101,8 +103,7 @@ async fn no_more_asks_than_allowed_are_at_the_source_at_once() {
 #[actix::test]
 async fn a_source_that_panics_costs_its_ask_and_is_built_anew() {
     let source = Rc::new(Scripted { panics: true, ..Scripted::default() });
-    let broken = actor(Rc::clone(&source), 1);
-    let actor = Supervisor::start(|_| broken);
+    let actor = actor(Rc::clone(&source), 1).supervised();
     let crashed = put(&actor, Duration::from_secs(5)).await;
     assert_eq!(crashed, Err(SourceFault::unavailable("the source crashed")));
     let healed = put(&actor, Duration::from_secs(5)).await.expect("the new source answers");
@@ -112,9 +113,9 @@ async fn a_source_that_panics_costs_its_ask_and_is_built_anew() {
 #[actix::test]
 async fn an_ask_nobody_waits_for_gives_its_place_back() {
     let source = Rc::new(Scripted { delay: Duration::from_millis(200), ..Scripted::default() });
-    let actor = actor(Rc::clone(&source), 1).start();
+    let actor = actor(Rc::clone(&source), 1).supervised();
     let (reply, answer) = oneshot::channel();
-    let forever = Ask { events: Vec::new(), deadline: Instant::now() + Duration::from_secs(3600) };
+    let forever = Ask { events: Vec::new(), deadline: Instant::now() + Duration::from_hours(1) };
     actor.try_send(Question { ask: forever, reply }).expect("room");
     drop(answer);
     let begun = Instant::now();

@@ -52,8 +52,8 @@ pub(super) struct Log {
     #[serde(default)]
     pub(super) transaction_hash: Option<String>,
     /// Position within the block, as nodes count.
-    #[serde(default)]
-    pub(super) log_index: Option<String>,
+    #[serde(default, rename = "logIndex")]
+    pub(super) index: Option<String>,
     #[serde(default, skip_serializing)]
     pub(super) removed: bool,
 }

@@ -121,10 +121,7 @@ async fn the_log_at_its_position_is_taken_and_named_free_of_our_names() {
 async fn an_event_counts_from_its_depth_on_and_only_in_the_canonical_chain() {
     let bench = bench(3).await;
     bench.change(|answers| answers.head = 11);
-    assert!(matches!(
-        bench.event(0).await,
-        Err(SourceFault::EventNotConfirmed { depth: 2, needed: 3, .. })
-    ));
+    assert!(matches!(bench.event(0).await, Err(SourceFault::EventNotConfirmed { depth: 2, needed: 3, .. })));
     bench.change(|answers| answers.head = 12);
     assert!(bench.event(0).await.is_ok());
     bench.change(|answers| answers.block_hash = hash("ee"));

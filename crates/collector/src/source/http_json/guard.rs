@@ -103,7 +103,9 @@ impl Resolve for Resolver {
             let refused =
                 addresses.iter().find(|address| !may_reach(address.ip(), is_plain, resolver.allow_private));
             if let Some(address) = refused {
-                return Err(format!("{host} has the address {}, which may not be reached", address.ip()).into());
+                return Err(
+                    format!("{host} has the address {}, which may not be reached", address.ip()).into()
+                );
             }
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
@@ -117,7 +119,8 @@ mod tests {
 
     #[test]
     fn only_listed_hosts_by_https_or_allowed_private_http_are_admitted() {
-        let hosts = ["rates.example".to_owned(), "127.0.0.1".to_owned(), "10.0.0.1".to_owned(), "8.8.8.8".to_owned()];
+        let hosts =
+            ["rates.example".to_owned(), "127.0.0.1".to_owned(), "10.0.0.1".to_owned(), "8.8.8.8".to_owned()];
         for (url, allow_private, admitted) in [
             ("https://rates.example/x", false, true),
             ("http://rates.example/x", false, false),
@@ -139,9 +142,25 @@ mod tests {
     #[test]
     fn inside_addresses_of_every_kind_are_not_public() {
         for address in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
-            "224.0.0.1", "255.255.255.255", "192.0.0.8", "198.18.0.1", "::1", "fe80::1", "fd00::1", "ff02::1",
-            "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1", "2001:db8::1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "192.0.0.8",
+            "198.18.0.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::1",
+            "2001:db8::1",
         ] {
             assert!(!is_public(address.parse().unwrap()), "{address}");
         }

@@ -27,7 +27,6 @@ pub(super) fn check(pointer: &str) -> Result<(), String> {
 
 /// The value at `pointer`, in the document's own spelling.
 pub(super) fn select<'a>(document: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
-
     let mut value = document;
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
@@ -62,9 +61,9 @@ pub(super) fn time_ms(value: &RawValue) -> Option<u64> {
     } else {
         let number: f64 = serde_json::from_str(value.get()).ok()?;
         let ms = if number < MS_FROM { number * 1000.0 } else { number };
-        jiff::Timestamp::from_millisecond(if ms.is_finite() { ms.round() as i64 } else { return None })
-            .ok()?
-            .as_millisecond()
+        // Half a millisecond more, as what follows cuts off.
+        let duration = jiff::SignedDuration::try_from_secs_f64((ms + 0.5) / 1000.0).ok()?;
+        jiff::Timestamp::from_duration(duration).ok()?.as_millisecond()
     };
     u64::try_from(ms).ok()
 }
@@ -111,6 +110,7 @@ mod tests {
             (r#""2026-11-20""#, Some(1_795_132_800_000)),
             ("1795176000", Some(1_795_176_000_000)),
             ("1795176000000", Some(1_795_176_000_000)),
+            ("1795176000123", Some(1_795_176_000_123)),
             ("1795176000.25", Some(1_795_176_000_250)),
             (r#""yesterday""#, None),
             ("-5", None),

@@ -13,7 +13,7 @@ const ZERO: &str = "0x0000000000000000000000000000000000000000";
 /// keccak256("Transfer(address,address,uint256)"), as every ERC-20 token emits it.
 const TRANSFER: &str = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
 
-fn settings(changes: serde_json::Value) -> Settings {
+fn settings(changes: &serde_json::Value) -> Settings {
     let mut fields = json!({
         "rpc": ["http://127.0.0.1:1"],
         "chain": "eip155:1",
@@ -29,7 +29,7 @@ fn settings(changes: serde_json::Value) -> Settings {
     serde_json::from_value(fields).expect("settings")
 }
 
-fn mapping(changes: serde_json::Value) -> Mapping {
+fn mapping(changes: &serde_json::Value) -> Mapping {
     Mapping::new(&settings(changes)).expect("usable settings")
 }
 
@@ -48,7 +48,7 @@ fn log(from: &str, to: &str, amount: &str) -> Log {
 
 #[test]
 fn zero_addresses_make_mints_and_burns_and_named_addresses_become_accounts() {
-    let mapping = mapping(json!({}));
+    let mapping = mapping(&json!({}));
     let bob = "eip155:1:0x0000000000000000000000000000000000000b0b";
     for (from, to, kind, from_account, to_account) in [
         (ALICE, BOB, LedgerEventKind::Transfer, Some("acct:alice"), Some(bob)),
@@ -57,22 +57,22 @@ fn zero_addresses_make_mints_and_burns_and_named_addresses_become_accounts() {
     ] {
         let event = mapping.event(&log(from, to, "2a")).expect("an event");
         assert_eq!(event.event, kind);
-        assert_eq!(event.from.as_ref().map(|a| a.as_str()), from_account);
-        assert_eq!(event.to.as_ref().map(|a| a.as_str()), to_account);
+        assert_eq!(event.from.as_ref().map(common::ids::Account::as_str), from_account);
+        assert_eq!(event.to.as_ref().map(common::ids::Account::as_str), to_account);
         assert_eq!((event.amount.units(), event.asset.as_str()), (42, "bond:X"));
     }
 }
 
 #[test]
 fn without_the_setting_the_zero_address_is_a_party_like_any_other() {
-    let event = mapping(json!({"mint_from_zero": false})).event(&log(ZERO, BOB, "1")).expect("an event");
+    let event = mapping(&json!({"mint_from_zero": false})).event(&log(ZERO, BOB, "1")).expect("an event");
     assert_eq!(event.event, LedgerEventKind::Transfer);
     assert_eq!(event.from.unwrap().as_str(), format!("eip155:1:{ZERO}"));
 }
 
 #[test]
 fn a_log_that_is_not_an_event_of_the_source_is_refused() {
-    let mapping = mapping(json!({}));
+    let mapping = mapping(&json!({}));
     let good = log(ALICE, BOB, "1");
     assert!(mapping.event(&good).is_ok());
     let of_other_contract = Log { address: ALICE.parse().unwrap(), ..good.clone() };
@@ -84,16 +84,24 @@ fn a_log_that_is_not_an_event_of_the_source_is_refused() {
     let mut no_address = good.clone();
     no_address.topics[1] = Digest([0xff; 32]);
     let missing_topic = Log { topics: good.topics[..2].to_vec(), ..good };
-    for log in
-        [of_other_contract, of_other_event, anonymous, short, large, removed, no_address, missing_topic, log(ZERO, ZERO, "1")]
-    {
+    for log in [
+        of_other_contract,
+        of_other_event,
+        anonymous,
+        short,
+        large,
+        removed,
+        no_address,
+        missing_topic,
+        log(ZERO, ZERO, "1"),
+    ] {
         assert!(mapping.event(&log).is_err(), "{log:?}");
     }
 }
 
 #[test]
 fn events_of_another_layout_are_read_by_their_words() {
-    let mapping = mapping(json!({
+    let mapping = mapping(&json!({
         "topics": [TRANSFER], "event": "mint", "mint_from_zero": false,
         "words": {"to": "data/1", "amount": "data/0"},
     }));
@@ -115,6 +123,6 @@ fn settings_that_mean_nothing_are_refused() {
         json!({"topics": ["0x12"]}),
         json!({"event": "mint"}),
     ] {
-        assert!(Mapping::new(&settings(changes.clone())).is_err(), "{changes}");
+        assert!(Mapping::new(&settings(&changes)).is_err(), "{changes}");
     }
 }
