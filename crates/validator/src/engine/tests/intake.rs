@@ -67,6 +67,18 @@ fn an_id_with_another_content_is_refused_and_the_decision_stays() {
 }
 
 #[test]
+fn a_decision_taken_away_lets_an_id_take_effect_twice() {
+    // The control of the tests above: the table of decisions is what keeps a second effect out.
+    let mut world = World::with_bond();
+    world.commit_in(vec![collected("k", &mint(5), vec![])]);
+    assert!(world.decisions.remove(&rid("k", "acme")).is_some());
+    for again in [mint(5), mint(7)] {
+        let batch = world.decide(vec![raw(InputStream::In, collected("k", &again, vec![]))]).expect("runs");
+        assert_eq!(verdicts(&batch), ["APPLIED 3"]);
+    }
+}
+
+#[test]
 fn a_cancel_wins_over_a_request_of_its_entry_and_over_one_still_to_come() {
     let mut world = World::with_bond();
     let express = raw(InputStream::Inx, cancel("k", &mint(5)));
