@@ -8,10 +8,16 @@ use common::auth::Scope;
 use common::hash::Digest;
 use common::ids::Shard;
 use common::problem::Problem;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Api, path_part, unreachable};
+use super::{Api, path_part, query, unreachable};
 use crate::shard::ShardState;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wait {
+    min_seq: Option<u64>,
+}
 
 /// Where one shard stands.
 #[derive(Debug, Serialize)]
@@ -50,7 +56,9 @@ pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let named = shard.as_ref().ok().copied();
     let result = async {
         api.authorize(&request, Scope::Read)?;
-        Ok(HttpResponse::Ok().json(position(&api, api.led(shard?)?).await?))
+        let wait = query::<Wait>(&request)?;
+        let state = api.reached(shard?, wait.min_seq).await?;
+        Ok(HttpResponse::Ok().json(position(&api, state).await?))
     };
     let result = result.await;
     api.answer(named, result)

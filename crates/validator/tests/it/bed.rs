@@ -296,6 +296,17 @@ impl Validator {
         Answer { status, oss_seq, body }
     }
 
+    /// Waits until the read API shows everything that is in the log now: records are written by COMMIT, the
+    /// view a moment later.
+    pub(crate) async fn reach_head(&self, bed: &Bed) {
+        let head = bed.link().head().await.expect("reads").seq;
+        eventually("the view shows the log's head", async || {
+            let answer = self.get(&format!("/v1/shards/financial?min_seq={head}")).await;
+            (answer.status == StatusCode::OK).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) async fn is_ready(&self) -> bool {
         let url = format!("http://{}/readyz", self.built("admin_address").await);
         self.client.get(url).send().await.is_ok_and(|response| response.status() == StatusCode::OK)
@@ -326,6 +337,10 @@ impl Validator {
     pub(crate) async fn stop(mut self) {
         self.signal("-TERM");
         assert_eq!(self.exit().await, Some(0), "{}", self.log());
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("waits").is_some()
     }
 
     pub(crate) fn kill(&mut self) {

@@ -1,12 +1,21 @@
 //! kill -9 at every step, then a restart: the log is gapless, nothing is lost, nothing happens twice.
 
-use crate::audit;
-use crate::bed::{Bed, eventually, mint, register, transfer};
+use common::status::Status;
 
-/// Submits a mixed load: what is applied, and what is rejected because of what was applied before it.
-async fn load(bed: &Bed) {
-    bed.submit(register("bond:A", &["base", "op"])).await;
-    bed.submit(register("bond:B", &["op"])).await;
+use crate::audit;
+use crate::bed::{Bed, Validator, eventually, mint, register, transfer};
+
+/// Submits a mixed load: what is applied, and what is rejected because of what was applied before it. The first
+/// requests come one by one as long as somebody decides them, so that there are several entries.
+async fn load(bed: &Bed, doomed: &mut Validator) {
+    for first in [register("bond:A", &["base", "op"]), register("bond:B", &["op"])] {
+        let rid = bed.submit(first).await;
+        eventually("decided, or nobody is left to decide", async || {
+            let decided = bed.record(rid).await.status.rank() >= Status::Committed.rank();
+            (decided || doomed.has_ended()).then_some(())
+        })
+        .await;
+    }
     for n in 0..12 {
         bed.submit(mint("bond:A", "acct:alice", 10)).await;
         bed.submit(transfer("bond:A", "acct:alice", "acct:bob", if n % 3 == 0 { 1_000_000 } else { 5 }))
@@ -20,7 +29,7 @@ async fn survives(point: &str) {
     let bed = Bed::new(&["base", "op"]).await;
     let trim_all = ("OSS__LOG__KEEP_ENTRIES", "0");
     let mut doomed = bed.start_with(&[("OSS_CRASH_POINT", point), trim_all]);
-    load(&bed).await;
+    load(&bed, &mut doomed).await;
     assert_eq!(doomed.exit().await, None, "{point}: must die by a signal\n{}", doomed.log());
 
     let validator = bed.start_with(&[trim_all]);
@@ -29,6 +38,7 @@ async fn survives(point: &str) {
     for rid in submitted.keys() {
         bed.decided(*rid).await;
     }
+    validator.reach_head(&bed).await;
     let entries = audit::log(&validator).await;
     audit::check(&entries, &submitted);
     let head = entries.len() as u64;

@@ -52,6 +52,7 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_afterwards() {
         (first.get("/v1/shards").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
+    second.reach_head(&bed).await;
     let entries = audit::log(&second).await;
     audit::check(&entries, &bed.submitted.lock().expect("lock").clone());
     let takeover =

@@ -21,6 +21,7 @@ async fn requests_become_entries_statuses_and_work_for_their_targets_until_recei
     assert_eq!(rejected.code.as_deref(), Some("INSUFFICIENT_BALANCE"));
     assert!(rejected.ended_ms.is_some());
 
+    validator.reach_head(&bed).await;
     let entries = audit::log(&validator).await;
     audit::check(&entries, &bed.submitted.lock().expect("lock").clone());
     assert_eq!(entries[0].1.kind, EntryKind::Targets, "the targets come first");
@@ -43,6 +44,7 @@ async fn requests_become_entries_statuses_and_work_for_their_targets_until_recei
         (bed.record(registered).await.status == Status::Completed).then_some(())
     })
     .await;
+    validator.reach_head(&bed).await;
     let decision = validator.get(&format!("/v1/decisions/{registered}")).await;
     assert_eq!(
         (&decision.body["outcome"], &decision.body["status"]),
@@ -92,6 +94,7 @@ async fn with_history() -> (Bed, Validator) {
     .await;
     // The entry after the receipt's: what follows sees all of it.
     bed.decide(mint("bond:A", "acct:bob", 2)).await;
+    validator.reach_head(&bed).await;
     (bed, validator)
 }
 
@@ -129,6 +132,7 @@ async fn a_kill_between_two_syncs_is_made_good_from_the_log() {
     validator.ready().await;
     bed.decide(register("bond:A", &["base"])).await;
     bed.decide(mint("bond:A", "acct:alice", 7)).await;
+    validator.reach_head(&bed).await;
     let root = validator.get("/v1/shards/financial").await.body["root"].clone();
     validator.kill();
     let again = bed.start();
@@ -148,6 +152,7 @@ async fn the_log_in_redis_is_trimmed_to_what_is_on_disk_and_the_archive_stays_wh
         bed.decide(mint("bond:A", "acct:alice", 1)).await;
     }
     eventually("trimmed", async || (bed.link().backlog().await.expect("reads").log <= 2).then_some(())).await;
+    validator.reach_head(&bed).await;
     let entries = audit::log(&validator).await;
     audit::check(&entries, &bed.submitted.lock().expect("lock").clone());
     assert!(entries.len() >= 10);
@@ -193,6 +198,7 @@ async fn a_full_outbox_stops_only_its_own_target() {
         (got.last() == Some(&last)).then_some(())
     })
     .await;
+    validator.reach_head(&bed).await;
     let entries = audit::log(&validator).await;
     let named = entries.iter().filter(|(_, body)| !body.updates.is_empty() && body.seq <= last);
     assert_eq!(got, named.map(|(_, body)| body.seq).collect::<Vec<u64>>());

@@ -32,6 +32,7 @@ async fn a_proof_against_every_old_entry_verifies_and_carries_that_entrys_root_a
         balances.push((seq, n * 10));
     }
     let check = async |validator: &Validator| {
+        validator.reach_head(&bed).await;
         let roots = audit::log(validator).await;
         for (seq, expected) in &balances {
             let proof = proof(validator, &format!("/v1/holdings/bond:A/acct:alice/proof?seq={seq}")).await;
@@ -58,6 +59,7 @@ async fn without_a_seq_a_proof_is_against_the_newest_root_final_on_all_of_the_as
     let first = bed.decide(register("bond:A", &["base", "op"])).await.seq.expect("a seq");
     let second = bed.decide(mint("bond:A", "acct:alice", 7)).await.seq.expect("a seq");
     let third = bed.decide(transfer("bond:A", "acct:alice", "acct:bob", 3)).await.seq.expect("a seq");
+    validator.reach_head(&bed).await;
     let path = "/v1/holdings/bond:A/acct:alice/proof";
     let none = validator.get(path).await;
     assert_eq!((none.status, &none.body["code"]), (StatusCode::CONFLICT, &"no_common_root".into()));
@@ -69,7 +71,7 @@ async fn without_a_seq_a_proof_is_against_the_newest_root_final_on_all_of_the_as
     bed.finish(&base, "base", second, Delivery::Final).await;
     bed.finish(&base, "base", third, Delivery::Final).await;
     bed.finish(&op, "op", first, Delivery::Final).await;
-    settled(&bed).await;
+    settled(&bed, &validator).await;
     let none = validator.get(path).await;
     assert_eq!((none.status, &none.body["code"]), (StatusCode::CONFLICT, &"no_common_root".into()));
     let usable: Vec<&str> = none.body["errors"]
@@ -85,7 +87,7 @@ async fn without_a_seq_a_proof_is_against_the_newest_root_final_on_all_of_the_as
     assert_eq!((on_op.seq, on_op.verify().expect("verifies")), (first, Membership::Absent));
 
     bed.finish(&op, "op", second, Delivery::Final).await;
-    settled(&bed).await;
+    settled(&bed, &validator).await;
     let common = proof(&validator, path).await;
     assert_eq!(
         (common.seq, balance(&common), common.verify().expect("verifies")),
@@ -97,13 +99,14 @@ async fn without_a_seq_a_proof_is_against_the_newest_root_final_on_all_of_the_as
     assert_eq!((record.version, asset.verify().expect("verifies")), (2, Membership::Present));
 }
 
-/// Waits until no receipt is left in Redis.
-async fn settled(bed: &Bed) {
+/// Waits until no receipt is left in Redis and the view shows what they did.
+async fn settled(bed: &Bed, validator: &Validator) {
     eventually("receipts are in the log", async || {
         let backlog = bed.link().backlog().await.expect("reads");
         (backlog.receipts == 0).then_some(())
     })
     .await;
+    validator.reach_head(bed).await;
 }
 
 #[tokio::test]

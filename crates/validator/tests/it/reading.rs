@@ -53,6 +53,7 @@ async fn the_log_comes_in_bounded_pages_as_json_or_as_lines_with_the_exact_bodie
     validator.ready().await;
     bed.decide(register("bond:A", &["base"])).await;
     bed.decide(register("bond:B", &["base"])).await;
+    validator.reach_head(&bed).await;
     let page = validator.get("/v1/shards/financial/log?limit=2").await.body;
     assert_eq!(
         (page["entries"].as_array().map(Vec::len), page["next_from_seq"].as_u64()),

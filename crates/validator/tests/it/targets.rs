@@ -8,7 +8,8 @@ use reqwest::{Method, StatusCode};
 use crate::audit;
 use crate::bed::{Bed, Validator, eventually, mint, name, register};
 
-async fn kinds(validator: &Validator) -> Vec<EntryKind> {
+async fn kinds(bed: &Bed, validator: &Validator) -> Vec<EntryKind> {
+    validator.reach_head(bed).await;
     audit::log(validator).await.iter().map(|(_, body)| body.kind).collect()
 }
 
@@ -27,12 +28,12 @@ async fn the_file_is_logged_once_at_the_start_and_not_again_at_the_next() {
     validator.ready().await;
     eventually("logged", async || (logged_targets(&bed).await == Some(digest_of_file(&bed))).then_some(()))
         .await;
-    assert_eq!(kinds(&validator).await, [EntryKind::Targets]);
+    assert_eq!(kinds(&bed, &validator).await, [EntryKind::Targets]);
     validator.stop().await;
     let again = bed.start();
     again.ready().await;
     bed.decide(register("bond:A", &["base"])).await;
-    assert_eq!(kinds(&again).await, [EntryKind::Targets, EntryKind::Batch]);
+    assert_eq!(kinds(&bed, &again).await, [EntryKind::Targets, EntryKind::Batch]);
 }
 
 #[tokio::test]
@@ -49,7 +50,7 @@ async fn a_changed_file_is_logged_while_running_and_a_new_target_starts_after_th
     eventually("relayed to both", async || (bed.outbox("base").await.last() == Some(&entry)).then_some(()))
         .await;
     assert_eq!(
-        kinds(&validator).await,
+        kinds(&bed, &validator).await,
         [EntryKind::Targets, EntryKind::Batch, EntryKind::Targets, EntryKind::Batch]
     );
 }
@@ -65,7 +66,7 @@ async fn a_file_that_cannot_be_used_changes_nothing() {
     assert_eq!(record.status, Status::Committed);
     bed.write_targets(&["base"]);
     eventually("ready again", async || validator.is_ready().await.then_some(())).await;
-    assert_eq!(kinds(&validator).await, [EntryKind::Targets, EntryKind::Batch]);
+    assert_eq!(kinds(&bed, &validator).await, [EntryKind::Targets, EntryKind::Batch]);
 }
 
 #[tokio::test]
@@ -80,6 +81,7 @@ async fn requests_do_not_wait_for_a_removed_target() {
     bed.finish(&lane, "base", entry, Delivery::Final).await;
     bed.write_targets(&["base"]);
     eventually("completed", async || (bed.record(rid).await.status == Status::Completed).then_some(())).await;
+    validator.reach_head(&bed).await;
     audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
 }
 
