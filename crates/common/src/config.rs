@@ -30,7 +30,12 @@ pub fn load<T: DeserializeOwned>(defaults: &str, file: Option<&Path>) -> Result<
     if let Some(file) = file {
         builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
     }
-    let environment = config::Environment::with_prefix("OSS").separator("__").try_parsing(true);
+    let environment = config::Environment::with_prefix("OSS")
+        .separator("__")
+        .try_parsing(true)
+        // The one list among the settings: base URLs, separated by commas.
+        .list_separator(",")
+        .with_list_parse_key("validators");
     Ok(builder.add_source(environment).build()?.try_deserialize()?)
 }
 
