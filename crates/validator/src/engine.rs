@@ -4,8 +4,8 @@
 //! In: messages in the order taken, the state they touch, a time. Out: a [`Batch`]: the log entry they make
 //! and everything that follows from it. The steps, one file each, in order:
 //!
-//! [`plan`] decodes → [`intake`] judges each message → [`order`] orders the requests → [`levels`] and
-//! [`execute`] run them ([`evidence`], [`kinds`]) → [`commit`] makes versions, updates and the new root.
+//! `plan` decodes → `intake` judges each message → `order` orders the requests → `levels` and
+//! `execute` run them (`evidence`, `kinds`) → `commit` makes versions, updates and the new root.
 //!
 //! Invariants: a batch is a function of the engine's position, its messages, the loaded state and the
 //! stamp; [`Engine::run`] changes nothing; the same entry gives the same batch on every machine.
