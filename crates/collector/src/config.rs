@@ -50,6 +50,7 @@ pub struct LimitSettings {
 #[serde(deny_unknown_fields)]
 pub struct CollectSettings {
     pub in_flight_max: usize,
+    pub waiting_max: usize,
     pub deadline_ms: u64,
     pub claim_idle_ms: u64,
     pub claims_max: u64,
@@ -98,6 +99,7 @@ impl Settings {
             ("limits.request_timeout_ms", limits.request_timeout_ms, 600_000),
             ("limits.waiters_max", limits.waiters_max as u64, 1_000_000),
             ("collect.in_flight_max", collect.in_flight_max as u64, common::link::BATCH_MAX as u64),
+            ("collect.waiting_max", collect.waiting_max as u64, 100_000),
             ("collect.deadline_ms", collect.deadline_ms, DEADLINE_MS_MAX),
             ("collect.claim_idle_ms", collect.claim_idle_ms, 3_600_000),
             ("collect.claims_max", collect.claims_max, 100),

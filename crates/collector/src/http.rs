@@ -32,7 +32,10 @@ use crate::generation::Generation;
 use crate::submitter::{Handle, Submitter};
 use crate::watcher::Waiters;
 
-/// How long answers under way may take at the end; above the longest `Prefer: wait`.
+/// How long an idle connection stays open: longer than the idle pools of common clients and of the proxy
+/// before it expect, so that a request rarely meets a connection that is being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(100);
+/// How long answers under way may take at the end. Clients that wait are answered at its beginning.
 const SHUTDOWN_SECONDS: u64 = 5;
 
 /// What all HTTP threads share.
@@ -70,20 +73,6 @@ impl Api {
     fn require_known_data(&self) -> Result<(), Problem> {
         if self.shared.generation.is_known() { Ok(()) } else { Err(unavailable()) }
     }
-
-    /// What a failed read or send means to a client. A failure for good ends the process.
-    async fn failed(&self, shard: Shard, call: &'static str, error: &LinkError) -> Problem {
-        match error.disposition() {
-            Disposition::Backpressure => backpressure(),
-            Disposition::Retry => {
-                crate::metrics::link_failed(shard, call, error);
-                unavailable()
-            }
-            Disposition::Reject | Disposition::Halt => {
-                self.shared.generation.halt(&self.link(shard), error).await
-            }
-        }
-    }
 }
 
 /// Starts the API on an open listener. Every thread has its own submitters.
@@ -117,6 +106,7 @@ pub(crate) fn serve(
     Ok(server
         .workers(settings.http.workers)
         .max_connections(settings.limits.connections_max)
+        .keep_alive(KEEP_ALIVE)
         .client_request_timeout(Duration::from_millis(settings.limits.request_timeout_ms))
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .disable_signals()
@@ -187,6 +177,17 @@ fn unavailable() -> Problem {
 fn backpressure() -> Problem {
     let title = "Too much is waiting already";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "backpressure", title).retry_after(2)
+}
+
+/// What a failed read or send means to a client. Not even a failure for good ends the process here: one
+/// record that this build cannot read must not be a way to stop it. The actors end it for what is general.
+fn failed(shard: Shard, call: &'static str, error: &LinkError) -> Problem {
+    crate::metrics::link_failed(shard, call, error);
+    match error.disposition() {
+        Disposition::Backpressure => backpressure(),
+        Disposition::Retry => unavailable(),
+        Disposition::Reject | Disposition::Halt => internal(),
+    }
 }
 
 /// What a panic becomes; nothing of it leaves the process.

@@ -1,8 +1,8 @@
 //! The actor that owns one shard's place in the collectors' group.
 //!
 //! In: entries of `:requests`. Out: each one collected for and handed to the deliverer. Per read batch one
-//! COLLECTING call says so in the records. At most `in_flight_max` entries are worked on at one time; the
-//! reader asks for no more than there is room for.
+//! COLLECTING call says so in the records. The reader asks for no more than there is room for: at most
+//! `in_flight_max` entries in their first second and `waiting_max` older ones, which wait for slow sources.
 //!
 //! Delivery is at least once, and an entry stays pending until COLLECTED: after a (re)connect own pending
 //! entries come again (those still worked on are known by id), silent collectors' entries are claimed after
@@ -31,6 +31,13 @@ use crate::wire::Requested;
 
 const READ_BLOCK: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// An entry that is worked on for so long waits for a slow source. It leaves its place to quick ones and
+/// counts against `waiting_max` instead, so that a dead source does not stop the shard.
+const QUICK: Duration = Duration::from_secs(1);
+/// How often places are looked for that slow entries have left.
+const ROOM_INTERVAL: Duration = Duration::from_millis(250);
+/// Most bytes of messages held at one time; one read may go over it.
+const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Claims are looked for so many times per `claim_idle`, own entries are renewed half as often.
 const CLAIMS_PER_IDLE: u32 = 6;
 
@@ -43,12 +50,20 @@ pub(crate) struct Intake {
     deliverer_lifeline: Option<Lifeline>,
     /// `None` while a read is under way.
     reader: Option<GroupReader>,
-    /// The entries being worked on, with the time each was begun.
-    active: BTreeMap<StreamId, Instant>,
+    /// The entries being worked on.
+    active: BTreeMap<StreamId, Work>,
+    held_bytes: usize,
     claim_cursor: StreamId,
     /// Set when draining: told when nothing is active any more.
     drained: Option<oneshot::Sender<()>>,
     _lifeline: Lifeline,
+}
+
+/// One entry being worked on.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    begun: Instant,
+    bytes: usize,
 }
 
 /// Stop reading and tell when everything begun has been handed over.
@@ -85,6 +100,7 @@ impl Intake {
             deliverer_lifeline: Some(parts.deliverer_lifeline),
             reader: Some(reader),
             active: BTreeMap::new(),
+            held_bytes: 0,
             claim_cursor: StreamId::ZERO,
             drained: None,
             _lifeline: parts.lifeline,
@@ -92,7 +108,13 @@ impl Intake {
     }
 
     fn room(&self) -> usize {
-        if self.drained.is_some() { 0 } else { self.settings.in_flight_max.saturating_sub(self.active.len()) }
+        if self.drained.is_some() || self.held_bytes >= HELD_BYTES_MAX {
+            return 0;
+        }
+        let quick = self.active.values().filter(|work| work.begun.elapsed() < QUICK).count();
+        let waiting = self.active.len() - quick;
+        let room = self.settings.in_flight_max.saturating_sub(quick);
+        room.min(self.settings.waiting_max.saturating_sub(waiting))
     }
 
     /// Reads on if no read is under way and there is room.
@@ -150,7 +172,9 @@ impl Intake {
             if self.active.contains_key(&id) {
                 continue;
             }
-            self.active.insert(id, Instant::now());
+            let bytes = message.payload.len();
+            self.held_bytes += bytes;
+            self.active.insert(id, Work { begun: Instant::now(), bytes });
             // The first delivery is no claim.
             let claims = deliveries.saturating_sub(1);
             match Requested::read(&message.payload) {
@@ -237,7 +261,7 @@ impl Intake {
     fn renew(&mut self, ctx: &mut Context<Self>) {
         let age = self.claim_round();
         let ids: Vec<StreamId> =
-            self.active.iter().filter(|(_, begun)| begun.elapsed() >= age).map(|(id, _)| *id).collect();
+            self.active.iter().filter(|(_, work)| work.begun.elapsed() >= age).map(|(id, _)| *id).collect();
         if ids.is_empty() {
             return;
         }
@@ -256,7 +280,9 @@ impl Intake {
 
     fn settle(&mut self, ids: &[StreamId], ctx: &mut Context<Self>) {
         for id in ids {
-            self.active.remove(id);
+            if let Some(work) = self.active.remove(id) {
+                self.held_bytes -= work.bytes;
+            }
         }
         metrics::in_flight(self.link.shard(), self.active.len());
         if self.active.is_empty()
@@ -293,6 +319,7 @@ impl Actor for Intake {
         ctx.spawn(known.into_actor(self).map(|(), intake, ctx| {
             let round = intake.claim_round();
             intake.read(ctx);
+            ctx.run_interval(ROOM_INTERVAL, Self::read);
             ctx.run_interval(round, Self::claim);
             ctx.run_interval(round * 2, Self::renew);
         }));

@@ -34,10 +34,10 @@ pub(crate) fn panicked(request_id: &str) {
     tracing::error!(request_id, "A request handler panicked");
 }
 
-/// A call to Redis failed and will be repeated.
+/// A call to Redis failed. Actors repeat it; a client is told.
 pub(crate) fn link_failed(shard: Shard, call: &'static str, error: &LinkError) {
     counter!("oss_link_failures_total", "shard" => shard.name(), "call" => call).increment(1);
-    tracing::warn!(%shard, call, error = ?error, "A call to Redis failed; it is repeated");
+    tracing::warn!(%shard, call, error = ?error, "A call to Redis failed");
 }
 
 /// How many requests this process collects for now.

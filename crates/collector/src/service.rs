@@ -38,6 +38,7 @@ pub struct Service {
     pipeline: Pipeline,
     readiness: Readiness,
     shutdown: Shutdown,
+    waiters: Waiters,
 }
 
 impl std::fmt::Debug for Service {
@@ -97,13 +98,14 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         .map_err(StartError::Source)?;
 
     let configured = Arc::new(Configured::new(catalog, &targets));
-    let shared = http::Shared { keys, configured, commands, generation, waiters, validators };
+    let shared =
+        http::Shared { keys, configured, commands, generation, waiters: waiters.clone(), validators };
     let failed = |source| StartError::Listen { address: settings.http.listen.clone(), source };
     let listener = TcpListener::bind(&settings.http.listen).map_err(failed)?;
     let http_address = listener.local_addr().map_err(failed)?;
     let http = Running::start(http::serve(listener, &settings, shared, &shutdown).map_err(failed)?);
     tracing::info!(%http_address, %admin_address, instance = settings.instance, "The collector is up");
-    Ok(Service { http, http_address, admin, admin_address, pipeline, readiness, shutdown })
+    Ok(Service { http, http_address, admin, admin_address, pipeline, readiness, shutdown, waiters })
 }
 
 /// Waits for Redis as long as it takes; only an address or a password that is wrong ends it.
@@ -147,13 +149,13 @@ impl Service {
         self.readiness.is_ready()
     }
 
-    /// Serves until `until` resolves, then ends in order: readiness fails, no new connections and no new
-    /// entries, answers and collecting under way end (bounded), the admin port closes.
+    /// Serves until `until` resolves, then ends in order: readiness fails, waiting clients are answered, no
+    /// new connections and no new entries, answers and collecting under way end (bounded), the admin port closes.
     ///
     /// # Errors
     /// A server ended by itself.
     pub async fn run(self, until: impl Future<Output = ()>) -> std::io::Result<()> {
-        let Self { mut http, admin, pipeline, readiness, shutdown, .. } = self;
+        let Self { mut http, admin, pipeline, readiness, shutdown, waiters, .. } = self;
         tokio::select! {
             () = until => {}
             ended = &mut http.task => {
@@ -163,6 +165,7 @@ impl Service {
         }
         shutdown.begin();
         readiness.set("shutdown", Err("shutting down"));
+        waiters.close();
         tokio::join!(http.handle.stop(true), pipeline.drain(DRAIN_PATIENCE));
         admin.handle.stop(true).await;
         Ok(())

@@ -5,6 +5,7 @@
 //! [`REREAD`], so a lost one costs that long and never the answer.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(crate) struct Waiters {
     table: Arc<Mutex<Table>>,
-    waiters_max: usize,
+    closed: Arc<AtomicBool>,
+    limit: usize,
 }
 
 #[derive(Debug, Default)]
@@ -49,12 +51,24 @@ pub(crate) struct Waiter {
 }
 
 impl Waiters {
-    pub(crate) fn new(waiters_max: usize) -> Self {
-        Self { table: Arc::default(), waiters_max }
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { table: Arc::default(), closed: Arc::default(), limit }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all waiting: everybody is answered with what there is now.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        let table = self.lock();
+        table.by_rid.values().for_each(|notify| notify.notify_one());
+    }
+
+    /// Whether nobody is to wait any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Joins the table; beyond its bound the waiter is left to its re-reads.
@@ -63,7 +77,7 @@ impl Waiters {
         let mut table = self.lock();
         table.next += 1;
         let number = table.next;
-        if table.by_rid.len() < self.waiters_max {
+        if table.by_rid.len() < self.limit {
             table.by_rid.insert((rid, number), Arc::clone(&notify));
         }
         drop(table);
@@ -103,7 +117,7 @@ impl Waiter {
         self.seq = Some(seq);
         let key = (self.rid.shard().number(), seq, self.number);
         let mut table = self.waiters.lock();
-        if table.by_seq.len() < self.waiters.waiters_max {
+        if table.by_seq.len() < self.waiters.limit {
             table.by_seq.insert(key, Arc::clone(&self.notify));
         }
         true

@@ -64,7 +64,7 @@ pub(super) async fn cancel(
     let (link, shard) = (api.link(rid.shard()), rid.shard());
     let loaded = match View::load(&link, rid).await {
         Ok(loaded) => loaded,
-        Err(error) => return Err(api.failed(shard, "read", &error).await),
+        Err(error) => return Err(super::failed(shard, "read", &error)),
     };
     let Some(view) = get::owned(loaded, &principal)? else {
         return Ok(too_late(&request, get::expired(&api, rid, request.headers()).await?));
@@ -84,7 +84,7 @@ pub(super) async fn cancel(
         // The log decides once; a second CANCEL of the same request adds nothing.
         Ok(Sent::Ok { .. } | Sent::Dup { .. }) => {}
         Ok(Sent::Busy) => return Err(super::backpressure()),
-        Err(error) => return Err(api.failed(shard, "SEND", &error).await),
+        Err(error) => return Err(super::failed(shard, "SEND", &error)),
     }
     let Some(longest) = patience.wait else { return Ok(pending(&view, patience)) };
     match wait::until(&link, &api.shared.waiters, rid, longest, is_decided).await {
@@ -96,7 +96,7 @@ pub(super) async fn cancel(
         Ok(Some(view)) if is_decided(&view) => Ok(too_late(&request, view.resource)),
         Ok(Some(view)) => Ok(pending(&view, patience)),
         Ok(None) => Ok(pending(&view, patience)),
-        Err(error) => Err(api.failed(shard, "wait", &error).await),
+        Err(error) => Err(super::failed(shard, "wait", &error)),
     }
 }
 

@@ -103,3 +103,31 @@ fn finish(response: ServiceResponse<BoxBody>, id: &Ids) -> ServiceResponse<BoxBo
     id.stamp(response.headers_mut());
     ServiceResponse::new(request, response)
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{self, TestRequest};
+    use actix_web::{App, HttpResponse, web};
+    use common::problem::Problem;
+
+    #[actix_web::test]
+    async fn a_handler_that_panics_is_a_500_problem_and_the_service_goes_on() {
+        let app = App::new()
+            .wrap(from_fn(super::wrap))
+            .route("/panics", web::get().to(async || -> HttpResponse { panic!("told to") }))
+            .route("/works", web::get().to(async || HttpResponse::Ok().finish()));
+        let app = test::init_service(app).await;
+        let request = TestRequest::get().uri("/panics").append_header(("x-request-id", "r-1")).to_request();
+        let error = test::try_call_service(&app, request).await.expect_err("the error of the panic");
+        let response = error.error_response();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers().get("x-request-id").unwrap(), "r-1");
+        assert_eq!(response.headers().get("content-type").unwrap(), "application/problem+json");
+        let body = actix_web::body::to_bytes(response.into_body()).await.expect("a body");
+        let problem: Problem = serde_json::from_slice(&body).expect("a problem");
+        assert_eq!((problem.code.as_str(), problem.detail), ("internal", None));
+        let works = test::call_service(&app, TestRequest::get().uri("/works").to_request()).await;
+        assert_eq!(works.status(), 200);
+    }
+}

@@ -68,7 +68,7 @@ pub(super) async fn get(
     };
     let view = match loaded {
         Ok(view) => view,
-        Err(error) => return Err(api.failed(rid.shard(), "read", &error).await),
+        Err(error) => return Err(super::failed(rid.shard(), "read", &error)),
     };
     let Some(view) = owned(view, &principal)? else {
         let resource = expired(&api, rid, request.headers()).await?;

@@ -81,7 +81,7 @@ pub(super) async fn submit(
             match View::of_record(&link, *known).await {
                 // Without a key the id is new, so the record is this very submission's, repeated.
                 Ok(view) => (view, key.is_some()),
-                Err(error) => return Err(api.failed(shard, "read", &error).await),
+                Err(error) => return Err(super::failed(shard, "read", &error)),
             }
         }
         Ok(Submitted::Conflict) => return Err(conflict()),

@@ -19,7 +19,7 @@ pub(super) fn is_reached(status: Status, until: Until) -> bool {
     }
 }
 
-/// The request once `is_done` holds, or as it is when the time is over. `None`: it has no record.
+/// The request once `is_done` holds, or as it is when the time is over or the service ends. `None`: it has no record.
 ///
 /// # Errors
 /// See [`LinkError`].
@@ -35,7 +35,7 @@ pub(super) async fn until(
     let mut waiter = waiters.register(rid);
     loop {
         let Some(view) = View::load(link, rid).await? else { return Ok(None) };
-        if is_done(&view) || Instant::now() >= deadline {
+        if is_done(&view) || Instant::now() >= deadline || waiters.is_closed() {
             return Ok(Some(view));
         }
         if let Some(seq) = view.record.seq

@@ -101,6 +101,25 @@ async fn a_hanging_source_ends_at_the_deadline_and_holds_nobody_else_up() {
     collector.stop().await;
 }
 
+#[actix_rt::test]
+async fn requests_that_wait_for_a_dead_source_leave_their_places_to_others() {
+    let bed = Bed::new().await;
+    bed.sources(&json!([waiting("dead", 3_600_000), waiting("quick", 0)]));
+    let mut settings = bed.settings("collector-1");
+    (settings.collect.in_flight_max, settings.collect.deadline_ms) = (4, 8_000);
+    let collector = bed.start_with(settings).await;
+    let begun = Instant::now();
+    for n in 0..12 {
+        bed.post(&collector, &with(&format!("D{n}"), &json!({"event_sources": ["dead"]})), &[]).await;
+    }
+    bed.post(&collector, &with("Q", &json!({"event_sources": ["quick"]})), &[]).await;
+    let (_, first) = bed.input(1).await.remove(0);
+    assert_eq!(observations(&first).len(), 1, "the quick one came past twelve dead ones");
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    bed.input(13).await;
+    collector.stop().await;
+}
+
 /// A server of documents and the source that reads `/doc` from it.
 async fn documents(bed: &Bed, fields: Value) -> MockServer {
     let server = MockServer::start().await;

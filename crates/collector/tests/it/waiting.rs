@@ -50,6 +50,24 @@ async fn a_wait_without_a_leader_ends_in_202_and_a_rejection_ends_it_with_its_co
 }
 
 #[actix_rt::test]
+async fn the_end_of_the_service_answers_those_who_wait() {
+    let bed = Bed::new().await;
+    let collector = bed.start().await;
+    let begun = Instant::now();
+    let (body, headers) = (mint("X"), [("prefer", "wait=30")]);
+    let base = collector.base.clone();
+    let posting = bed.client.post(format!("{base}/v1/sync-requests")).bearer_auth(crate::bed::SUBMIT);
+    let posting = posting.header("content-type", "application/json").header(headers[0].0, headers[0].1);
+    let ending = async {
+        until("the request is in", async || bed.records() == 1).await;
+        collector.stop().await;
+    };
+    let (answer, ()) = futures_util::join!(posting.body(body.to_string()).send(), ending);
+    assert_eq!(answer.expect("an answer").status(), 202);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[actix_rt::test]
 async fn until_completed_waits_past_the_commit() {
     let bed = Bed::new().await;
     let collector = bed.start().await;
