@@ -87,21 +87,12 @@ fn row(open: &[&str], waiting: &[([u8; 16], &[&str])]) -> Deliveries {
 fn the_value_of_a_key_after_any_kept_entry_is_the_one_it_had_then() {
     let mut bed = Bed::new(1_024);
     let keys = ["asset/bond:A", "holding/bond:A/x", "holding/bond:A/xy", "used/1"];
-    for step in 0_u8..60 {
-        let touched: Vec<(&str, Option<&[u8]>)> = keys
-            .iter()
-            .enumerate()
-            .filter(|(n, _)| (usize::from(step) + n) % (n + 2) == 0)
-            .map(|(n, key)| {
-                (
-                    *key,
-                    if step % 7 == u8::try_from(n).expect("small") {
-                        None
-                    } else {
-                        Some(std::slice::from_ref(&STEPS[usize::from(step)]))
-                    },
-                )
-            })
+    for step in 0..60_usize {
+        let value = [u8::try_from(step).expect("small")];
+        let touched: Vec<(&str, Option<&[u8]>)> = (0..)
+            .zip(keys)
+            .filter(|(n, _)| (step + n).is_multiple_of(n + 2))
+            .map(|(n, key)| (key, (step % 7 != n).then_some(value.as_slice())))
             .filter(|(key, after)| bed.states.last().expect("state").get(*key).map(Vec::as_slice) != *after)
             .collect();
         bed.write(&touched, Changes::default());
@@ -114,16 +105,6 @@ fn the_value_of_a_key_after_any_kept_entry_is_the_one_it_had_then() {
         }
     }
 }
-
-static STEPS: [u8; 60] = {
-    let mut steps = [0; 60];
-    let mut n = 0;
-    while n < 60 {
-        steps[n] = n as u8;
-        n += 1;
-    }
-    steps
-};
 
 #[test]
 fn undo_records_between_two_entries_give_the_older_state_of_every_key_touched() {

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use testkit::redis::{RedisOptions, RedisServer};
 
 /// How long anything may take; the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(10);
 /// The shard of every asset here.
 pub(crate) const SHARD: Shard = Shard::Financial;
@@ -214,7 +214,8 @@ impl Bed {
         let token = Token::random();
         let leased =
             self.link().lane_lease(&name(target), &name("test"), &token, 600_000).await.expect("leases");
-        let LaneLeased::New(grant) = leased else { panic!("the lane is taken: {leased:?}") };
+        let grant = if let LaneLeased::New(grant) = leased { Some(grant) } else { None };
+        let grant = grant.expect("the lane is free");
         Fence { epoch: grant.epoch, token }
     }
 
@@ -258,7 +259,7 @@ impl Validator {
     /// All log lines so far, for a failing test.
     pub(crate) fn log(&self) -> String {
         let lines = self.lines.lock().expect("lock");
-        lines.iter().map(|line| format!("{line}\n")).collect()
+        lines.iter().map(Value::to_string).collect::<Vec<String>>().join("\n")
     }
 
     async fn built(&self, field: &str) -> String {
@@ -288,7 +289,7 @@ impl Validator {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.send().await.unwrap_or_else(|error| panic!("{error:?}\n{}", self.log()));
+        let response = request.send().await.expect("an answer");
         let status = response.status();
         let oss_seq = response.headers().get("oss-seq").map(|value| value.to_str().expect("text").to_owned());
         let text = response.text().await.expect("text");
@@ -372,6 +373,6 @@ pub(crate) fn transfer(asset: &str, from: &str, to: &str, amount: u64) -> Value 
     change(asset, json!({"kind": "TRANSFER", "from": from, "to": to, "amount": amount.to_string()}))
 }
 
-pub(crate) fn change(asset: &str, change: Value) -> Value {
-    json!({"asset": {"id": asset}, "state_changes": [change]})
+pub(crate) fn change(asset: &str, change: impl Into<Value>) -> Value {
+    json!({"asset": {"id": asset}, "state_changes": [change.into()]})
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod bed;
 mod crash;
+mod faults;
 mod lead;
 mod loss;
 mod path;

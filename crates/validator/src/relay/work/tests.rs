@@ -24,7 +24,7 @@ fn asset(n: usize) -> AssetId {
 /// `count` updates, every second one for `other` only.
 fn work(count: usize) -> Work {
     let update = |n: usize| {
-        let (name, from) = if n % 2 == 0 { ("base", 3) } else { ("other", 0) };
+        let (name, from) = if n.is_multiple_of(2) { ("base", 3) } else { ("other", 0) };
         AssetUpdate {
             asset: asset(n),
             version: 9,
