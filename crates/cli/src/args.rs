@@ -81,7 +81,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
-    /// First of a run of ports; without it every port is a free one
+    /// First of a run of ports: collector +0 (admin +1), validator +2 (+3), broadcaster +4 (+5), redis +6, rate +7,
+    /// source chain +8, base +9, arbitrum +10, optimism +11. Without it every port is a free one
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1024..=65_000))]
     pub(crate) port_base: Option<u16>,
     #[command(flatten)]

@@ -113,7 +113,11 @@ fn problem_text(label: &str, problem: &Problem) -> String {
 
 /// Text to stdout, with a line end.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").context("cannot write to stdout")
+    match writeln!(std::io::stdout(), "{text}") {
+        // The reader has seen enough, as `head` does; the exit code still tells the result.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
 }
 
 /// A table with a head, as wide as it needs to be when stdout is no terminal.
