@@ -166,3 +166,5 @@ impl Evidence {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,6 @@
 //! it stops the server and removes its folder. `redis-server` is taken from the path.
 
 use std::io;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -14,13 +13,13 @@ use std::time::{Duration, Instant};
 use redis::{Client, Connection, RedisError, Value};
 use tempfile::TempDir;
 
+use crate::ports;
+
 /// How long a start may take: loading the file, and the two seconds a cluster node waits before it is ok.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(4);
 /// Another process may take the port between the search and the start.
 const START_ATTEMPTS: usize = 5;
-/// The cluster bus listens at port + 10,000.
-const PORT_MAX: u16 = 55_000;
 
 /// What a private server is to be like.
 #[derive(Debug, Clone, Default)]
@@ -57,13 +56,13 @@ impl RedisServer {
     /// # Errors
     /// There is no `redis-server`, or it does not become ready.
     pub fn start(options: RedisOptions) -> Result<Self, RedisServerError> {
-        let mut server = Self { options, port: free_port()?, folder: new_folder()?, child: None };
+        let mut server = Self { options, port: ports::free()?, folder: new_folder()?, child: None };
         for _ in 1..START_ATTEMPTS {
             if server.spawn().is_ok() {
                 return server.assign_slots().map(|()| server);
             }
             server.kill()?;
-            (server.port, server.folder) = (free_port()?, new_folder()?);
+            (server.port, server.folder) = (ports::free()?, new_folder()?);
         }
         server.spawn()?;
         server.assign_slots().map(|()| server)
@@ -204,15 +203,6 @@ impl Drop for RedisServer {
 
 fn new_folder() -> io::Result<TempDir> {
     TempDir::with_prefix("oss-redis-")
-}
-
-fn free_port() -> io::Result<u16> {
-    loop {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        if port < PORT_MAX {
-            return Ok(port);
-        }
-    }
 }
 
 #[cfg(test)]

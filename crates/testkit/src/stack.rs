@@ -346,6 +346,14 @@ impl Stack {
         Ok(self.anvil(name)?.kill()?)
     }
 
+    /// Ends a chain cleanly: its state is written.
+    ///
+    /// # Errors
+    /// There is no such chain, or it cannot be signalled.
+    pub fn stop_chain(&mut self, name: &str) -> Result<(), StackError> {
+        Ok(self.anvil(name)?.stop()?)
+    }
+
     /// Starts a chain again from its state file.
     ///
     /// # Errors

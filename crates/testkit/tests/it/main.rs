@@ -1,4 +1,12 @@
 //! The whole stack of real binaries, driven and checked from outside. Each test is one run with its own stack.
+//!
+//! What a collector refuses by itself is tested there, in its table of bad input (`crates/collector/tests/it/bad_input.rs`).
 
 mod scene;
+
+mod backlog;
+mod kills;
+mod one_key;
+mod rejections;
+mod restart;
 mod smoke;

@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use common::ids::{Shard, Tenant};
+use common::ids::{IdempotencyKey, Rid, Shard, Tenant};
+use common::request::SyncRequest;
 use testkit::checker::{self, Evidence, Summary};
 use testkit::load::{Acknowledged, Planned};
 use testkit::stack::{Answer, Api, Stack};
@@ -21,6 +22,29 @@ pub(crate) fn seed() -> u64 {
     let seed = std::env::var("OSS_SEED").ok().map_or_else(clock, |text| text.parse().expect("OSS_SEED is a number"));
     eprintln!("seed {seed}: run again with OSS_SEED={seed}");
     seed
+}
+
+/// A request under a key, with the id it will have.
+pub(crate) fn planned(key: &str, body: serde_json::Value) -> Planned {
+    let request = SyncRequest::parse(&body).unwrap_or_else(|faults| panic!("{body}: {faults:?}"));
+    let idempotency: IdempotencyKey = key.parse().expect("a key");
+    let rid = Rid::from_key(&tenant(), &idempotency, request.shard());
+    Planned { key: key.to_owned(), rid, fp: request.fingerprint(), body, doomed: None }
+}
+
+/// Notes a request that was answered 2xx.
+pub(crate) fn acknowledged(request: &Planned) -> Acknowledged {
+    Acknowledged { rid: request.rid, fp: request.fp, sent: 1, doomed: request.doomed }
+}
+
+/// Every request that nothing could save was rejected with its code.
+pub(crate) async fn doomed_as_foretold(stack: &Stack, acknowledged: &[Acknowledged]) {
+    for request in acknowledged {
+        if let Some(code) = request.doomed {
+            let answer = stack.api().status(request.rid).await.expect("a status");
+            assert_eq!((answer.text("/status"), answer.text("/code")), ("rejected", code), "{}", answer.body);
+        }
+    }
 }
 
 /// Submits and waits for the end.

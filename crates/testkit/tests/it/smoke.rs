@@ -2,20 +2,10 @@
 
 use std::time::Duration;
 
-use common::ids::{IdempotencyKey, Rid};
-use common::request::SyncRequest;
-use serde_json::{Value, json};
-use testkit::load::{Acknowledged, Planned};
+use serde_json::json;
 use testkit::stack::{Plan, Stack};
 
-use crate::scene;
-
-fn planned(key: &str, body: Value) -> Planned {
-    let request = SyncRequest::parse(&body).expect("well formed");
-    let idempotency: IdempotencyKey = key.parse().expect("a key");
-    let rid = Rid::from_key(&scene::tenant(), &idempotency, request.shard());
-    Planned { key: key.to_owned(), rid, fp: request.fingerprint(), body, doomed: None }
-}
+use crate::scene::{self, planned};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bond_is_registered_minted_and_transferred_to_completed_on_one_chain() {
@@ -32,15 +22,15 @@ async fn a_bond_is_registered_minted_and_transferred_to_completed_on_one_chain()
         })),
     ];
     let mut acknowledged = Vec::new();
-    for planned in &requests {
-        let answer = scene::complete(&stack.api(), &planned.key, &planned.body).await;
+    for request in &requests {
+        let answer = scene::complete(&stack.api(), &request.key, &request.body).await;
         assert_eq!(answer.text("/status"), "completed", "{}", answer.body);
         assert_eq!(answer.text("/targets/base/state"), "final", "{}", answer.body);
-        assert_eq!(answer.text("/id"), planned.rid.to_string());
-        acknowledged.push(Acknowledged { rid: planned.rid, fp: planned.fp, sent: 1, doomed: None });
+        assert_eq!(answer.text("/id"), request.rid.to_string());
+        acknowledged.push(scene::acknowledged(request));
     }
     let holding = stack.api().read("/v1/holdings/bond:smoke/acct:bob").await.expect("a holding");
-    assert_eq!(holding.to_string().contains("\"200\""), true, "{holding}");
+    assert!(holding.to_string().contains("\"200\""), "{holding}");
 
     let (_, summary) = scene::settle(&stack, &requests, &acknowledged, Duration::from_secs(30)).await;
     assert_eq!((summary.applied, summary.not_applied, summary.landed), (3, 0, 3), "{summary:?}");

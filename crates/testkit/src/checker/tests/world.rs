@@ -1,0 +1,140 @@
+//! A small run decided by the engine: a bond on `base` and `op`, six requests, five entries.
+
+use common::entry::{Entry, InputStream};
+use common::hash::Digest;
+use common::ids::{IdempotencyKey, Name, Rid, Shard, Tenant};
+use common::message::{About, Body as MessageBody, Message};
+use common::observation::{Observation, ObservationKind};
+use common::request::SyncRequest;
+use common::status::{OutcomeKind, Status};
+use common::targets::{Target, TargetKind, Targets};
+use serde_json::{Value, json};
+use validator::engine::{Engine, RawInput, Stamp};
+
+use crate::checker::chain::on_chain;
+use crate::checker::{AppliedBatch, ChainState, Evidence, FinalAnswer, Fold};
+
+const START_MS: u64 = 1_700_000_000_000;
+const SHARD: Shard = Shard::Financial;
+
+pub(in crate::checker) fn chain(name: &str) -> Name {
+    name.parse().expect("a name")
+}
+
+struct World {
+    state: Fold,
+    head: Digest,
+    evidence: Evidence,
+}
+
+pub(in crate::checker) fn run() -> Evidence {
+    let mut world = World { state: Fold::new(SHARD), head: Digest::ZERO, evidence: Evidence::default() };
+    world.commit(1, vec![raw(InputStream::Local, MessageBody::Targets(targets()))]);
+    let setup = json!([
+        {"kind": "REGISTER", "decimals": 2, "chains": ["base", "op"]},
+        {"kind": "MINT", "to": "alice", "amount": "100"},
+    ]);
+    world.request(1, &[("setup", &setup, vec![])]);
+    let move_some = json!([{"kind": "TRANSFER", "from": "alice", "to": "bob", "amount": "10"}]);
+    let move_all = json!([{"kind": "TRANSFER", "from": "bob", "to": "alice", "amount": "10000"}]);
+    world.request(1, &[("a", &move_some, vec![]), ("b", &move_some, vec![]), ("c", &move_all, vec![])]);
+    let event = format!("0x{}/0", "ab".repeat(32));
+    let backed = json!([{
+        "kind": "MINT", "to": "carol", "amount": "5",
+        "backed_by": {"source": "token", "event": event},
+    }]);
+    world.request(2, &[("d", &backed, vec![observed(&event)])]);
+    world.request(2, &[("e", &backed, vec![observed(&event)])]);
+    world.evidence
+}
+
+fn targets() -> Targets {
+    let target = |name: &str| Target {
+        name: chain(name),
+        kind: TargetKind::Null,
+        chain_id: None,
+        contract: None,
+        tier: None,
+        set_id: None,
+    };
+    Targets::new(vec![target("base"), target("op")]).expect("targets")
+}
+
+fn observed(event: &str) -> Observation {
+    let value = json!({"asset": "bond:a", "event": "mint", "to": "carol", "amount": "5"});
+    Observation {
+        source: chain("token"),
+        kind: ObservationKind::Event,
+        value: serde_json::value::to_raw_value(&value).expect("json"),
+        as_of_ms: START_MS,
+        identity: Some(format!("eip155:1/{event}")),
+        evidence: None,
+    }
+}
+
+fn raw(stream: InputStream, body: MessageBody) -> RawInput {
+    let id = if stream == InputStream::Local { String::new() } else { format!("{START_MS}-0") };
+    RawInput { stream, id, bytes: Message { id: "m".to_owned(), traceparent: None, body }.encode() }
+}
+
+impl World {
+    /// One entry of these requests, all sent and acknowledged.
+    fn request(&mut self, epoch: u64, requests: &[(&str, &Value, Vec<Observation>)]) {
+        let tenant: Tenant = "acme".parse().expect("a tenant");
+        let mut inputs = Vec::new();
+        for (key, changes, observations) in requests {
+            let mut body = json!({"asset": {"id": "bond:a"}, "state_changes": changes});
+            if !observations.is_empty() {
+                body["event_sources"] = json!(["token"]);
+            }
+            let request = SyncRequest::parse(&body).expect("well formed");
+            let key: IdempotencyKey = key.parse().expect("a key");
+            let (rid, fp) = (Rid::from_key(&tenant, &key, SHARD), request.fingerprint());
+            self.evidence.submitted.insert((rid, fp));
+            self.evidence.acknowledged.insert((rid, fp));
+            let about = About { rid, tenant: tenant.clone(), fp, accepted_ms: None };
+            let (request, observations) = (Box::new(request), observations.clone());
+            inputs.push(raw(InputStream::In, MessageBody::Collected { about, request, observations }));
+        }
+        self.commit(epoch, inputs);
+    }
+
+    fn commit(&mut self, epoch: u64, inputs: Vec<RawInput>) {
+        let plan = Engine::read(inputs);
+        let loaded = self.state.load(plan.needs());
+        let stamp = Stamp { epoch, node: "validator-1".to_owned(), time_ms: START_MS };
+        let batch = self.state.engine().run(plan, loaded, stamp).expect("runs");
+        let body = batch.body.clone();
+        self.state.accept(batch).expect("follows");
+        let entry = Entry::seal(self.head, &body);
+        self.head = entry.digest;
+        self.evidence.logs.entry(SHARD).or_default().push(entry);
+        for outcome in &body.outcomes {
+            let status = match outcome.outcome {
+                OutcomeKind::Applied => Status::Completed,
+                _ => Status::Rejected,
+            };
+            let answer = FinalAnswer { status, outcome: Some(outcome.outcome), seq: Some(body.seq) };
+            self.evidence.answers.insert(outcome.rid, answer);
+        }
+        self.land(&body);
+    }
+
+    /// What a lane would bring to `base`.
+    fn land(&mut self, body: &common::entry::Body) {
+        let state: &mut ChainState = self.evidence.chains.entry(chain("base")).or_default();
+        let updates = body.updates.iter().filter(|update| update.from.contains_key(&chain("base")));
+        let mut applied = 0;
+        for (bit, update) in updates.enumerate() {
+            let asset = on_chain(&update.asset);
+            state.assets.insert(asset, (update.version, update.state_hash));
+            state.updates.push((asset, update.version, update.state_hash));
+            applied |= 1 << bit;
+        }
+        if applied != 0 {
+            let (shard, seq) = (u32::from(SHARD.number()), body.seq);
+            let masks = AppliedBatch { shard, seq, part: 0, applied, stale: 0, deferred: 0, skipped: 0 };
+            state.batches.push(masks);
+        }
+    }
+}
