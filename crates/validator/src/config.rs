@@ -65,6 +65,8 @@ pub struct RelaySettings {
 pub struct LogSettings {
     /// Archived entries that stay in `:log` all the same, for a process that takes over.
     pub keep_entries: u64,
+    /// How often to trim.
+    pub trim_ms: u64,
 }
 
 impl Settings {
@@ -94,6 +96,7 @@ impl Settings {
             ),
             ((1..=256).contains(&self.relay.run_max), "relay.run_max must be between 1 and 256"),
             (self.relay.out_max >= 1, "relay.out_max must be at least 1"),
+            (self.log.trim_ms >= 1, "log.trim_ms must be at least 1"),
             (self.relay.full_retry_ms >= 1, "relay.full_retry_ms must be at least 1"),
         ];
         let faults: Vec<String> =
@@ -106,6 +109,13 @@ impl LeaseSettings {
     #[must_use]
     pub fn renew(&self) -> Duration {
         Duration::from_millis(self.renew_ms)
+    }
+}
+
+impl LogSettings {
+    #[must_use]
+    pub fn trim(&self) -> Duration {
+        Duration::from_millis(self.trim_ms)
     }
 }
 

@@ -264,14 +264,7 @@ impl Parts<'_> {
             self.lives.of("lease"),
         )
         .start();
-        Trimmer::new(
-            shards.to_vec(),
-            self.settings.log,
-            self.settings.view.sync(),
-            self.stopped.clone(),
-            self.lives.of("trim"),
-        )
-        .start();
+        Trimmer::new(shards.to_vec(), self.settings.log, self.stopped.clone(), self.lives.of("trim")).start();
         arbiters
     }
 

@@ -4,7 +4,6 @@
 //! `log.keep_entries` stay, so that a process that takes over soon can join.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
@@ -20,7 +19,6 @@ use crate::shard::ShardState;
 pub(crate) struct Trimmer {
     shards: Option<Vec<Arc<ShardState>>>,
     settings: LogSettings,
-    every: Duration,
     stop: watch::Receiver<bool>,
     _life: Life,
 }
@@ -30,11 +28,10 @@ impl Trimmer {
     pub(crate) fn new(
         shards: Vec<Arc<ShardState>>,
         settings: LogSettings,
-        every: Duration,
         stop: watch::Receiver<bool>,
         life: Life,
     ) -> Self {
-        Self { shards: Some(shards), settings, every, stop, _life: life }
+        Self { shards: Some(shards), settings, stop, _life: life }
     }
 }
 
@@ -43,19 +40,14 @@ impl Actor for Trimmer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(shards) = self.shards.take() {
-            let run = run(shards, self.settings, self.every, self.stop.clone());
+            let run = run(shards, self.settings, self.stop.clone());
             ctx.spawn(run.into_actor(self).map(|(), _, ctx| ctx.stop()));
         }
     }
 }
 
-async fn run(
-    shards: Vec<Arc<ShardState>>,
-    settings: LogSettings,
-    every: Duration,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut rounds = tokio::time::interval(every);
+async fn run(shards: Vec<Arc<ShardState>>, settings: LogSettings, mut stop: watch::Receiver<bool>) {
+    let mut rounds = tokio::time::interval(settings.trim());
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut trimmed: Vec<u64> = vec![0; shards.len()];
     loop {

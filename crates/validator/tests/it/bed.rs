@@ -157,6 +157,7 @@ impl Bed {
         command.env("OSS__HTTP__LISTEN", "127.0.0.1:0").env("OSS__HTTP__ADMIN_LISTEN", "127.0.0.1:0");
         // A dead leader's lease runs out soon; what is due once a second in production is due often.
         command.env("OSS__LEASE__TTL_MS", "1000").env("OSS__LEASE__RENEW_MS", "100");
+        command.env("OSS__LOG__TRIM_MS", "50");
         command.env("OSS__VIEW__SYNC_MS", "50").env("OSS__VIEW__CACHE_BYTES", "4194304");
         command
     }

@@ -2,10 +2,10 @@
 
 use common::entry::EntryKind;
 use common::status::{Delivery, OutcomeKind, Status};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::audit;
-use crate::bed::{Bed, Validator, eventually, mint, register, transfer};
+use crate::bed::{Bed, Validator, change, eventually, mint, register, transfer};
 
 #[tokio::test]
 async fn requests_become_entries_statuses_and_work_for_their_targets_until_receipts_complete_them() {
@@ -127,11 +127,17 @@ async fn a_deleted_view_is_rebuilt_from_the_archive_to_exactly_the_same() {
 #[tokio::test]
 async fn a_kill_between_two_syncs_is_made_good_from_the_log() {
     let bed = Bed::new(&["base"]).await;
-    // Nothing is synced by itself, so the kill takes every write.
-    let mut validator = bed.start_with(&[("OSS__VIEW__SYNC_MS", "3600000")]);
+    // Nothing is synced by itself, so the kill takes every write; and what is not synced is never trimmed,
+    // however eagerly everything else would be.
+    let eager =
+        [("OSS__VIEW__SYNC_MS", "3600000"), ("OSS__LOG__KEEP_ENTRIES", "0"), ("OSS__LOG__TRIM_MS", "5")];
+    let mut validator = bed.start_with(&eager);
     validator.ready().await;
     bed.decide(register("bond:A", &["base"])).await;
     bed.decide(mint("bond:A", "acct:alice", 7)).await;
+    for _ in 0..5 {
+        bed.decide(change("bond:A", json!({"kind": "SET_DATA", "terms": {"n": "1"}}))).await;
+    }
     validator.reach_head(&bed).await;
     let root = validator.get("/v1/shards/financial").await.body["root"].clone();
     validator.kill();
