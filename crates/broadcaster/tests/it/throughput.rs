@@ -9,8 +9,8 @@ use crate::bed::{Bed, Check, entries, name};
 use crate::process::Process;
 
 const ENTRIES: usize = 20_000;
-/// Entries per second that even an unoptimised build on a busy machine reaches.
-const FLOOR: f64 = 1_500.0;
+/// Entries per second that even an unoptimised build on a very busy machine reaches: one entry per call would not.
+const FLOOR: f64 = 400.0;
 
 #[actix_rt::test]
 async fn the_null_target_takes_entries_in_batches() -> Check {
