@@ -136,6 +136,8 @@ pub struct Stack {
     source: Option<Anvil>,
     redis: RedisServer,
     tokens: Tokens,
+    // One for all: to make a client takes as long as many a test.
+    http: reqwest::Client,
     programs: Programs,
     folder: Option<TempDir>,
 }
@@ -166,9 +168,8 @@ impl Stack {
             Ok(Chain { name, anvil, contract })
         });
         let chains = chains.collect::<Result<_, StackError>>()?;
-        let tokens = made.tokens;
-        let mut stack =
-            Self { services: BTreeMap::new(), chains, source, redis, tokens, programs, folder: Some(folder) };
+        let (tokens, http, services) = (made.tokens, api::http(), BTreeMap::new());
+        let mut stack = Self { services, chains, source, redis, tokens, http, programs, folder: Some(folder) };
         stack.services = stack.processes(&plan)?;
         configuration::write_stack_file(&stack)?;
         for process in stack.services.values_mut() {
@@ -247,7 +248,7 @@ impl Stack {
     /// A client of all its services.
     #[must_use]
     pub fn api(&self) -> Api {
-        Api::new(self.urls(Role::Collector), self.urls(Role::Validator), self.tokens.clone())
+        Api::new(self.http.clone(), self.urls(Role::Collector), self.urls(Role::Validator), self.tokens.clone())
     }
 
     fn urls(&self, role: Role) -> Vec<String> {
@@ -368,7 +369,7 @@ impl Stack {
     /// See [`StackError::Ended`] and [`StackError::NotReady`].
     pub async fn wait_ready(&mut self) -> Result<(), StackError> {
         let deadline = Instant::now() + READY_WITHIN;
-        let http = api::http();
+        let http = self.http.clone();
         // A second validator stands by: it is ready only when it leads.
         let validators = self.services.keys().filter(|service| service.role == Role::Validator).count();
         let mut leading = validators == 0;

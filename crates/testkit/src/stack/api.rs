@@ -95,8 +95,13 @@ pub(super) fn http() -> reqwest::Client {
 }
 
 impl Api {
-    pub(super) fn new(collectors: Vec<String>, validators: Vec<String>, tokens: Tokens) -> Self {
-        Self { http: http(), collectors, validators, tokens, next: Arc::default() }
+    pub(super) fn new(
+        http: reqwest::Client,
+        collectors: Vec<String>,
+        validators: Vec<String>,
+        tokens: Tokens,
+    ) -> Self {
+        Self { http, collectors, validators, tokens, next: Arc::default() }
     }
 
     /// The collectors take turns.

@@ -20,9 +20,11 @@ async fn a_thousand_concurrent_posts_with_one_key_are_one_request() {
     let register = json!([{"kind": "REGISTER", "decimals": 2, "chains": ["sink"]}]);
     let request = planned(KEY, json!({"asset": {"id": "bond:one"}, "state_changes": register}));
 
+    // Clones share their turns, so both collectors are asked.
+    let api = stack.api();
     let mut posts = tokio::task::JoinSet::new();
     for _ in 0..POSTS {
-        let (api, body) = (stack.api(), request.body.clone());
+        let (api, body) = (api.clone(), request.body.clone());
         posts.spawn(async move { api.submit(KEY, &body, None).await.expect("a collector answers") });
     }
     let mut answers: BTreeMap<(u16, String, String), usize> = BTreeMap::new();
