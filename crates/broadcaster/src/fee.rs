@@ -95,7 +95,7 @@ mod tests {
             for tip in [0, 1, 7, 8, 1_000, u128::MAX] {
                 match first(Market { base_fee, tip }, caps) {
                     Offer::Pay(fee) => {
-                        assert!(fee.max_fee <= 50 && fee.max_tip <= 7 && fee.max_fee >= base_fee)
+                        assert!(fee.max_fee <= 50 && fee.max_tip <= 7 && fee.max_fee >= base_fee);
                     }
                     Offer::AboveCap { .. } => assert!(base_fee > 50),
                 }

@@ -2,6 +2,9 @@ use super::{ChainFacts, GapWatch, SlotFacts, SlotStep, Standing, standing, step}
 
 const RESEND_MS: u64 = 5_000;
 
+/// What, held, counter, chain's next, anchored, standing.
+type Row = (&'static str, &'static [u64], u64, u64, bool, Standing);
+
 fn chain(next: u64, next_final: Option<u64>) -> ChainFacts {
     ChainFacts { next, next_final, final_block: 100 }
 }
@@ -35,8 +38,7 @@ fn each_state_of_a_nonce_has_its_step() {
 
 #[test]
 fn the_journal_and_the_chain_are_compared() {
-    // (what, held, counter, chain's next, anchored) → standing
-    let table: [(&str, &[u64], u64, u64, bool, Standing); 11] = [
+    let table: [Row; 11] = [
         ("nothing ever sent", &[], 0, 0, false, Standing::Sound),
         ("wallet used elsewhere before", &[], 0, 12, false, Standing::Sound),
         ("all delivered", &[], 5, 5, true, Standing::Sound),

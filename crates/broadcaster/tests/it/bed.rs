@@ -28,7 +28,7 @@ const VALIDATOR: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f46
 pub(crate) const SHARD: Shard = Shard::Financial;
 pub(crate) const SECRET: &str = "a-long-random-secret";
 /// Long enough for a busy machine; nothing waits for it when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One EVM target with its chain.
 pub(crate) struct Chain {

@@ -14,14 +14,14 @@ use crate::process::Process;
 
 fn settings(bed: &Bed) -> Check<Settings> {
     let mut settings = Settings::load(None)?;
-    settings.instance = "inside".to_owned();
+    "inside".clone_into(&mut settings.instance);
     settings.keys_file = bed.path("keys.json");
     settings.targets_file = bed.path("targets.json");
     settings.endpoints_file = bed.path("endpoints.json");
     settings.sender_keys_file = bed.path("senders.json");
     settings.redis.url = bed.redis.url();
-    settings.http.listen = "127.0.0.1:0".to_owned();
-    settings.http.admin_listen = "127.0.0.1:0".to_owned();
+    "127.0.0.1:0".clone_into(&mut settings.http.listen);
+    "127.0.0.1:0".clone_into(&mut settings.http.admin_listen);
     settings.lane.watch_ms = 50;
     settings.lane.idle_ms = 50;
     settings.evm.poll_ms = 30;

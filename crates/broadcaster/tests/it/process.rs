@@ -55,7 +55,7 @@ impl Process {
         }
         command.env("OSS__HTTP__LISTEN", &http).env("OSS__HTTP__ADMIN_LISTEN", &admin);
         command.envs(QUICK.iter().copied()).envs(extra.iter().copied());
-        let log = std::fs::File::create(bed.path(&format!("{instance}-{}.log", http.replace(":", "-"))))?;
+        let log = std::fs::File::create(bed.path(&format!("{instance}-{}.log", http.replace(':', "-"))))?;
         let child = command.stdin(Stdio::null()).stdout(log).stderr(Stdio::inherit()).spawn()?;
         Ok(Self { child, http: format!("http://{http}"), admin: format!("http://{admin}") })
     }

@@ -23,7 +23,7 @@ async fn the_null_target_takes_entries_in_batches() -> Check {
     bed.until("all receipts", async |bed| Ok(received(bed).await? == u64::try_from(ENTRIES)?)).await?;
     let taken = u32::try_from(u64::try_from(ENTRIES)? - first)?;
     let rate = f64::from(taken) / begun.elapsed().as_secs_f64();
-    println!("null target: {rate:.0} entries/s");
+    eprintln!("null target: {rate:.0} entries/s");
     assert!(rate > FLOOR, "{rate:.0} entries/s");
     assert_eq!(process.terminate()?, Some(0));
     Ok(())
