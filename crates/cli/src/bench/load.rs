@@ -2,7 +2,7 @@
 //!
 //! The generator runs on the machine it measures, so it is lean: every request's bytes are made before the
 //! clock starts, a response is read as far as its status and length. At most `in_flight` requests are between
-//! sent and [received](super::received).
+//! sent and [received].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -205,3 +205,27 @@ impl Shared<'_> {
         Pass { seconds: Duration::from_micros(last).as_secs_f64(), latencies }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::redis::{RedisOptions, RedisServer};
+
+    use super::*;
+
+    #[test]
+    fn every_message_passes_once_and_nothing_is_left_behind() {
+        let server = RedisServer::start(RedisOptions::default()).expect("a redis-server");
+        let full = pass(&server.url(), 2_500, 1_024, Pace::Full).expect("it passes");
+        assert!(full.seconds > 0.0 && full.latencies.is_empty());
+        let paced = pass(&server.url(), 50, 1_024, Pace::PerSecond(1_000)).expect("it passes");
+        assert_eq!(paced.latencies.len(), 50);
+        assert!(paced.latencies.iter().all(|latency| !latency.is_zero()));
+        let keys = server.command(&["DBSIZE"]).expect("an answer");
+        assert_eq!(keys, redis::Value::Int(0));
+    }
+
+    #[test]
+    fn a_relay_without_its_server_is_an_error_and_not_a_figure() {
+        assert!(pass("redis://127.0.0.1:1", 10, 64, Pace::Full).is_err());
+    }
+}
