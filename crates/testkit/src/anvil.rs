@@ -234,12 +234,22 @@ impl Anvil {
         self.folder.path().join("accounts.json")
     }
 
+    /// The file may appear a moment after the chain answers, and not at once as a whole.
     fn read_keys(&self) -> Result<Vec<String>, AnvilError> {
-        let file: serde_json::Value = serde_json::from_slice(&std::fs::read(self.accounts_file())?)
-            .map_err(|_| AnvilError::Accounts)?;
-        let keys =
-            file.get("private_keys").and_then(serde_json::Value::as_array).ok_or(AnvilError::Accounts)?;
-        Ok(keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect())
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let file: Option<serde_json::Value> = std::fs::read(self.accounts_file())
+                .ok()
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let keys = file.as_ref().and_then(|file| file.get("private_keys")?.as_array());
+            match keys {
+                Some(keys) if keys.len() == ACCOUNTS => {
+                    return Ok(keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect());
+                }
+                _ if Instant::now() > deadline => return Err(AnvilError::Accounts),
+                _ => thread::sleep(POLL),
+            }
+        }
     }
 
     /// Asks for the chain id by hand: this is called where no async runtime may exist.

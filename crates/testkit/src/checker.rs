@@ -159,7 +159,8 @@ impl Evidence {
         let entries = self.logs.iter().flat_map(|(shard, log)| log.iter().map(move |entry| (*shard, entry)));
         entries
             .map(|(shard, entry)| {
-                let body = entry.decode().map_err(|source| Violation::Body { shard, seq: entry.seq, source })?;
+                let body =
+                    entry.decode().map_err(|source| Violation::Body { shard, seq: entry.seq, source })?;
                 Ok((shard, body))
             })
             .collect()

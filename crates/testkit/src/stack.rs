@@ -16,17 +16,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use common::ids::Name;
+use common::ids::{Name, Shard};
 use tempfile::TempDir;
 
 use crate::anvil::{Anvil, AnvilError, AnvilOptions, Mining};
-use crate::redis::{RedisOptions, RedisServer, RedisServerError};
 use crate::ports;
+use crate::redis::{RedisOptions, RedisServer, RedisServerError};
 
 pub use api::{Answer, Api, ApiError};
 pub use configuration::Tokens;
-pub use programs::Programs;
 use process::Process;
+pub use programs::Programs;
 
 /// From a process' start to its readiness; a validator may have a log to replay.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -151,9 +151,8 @@ impl Stack {
         let programs = Programs::find()?;
         let folder = TempDir::with_prefix("oss-stack-")?;
         let redis = RedisServer::start(RedisOptions::default())?;
-        let anvil = |chain_id| {
-            Anvil::start(AnvilOptions { chain_id, mining: Mining::Every(1), keep_state: true })
-        };
+        let anvil =
+            |chain_id| Anvil::start(AnvilOptions { chain_id, mining: Mining::Every(1), keep_state: true });
         let (mut anvils, mut source) = (Vec::new(), None);
         if !plan.chains.is_empty() {
             source = Some(anvil(1)?);
@@ -169,7 +168,8 @@ impl Stack {
         });
         let chains = chains.collect::<Result<_, StackError>>()?;
         let (tokens, http, services) = (made.tokens, api::http(), BTreeMap::new());
-        let mut stack = Self { services, chains, source, redis, tokens, http, programs, folder: Some(folder) };
+        let mut stack =
+            Self { services, chains, source, redis, tokens, http, programs, folder: Some(folder) };
         stack.services = stack.processes(&plan)?;
         configuration::write_stack_file(&stack)?;
         for process in stack.services.values_mut() {
@@ -196,7 +196,8 @@ impl Stack {
             .map(|(_, (api, _))| format!("http://127.0.0.1:{api}"))
             .collect();
         let process = |(service, (api, admin)): (&Service, &(u16, u16))| {
-            let mut settings = configuration::settings(*service, self.folder(), &self.redis.url(), &validators);
+            let mut settings =
+                configuration::settings(*service, self.folder(), &self.redis.url(), &validators);
             settings.push(("OSS__HTTP__LISTEN".to_owned(), format!("127.0.0.1:{api}")));
             settings.push(("OSS__HTTP__ADMIN_LISTEN".to_owned(), format!("127.0.0.1:{admin}")));
             let own = plan.settings.iter().filter(|(role, ..)| *role == service.role);
@@ -248,7 +249,24 @@ impl Stack {
     /// A client of all its services.
     #[must_use]
     pub fn api(&self) -> Api {
-        Api::new(self.http.clone(), self.urls(Role::Collector), self.urls(Role::Validator), self.tokens.clone())
+        Api::new(
+            self.http.clone(),
+            self.urls(Role::Collector),
+            self.urls(Role::Validator),
+            self.tokens.clone(),
+        )
+    }
+
+    /// The validator that leads, if one does at this moment.
+    pub async fn leader(&self) -> Option<Service> {
+        for (service, process) in self.services.iter().filter(|(service, _)| service.role == Role::Validator)
+        {
+            let alone = Api::new(self.http.clone(), Vec::new(), vec![process.url()], self.tokens.clone());
+            if alone.position(Shard::Financial).await.is_ok() {
+                return Some(*service);
+            }
+        }
+        None
     }
 
     fn urls(&self, role: Role) -> Vec<String> {
@@ -383,7 +401,9 @@ impl Stack {
             }
         }
         while !leading {
-            for (_, process) in self.services.iter_mut().filter(|(service, _)| service.role == Role::Validator) {
+            for (_, process) in
+                self.services.iter_mut().filter(|(service, _)| service.role == Role::Validator)
+            {
                 leading |= process.wait_ready(&http, Instant::now() + POLL).await.is_ok();
             }
             if Instant::now() > deadline {

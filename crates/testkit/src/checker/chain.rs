@@ -41,7 +41,11 @@ pub fn chains_agree(evidence: &Evidence) -> Result<(), Violation> {
     Ok(())
 }
 
-fn rising(chain: &Name, state: &ChainState, logged: &BTreeSet<(Digest, u64, Digest)>) -> Result<(), Violation> {
+fn rising(
+    chain: &Name,
+    state: &ChainState,
+    logged: &BTreeSet<(Digest, u64, Digest)>,
+) -> Result<(), Violation> {
     let mut last: BTreeMap<Digest, u64> = BTreeMap::new();
     for (asset, version, state_hash) in &state.updates {
         let (asset, version) = (*asset, *version);

@@ -118,11 +118,13 @@ pub async fn gather(
     }
     for (rid, _) in &evidence.acknowledged {
         let body = api.status(*rid).await?.body;
-        let answer = answer(&body).ok_or_else(|| GatherError::Answer { rid: *rid, body: body.to_string() })?;
+        let answer =
+            answer(&body).ok_or_else(|| GatherError::Answer { rid: *rid, body: body.to_string() })?;
         evidence.answers.insert(*rid, answer);
     }
     let bodies = evidence.bodies()?;
-    let assets = bodies.iter().flat_map(|(_, body)| body.updates.iter().map(|update| on_chain(&update.asset)));
+    let assets =
+        bodies.iter().flat_map(|(_, body)| body.updates.iter().map(|update| on_chain(&update.asset)));
     let assets: std::collections::BTreeSet<Digest> = assets.collect();
     for chain in stack.chains() {
         let state = read_chain(chain, assets.iter().copied()).await?;
@@ -160,7 +162,10 @@ async fn read_chain(chain: &Chain, assets: impl Iterator<Item = Digest>) -> Resu
 }
 
 /// Every event of one kind, in the order of the chain; `None` = one cannot be read.
-async fn events<E: SolEvent>(provider: &RootProvider, address: Address) -> Result<Option<Vec<E>>, TransportError> {
+async fn events<E: SolEvent>(
+    provider: &RootProvider,
+    address: Address,
+) -> Result<Option<Vec<E>>, TransportError> {
     let filter = Filter::new().address(address).from_block(0_u64).event_signature(E::SIGNATURE_HASH);
     let logs = provider.get_logs(&filter).await?;
     Ok(logs.iter().map(|log| E::decode_log(&log.inner).ok().map(|event| event.data)).collect())

@@ -105,7 +105,9 @@ impl Fold {
         let record: AssetRecord = decode(value).map_err(|source| unreadable(&key, source))?;
         let prefix = holding_prefix(asset);
         let mut held = 0_u128;
-        for (key, value) in self.values.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix)) {
+        for (key, value) in
+            self.values.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix))
+        {
             let holding: HoldingRecord = decode(value).map_err(|source| unreadable(key, source))?;
             held = held.saturating_add(holding.balance.units());
         }

@@ -96,7 +96,11 @@ impl Client {
     ///
     /// # Errors
     /// The first request that failed.
-    pub async fn send_all(&self, requests: Vec<Planned>, senders: usize) -> Result<Vec<Acknowledged>, LoadError> {
+    pub async fn send_all(
+        &self,
+        requests: Vec<Planned>,
+        senders: usize,
+    ) -> Result<Vec<Acknowledged>, LoadError> {
         let total = requests.len();
         let queue = Arc::new(Mutex::new(requests.into_iter()));
         let mut tasks: JoinSet<Result<Vec<Acknowledged>, LoadError>> = JoinSet::new();

@@ -69,7 +69,8 @@ impl Generator {
     pub fn registrations(&mut self) -> Vec<Planned> {
         let chains = self.shape.chains.clone();
         let mints = |asset: &str| {
-            let mint = |account| json!({"kind": "MINT", "to": name(account), "amount": ENDOWMENT.to_string()});
+            let mint =
+                |account| json!({"kind": "MINT", "to": name(account), "amount": ENDOWMENT.to_string()});
             let mut changes = vec![json!({"kind": "REGISTER", "decimals": 2, "chains": chains})];
             changes.extend((0..ACCOUNTS).map(mint));
             json!({"asset": {"id": asset}, "state_changes": changes})
@@ -132,7 +133,10 @@ impl Generator {
                 let body = json!({"asset": {"id": asset}, "state_changes": transfer, "expected_version": 4_000_000_000_u64});
                 (body, "VERSION_MISMATCH")
             }
-            3 => (json!({"asset": {"id": format!("{asset}-none")}, "state_changes": transfer}), "NOT_REGISTERED"),
+            3 => (
+                json!({"asset": {"id": format!("{asset}-none")}, "state_changes": transfer}),
+                "NOT_REGISTERED",
+            ),
             _ => {
                 let nobody = self.rid("nobody-sends-this", asset);
                 let body = json!({"asset": {"id": asset}, "state_changes": transfer, "depends_on": [nobody]});

@@ -59,7 +59,8 @@ pub(super) fn make(
     add_null_source(folder, plan.source_delay_ms)?;
     let tokens = read(folder, DEV_KEYS)?;
     let targets: Targets = read(folder, TARGETS)?;
-    let contracts = targets.iter().filter_map(|target| Some((target.name.to_string(), target.contract?.to_string())));
+    let contracts =
+        targets.iter().filter_map(|target| Some((target.name.to_string(), target.contract?.to_string())));
     Ok(Made { tokens, contracts: contracts.collect() })
 }
 
@@ -94,8 +95,7 @@ fn write_null(folder: &Path, plan: &Plan) -> Result<(), StackError> {
         operate: token(Scope::Operate),
         regulate: token(Scope::Regulate),
     };
-    let tenant: common::ids::Tenant =
-        TENANT.parse().map_err(|_| StackError::Configuration { file: KEYS })?;
+    let tenant: common::ids::Tenant = TENANT.parse().map_err(|_| StackError::Configuration { file: KEYS })?;
     let key = |scope: Scope| KeyRecord {
         id: format!("dev{}", scope.name()),
         sha256: Digest::of(&[secret(scope).as_bytes()]),
@@ -169,10 +169,8 @@ pub(super) fn settings(
             ("OSS__SOURCES_FILE", file(SOURCES)),
             ("OSS__VALIDATORS", validators.join(",")),
         ]),
-        Role::Validator => settings.extend([
-            ("OSS__DATA_DIR", file("validator")),
-            ("OSS__VALIDATOR_KEY_FILE", file(VALIDATOR_KEY)),
-        ]),
+        Role::Validator => settings
+            .extend([("OSS__DATA_DIR", file("validator")), ("OSS__VALIDATOR_KEY_FILE", file(VALIDATOR_KEY))]),
         Role::Broadcaster => settings.extend([
             ("OSS__INSTANCE", instance),
             ("OSS__SENDER_KEYS_FILE", file(SENDER_KEYS)),

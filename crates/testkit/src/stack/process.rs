@@ -92,7 +92,11 @@ impl Process {
     }
 
     /// Asks the admin port until it says ready.
-    pub(super) async fn wait_ready(&mut self, http: &reqwest::Client, until: Instant) -> Result<(), StackError> {
+    pub(super) async fn wait_ready(
+        &mut self,
+        http: &reqwest::Client,
+        until: Instant,
+    ) -> Result<(), StackError> {
         let url = format!("http://127.0.0.1:{}/readyz", self.admin);
         let mut said = "nothing".to_owned();
         loop {

@@ -16,7 +16,8 @@ const SENT_MAX: usize = 2_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_backlog_bound_requests_are_refused_with_retry_after_and_accepted_later() {
     let settings = vec![(Role::Collector, "OSS__LIMITS__BACKLOG_MAX", BACKLOG_MAX.to_string())];
-    let mut stack = Stack::start(Plan { settings, ..Plan::default() }).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut stack =
+        Stack::start(Plan { settings, ..Plan::default() }).await.unwrap_or_else(|error| panic!("{error}"));
     let (api, validator) = (stack.api(), Service { role: Role::Validator, index: 0 });
     let register = json!([{"kind": "REGISTER", "decimals": 2, "chains": ["sink"]}]);
     let first = planned("register", json!({"asset": {"id": "bond:full"}, "state_changes": register}));
@@ -26,12 +27,18 @@ async fn at_the_backlog_bound_requests_are_refused_with_retry_after_and_accepted
     stack.kill(validator).expect("it is killed");
     let refused = loop {
         let mint = json!([{"kind": "MINT", "to": "acct:a", "amount": "1"}]);
-        let request = planned(&format!("mint-{}", sent.len()), json!({"asset": {"id": "bond:full"}, "state_changes": mint}));
+        let request = planned(
+            &format!("mint-{}", sent.len()),
+            json!({"asset": {"id": "bond:full"}, "state_changes": mint}),
+        );
         sent.push(request.clone());
         let answer = api.submit(&request.key, &request.body, None).await.expect("the collector answers");
         if answer.status == 503 {
             assert_eq!(answer.text("/code"), "backpressure", "{}", answer.body);
-            assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0), "a hint in seconds");
+            assert!(
+                answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0),
+                "a hint in seconds"
+            );
             break request;
         }
         assert_eq!(answer.status, 202, "{}", answer.body);
@@ -55,5 +62,7 @@ async fn at_the_backlog_bound_requests_are_refused_with_retry_after_and_accepted
 
     let (_, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_secs(60)).await;
     assert_eq!(summary.applied, acknowledged.len());
-    println!("backlog: bound {BACKLOG_MAX}, {waiting} waited, accepted {accepted_after:?} after the restart; {summary:?}");
+    println!(
+        "backlog: bound {BACKLOG_MAX}, {waiting} waited, accepted {accepted_after:?} after the restart; {summary:?}"
+    );
 }

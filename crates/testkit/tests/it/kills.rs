@@ -45,7 +45,10 @@ fn victims(stack: &Stack, random: &mut StdRng) -> Vec<Victim> {
 fn strike(stack: &mut Stack, victim: Victim) {
     match victim {
         Victim::Service(service) => {
-            stack.kill(service).and_then(|()| stack.launch(service)).unwrap_or_else(|error| panic!("{error}"));
+            stack
+                .kill(service)
+                .and_then(|()| stack.launch(service))
+                .unwrap_or_else(|error| panic!("{error}"));
         }
         Victim::Redis => {
             stack.kill_redis().and_then(|()| stack.restart_redis()).unwrap_or_else(|error| panic!("{error}"));
@@ -87,7 +90,8 @@ async fn a_run_with_twenty_kills_keeps_every_invariant_and_drains() {
         (Role::Collector, "OSS__COLLECT__CLAIM_IDLE_MS", "2000".to_owned()),
         (Role::Broadcaster, "OSS__LANE__LEASE_TTL_MS", "1500".to_owned()),
     ];
-    let plan = Plan { chains: scene::CHAINS.to_vec(), collectors: 2, broadcasters: 2, settings, ..Plan::default() };
+    let plan =
+        Plan { chains: scene::CHAINS.to_vec(), collectors: 2, broadcasters: 2, settings, ..Plan::default() };
     let mut stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
     let client = Client::new(stack.api(), PATIENCE);
     let chains = scene::CHAINS.iter().map(|(name, _)| (*name).to_owned()).collect();

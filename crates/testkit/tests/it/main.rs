@@ -5,8 +5,10 @@
 mod scene;
 
 mod backlog;
+mod events;
 mod kills;
 mod one_key;
 mod rejections;
 mod restart;
 mod smoke;
+mod takeover;

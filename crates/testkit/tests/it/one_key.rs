@@ -35,7 +35,8 @@ async fn a_thousand_concurrent_posts_with_one_key_are_one_request() {
     }
     let ids: BTreeSet<(u16, &str)> = answers.keys().map(|(status, id, _)| (*status, id.as_str())).collect();
     assert_eq!(ids, BTreeSet::from([(202, request.rid.to_string().as_str())]), "{answers:?}");
-    let first: usize = answers.iter().filter(|((.., replayed), _)| replayed.is_empty()).map(|(_, count)| count).sum();
+    let first: usize =
+        answers.iter().filter(|((.., replayed), _)| replayed.is_empty()).map(|(_, count)| count).sum();
     assert_eq!(first, 1, "all but the first are replays: {answers:?}");
 
     let acknowledged = [scene::acknowledged(&request)];
@@ -51,7 +52,8 @@ async fn a_thousand_concurrent_posts_with_one_key_are_one_request() {
     assert_eq!((refused.status, refused.text("/code")), (422, "idempotency_conflict"), "{}", refused.body);
     let again = stack.api().submit(KEY, &request.body, None).await.expect("a collector answers");
     assert_eq!((again.status, again.text("/id")), (202, request.rid.to_string().as_str()));
-    let digests: BTreeSet<Digest> = BTreeSet::from([stack.api().position(request.rid.shard()).await.expect("leads").root]);
+    let digests: BTreeSet<Digest> =
+        BTreeSet::from([stack.api().position(request.rid.shard()).await.expect("leads").root]);
     assert!(digests.contains(&evidence_root(&evidence, request.rid)), "neither changed anything");
     println!("one key: {POSTS} posts, 1 id, {first} accepted first, 1 decided; {summary:?}");
 }

@@ -27,13 +27,18 @@ fn rid(key: &str) -> Rid {
 /// What the request is, and the code it must be rejected with.
 fn cases() -> Vec<(&'static str, Value)> {
     let mint = json!([{"kind": "MINT", "to": "acct:a", "amount": "1"}]);
-    let transfer = |amount: &str| json!([{"kind": "TRANSFER", "from": "acct:a", "to": "acct:b", "amount": amount}]);
-    let terms: Value = (0..60).map(|index| (format!("extra.{index}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
+    let transfer =
+        |amount: &str| json!([{"kind": "TRANSFER", "from": "acct:a", "to": "acct:b", "amount": amount}]);
+    let terms: Value =
+        (0..60).map(|index| (format!("extra.{index}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
     vec![
         ("NOT_REGISTERED", of("bond:unknown", mint.clone())),
         ("ALREADY_REGISTERED", of(ASSET, json!([{"kind": "REGISTER", "decimals": 2, "chains": ["sink"]}]))),
         ("INSUFFICIENT_BALANCE", of(ASSET, transfer("101"))),
-        ("SUPPLY_OVERFLOW", of(ASSET, json!([{"kind": "MINT", "to": "acct:a", "amount": u128::MAX.to_string()}]))),
+        (
+            "SUPPLY_OVERFLOW",
+            of(ASSET, json!([{"kind": "MINT", "to": "acct:a", "amount": u128::MAX.to_string()}])),
+        ),
         ("VERSION_MISMATCH", with(of(ASSET, mint.clone()), "expected_version", json!(77))),
         ("DEPENDENCY_NOT_APPLIED", with(of(ASSET, mint.clone()), "depends_on", json!([rid("never-sent")]))),
         ("DEPENDENCY_REJECTED", with(of(ASSET, mint.clone()), "depends_on", json!([rid("case-0")]))),
@@ -48,11 +53,18 @@ async fn what_only_the_state_knows_is_accepted_then_rejected_with_its_code_and_c
     let plan = Plan { null_targets: vec!["sink", "other"], ..Plan::default() };
     let stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
     let api = stack.api();
-    let terms: Value = (0..10).map(|index| (format!("term.{index}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
-    let setup = planned("setup", of(ASSET, json!([
-        {"kind": "REGISTER", "decimals": 2, "chains": ["sink"], "terms": terms},
-        {"kind": "MINT", "to": "acct:a", "amount": "100"},
-    ])));
+    let terms: Value =
+        (0..10).map(|index| (format!("term.{index}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
+    let setup = planned(
+        "setup",
+        of(
+            ASSET,
+            json!([
+                {"kind": "REGISTER", "decimals": 2, "chains": ["sink"], "terms": terms},
+                {"kind": "MINT", "to": "acct:a", "amount": "100"},
+            ]),
+        ),
+    );
     scene::complete(&api, &setup.key, &setup.body).await;
     let (mut sent, mut acknowledged) = (vec![setup.clone()], vec![scene::acknowledged(&setup)]);
 
@@ -74,7 +86,10 @@ async fn what_only_the_state_knows_is_accepted_then_rejected_with_its_code_and_c
     let (_, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_secs(30)).await;
     assert_eq!((summary.applied, summary.not_applied), (1, cases.len()));
     // The control: the same asset does change when nothing speaks against it.
-    let transfer = planned("allowed", of(ASSET, json!([{"kind": "TRANSFER", "from": "acct:a", "to": "acct:b", "amount": "100"}])));
+    let transfer = planned(
+        "allowed",
+        of(ASSET, json!([{"kind": "TRANSFER", "from": "acct:a", "to": "acct:b", "amount": "100"}])),
+    );
     assert_eq!(scene::complete(&api, &transfer.key, &transfer.body).await.text("/status"), "completed");
     assert_ne!(api.position(Shard::Financial).await.expect("it leads").root, before.root);
     println!("rejections: {} kinds, root unchanged; {summary:?}", cases.len());

@@ -16,10 +16,13 @@ async fn after_a_restart_of_everything_state_statuses_and_chains_are_the_same() 
     let api = stack.api();
     let of = |changes| json!({"asset": {"id": "bond:again"}, "state_changes": changes});
     let mut sent = vec![
-        planned("setup", of(json!([
-            {"kind": "REGISTER", "decimals": 2, "chains": ["base"]},
-            {"kind": "MINT", "to": "acct:a", "amount": "100"},
-        ]))),
+        planned(
+            "setup",
+            of(json!([
+                {"kind": "REGISTER", "decimals": 2, "chains": ["base"]},
+                {"kind": "MINT", "to": "acct:a", "amount": "100"},
+            ])),
+        ),
         planned("doomed", of(json!([{"kind": "BURN", "from": "acct:b", "amount": "1"}]))),
     ];
     let mut acknowledged = Vec::new();
@@ -54,7 +57,8 @@ async fn after_a_restart_of_everything_state_statuses_and_chains_are_the_same() 
     assert_eq!(after.chains, before.chains);
     assert_eq!(after.logs, before.logs);
 
-    let request = planned("later", of(json!([{"kind": "TRANSFER", "from": "acct:a", "to": "acct:b", "amount": "40"}])));
+    let request =
+        planned("later", of(json!([{"kind": "TRANSFER", "from": "acct:a", "to": "acct:b", "amount": "40"}])));
     let answer = scene::complete(&api, &request.key, &request.body).await;
     assert_eq!(answer.text("/status"), "completed", "{}", answer.body);
     let epoch = api.position(Shard::Financial).await.expect("it leads").epoch;
@@ -63,5 +67,8 @@ async fn after_a_restart_of_everything_state_statuses_and_chains_are_the_same() 
     sent.push(request);
     let (_, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_secs(30)).await;
     assert_eq!((summary.applied, summary.not_applied), (2, 1));
-    println!("restart: {} entries before and after, then {summary:?}", before.logs.values().map(Vec::len).sum::<usize>());
+    println!(
+        "restart: {} entries before and after, then {summary:?}",
+        before.logs.values().map(Vec::len).sum::<usize>()
+    );
 }

@@ -19,7 +19,8 @@ pub(crate) fn tenant() -> Tenant {
 /// The seed of this run: `OSS_SEED`, else the clock's. Printed, so that a failure can be run again.
 pub(crate) fn seed() -> u64 {
     let clock = || std::time::UNIX_EPOCH.elapsed().map_or(1, |time| u64::from(time.subsec_nanos()));
-    let seed = std::env::var("OSS_SEED").ok().map_or_else(clock, |text| text.parse().expect("OSS_SEED is a number"));
+    let seed =
+        std::env::var("OSS_SEED").ok().map_or_else(clock, |text| text.parse().expect("OSS_SEED is a number"));
     eprintln!("seed {seed}: run again with OSS_SEED={seed}");
     seed
 }
@@ -63,7 +64,8 @@ pub(crate) async fn settle(
 ) -> (Evidence, Summary) {
     checker::drained(&stack.api(), acknowledged, within).await.unwrap_or_else(|error| panic!("{error}"));
     let evidence = checker::gather(stack, sent, acknowledged).await.unwrap_or_else(|error| panic!("{error}"));
-    let summary = checker::check_all(&evidence).unwrap_or_else(|violation| panic!("{violation}: {violation:?}"));
+    let summary =
+        checker::check_all(&evidence).unwrap_or_else(|violation| panic!("{violation}: {violation:?}"));
     for shard in Shard::ALL {
         verify_log(stack, shard);
     }

@@ -13,13 +13,22 @@ async fn a_bond_is_registered_minted_and_transferred_to_completed_on_one_chain()
     let stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
     let asset = json!({"id": "bond:smoke"});
     let requests = [
-        planned("register", json!({"asset": asset, "state_changes": [{"kind": "REGISTER", "decimals": 2, "chains": ["base"]}]})),
-        planned("mint", json!({"asset": asset, "state_changes": [{"kind": "MINT", "to": "acct:alice", "amount": "500"}]})),
-        planned("transfer", json!({
-            "asset": asset,
-            "state_changes": [{"kind": "TRANSFER", "from": "acct:alice", "to": "acct:bob", "amount": "200"}],
-            "external_apis": [testkit::stack::NULL_SOURCE],
-        })),
+        planned(
+            "register",
+            json!({"asset": asset, "state_changes": [{"kind": "REGISTER", "decimals": 2, "chains": ["base"]}]}),
+        ),
+        planned(
+            "mint",
+            json!({"asset": asset, "state_changes": [{"kind": "MINT", "to": "acct:alice", "amount": "500"}]}),
+        ),
+        planned(
+            "transfer",
+            json!({
+                "asset": asset,
+                "state_changes": [{"kind": "TRANSFER", "from": "acct:alice", "to": "acct:bob", "amount": "200"}],
+                "external_apis": [testkit::stack::NULL_SOURCE],
+            }),
+        ),
     ];
     let mut acknowledged = Vec::new();
     for request in &requests {

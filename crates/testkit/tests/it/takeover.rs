@@ -1,0 +1,63 @@
+//! Two validators: the one that leads is killed, the other one takes over, again and again.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use testkit::load::{Client, Generator, Planned, Shape};
+use testkit::stack::{Plan, Role, Service, Stack};
+
+use crate::scene;
+
+const ROUNDS: usize = 4;
+const REQUESTS_PER_ROUND: usize = 50;
+const LED_WITHIN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+async fn leader(stack: &Stack, not: Option<Service>) -> Service {
+    let deadline = Instant::now() + LED_WITHIN;
+    loop {
+        match stack.leader().await {
+            Some(service) if Some(service) != not => return service,
+            _ => assert!(Instant::now() < deadline, "nobody takes over"),
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_leading_validator_is_killed_the_other_one_takes_over_and_loses_nothing() {
+    let seed = scene::seed();
+    let plan = Plan { validators: 2, ..Plan::default() };
+    let mut stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let client = Client::new(stack.api(), Duration::from_secs(60));
+    let shape = Shape { seed, tenant: scene::tenant(), chains: vec!["sink".to_owned()], source: None };
+    let mut generator = Generator::new(shape);
+    let mut sent: Vec<Planned> = generator.registrations();
+    let mut acknowledged = client.send_all(sent.clone(), 1).await.unwrap_or_else(|error| panic!("{error}"));
+
+    let mut leaders = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let leading = leader(&stack, None).await;
+        leaders.insert(leading);
+        let slice: Vec<Planned> = (0..REQUESTS_PER_ROUND).map(|_| generator.next()).collect();
+        sent.extend(slice.iter().cloned());
+        let sender = client.clone();
+        let slice = tokio::spawn(async move { sender.send_all(slice, 4).await });
+        stack.kill(leading).unwrap_or_else(|error| panic!("{error}"));
+        leaders.insert(leader(&stack, Some(leading)).await);
+        stack.launch(leading).unwrap_or_else(|error| panic!("{error}"));
+        acknowledged.extend(slice.await.expect("the senders end").unwrap_or_else(|error| panic!("{error}")));
+    }
+    assert_eq!(leaders.len(), 2, "both have led");
+
+    // `oss verify log` asks the first one.
+    let first = Service { role: Role::Validator, index: 0 };
+    let second = Service { role: Role::Validator, index: 1 };
+    stack.kill(second).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(leader(&stack, Some(second)).await, first);
+    let (evidence, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_secs(60)).await;
+    let epochs: BTreeSet<u64> =
+        evidence.logs.values().flatten().map(|entry| entry.decode().expect("a body").epoch).collect();
+    assert!(epochs.len() >= ROUNDS, "each lease has an epoch of its own: {epochs:?}");
+    println!("takeover: {ROUNDS} leaders killed, {} epochs; {summary:?}", epochs.len());
+}
