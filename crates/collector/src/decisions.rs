@@ -1,8 +1,8 @@
 //! What the validators keep for ever: asked when a status record has expired.
 //!
 //! In: a request id and the caller's own `Authorization` header, which the validator checks itself. Out: the
-//! decision as a status resource with `record_expired`. Every configured validator is asked in turn until one
-//! answers.
+//! decision as a status resource with `record_expired`. The configured validators are asked in turn until one
+//! knows the request; it is unknown when at least one says so and none knows it (a standby may lag).
 
 use std::time::Duration;
 
@@ -40,6 +40,9 @@ pub(crate) struct Validators {
 struct Answer {
     outcome: OutcomeKind,
     seq: u64,
+    /// What the record showed last, where the validator says it.
+    #[serde(default)]
+    status: Option<String>,
     #[serde(default)]
     code: Option<String>,
     #[serde(default)]
@@ -60,13 +63,15 @@ impl Validators {
     }
 
     pub(crate) async fn decision(&self, rid: Rid, authorization: &str) -> Decision {
+        let mut answer = Decision::Unreachable;
         for base in &self.bases {
             match self.ask(base, rid, authorization).await {
                 Decision::Unreachable => {}
-                decision => return decision,
+                Decision::Unknown => answer = Decision::Unknown,
+                known @ Decision::Known(_) => return known,
             }
         }
-        Decision::Unreachable
+        answer
     }
 
     async fn ask(&self, base: &Url, rid: Rid, authorization: &str) -> Decision {
@@ -100,7 +105,11 @@ impl Answer {
     fn into_resource(self, rid: Rid) -> StatusResource {
         StatusResource {
             id: rid,
-            status: status_of(self.outcome),
+            status: self
+                .status
+                .as_deref()
+                .and_then(Status::from_name)
+                .unwrap_or_else(|| status_of(self.outcome)),
             asset: None,
             version: 0,
             at: None,
@@ -118,8 +127,7 @@ impl Answer {
     }
 }
 
-/// The status a decision means when nothing else is left of the request. Whether its deliveries ended is
-/// not in a decision, so an applied one is shown as committed.
+/// The status an outcome means when nothing else is known of the request.
 const fn status_of(outcome: OutcomeKind) -> Status {
     match outcome {
         OutcomeKind::Applied => Status::Committed,

@@ -54,6 +54,8 @@ pub(crate) struct Intake {
     active: BTreeMap<StreamId, Work>,
     held_bytes: usize,
     claim_cursor: StreamId,
+    /// A claim is under way. A second one beside it could claim the same entries again and count twice.
+    is_claiming: bool,
     /// Set when draining: told when nothing is active any more.
     drained: Option<oneshot::Sender<()>>,
     _lifeline: Lifeline,
@@ -102,6 +104,7 @@ impl Intake {
             active: BTreeMap::new(),
             held_bytes: 0,
             claim_cursor: StreamId::ZERO,
+            is_claiming: false,
             drained: None,
             _lifeline: parts.lifeline,
         })
@@ -235,26 +238,34 @@ impl Intake {
 
     fn claim(&mut self, ctx: &mut Context<Self>) {
         let room = self.room();
-        if room == 0 {
+        if room == 0 || self.is_claiming {
             return;
         }
+        self.is_claiming = true;
         let (link, cursor) = (self.link.clone(), self.claim_cursor);
         let idle = Duration::from_millis(self.settings.claim_idle_ms);
         let claimed = async move { link.claim_idle(idle, cursor, room).await };
-        ctx.spawn(claimed.into_actor(self).map(|claimed, intake, ctx| match claimed {
+        ctx.spawn(claimed.into_actor(self).map(|claimed, intake, ctx| {
+            intake.is_claiming = false;
+            intake.on_claimed(claimed, ctx);
+        }));
+    }
+
+    fn on_claimed(&mut self, claimed: Result<Claimed, LinkError>, ctx: &mut Context<Self>) {
+        match claimed {
             Ok(Claimed { next, entries }) => {
-                intake.claim_cursor = next;
+                self.claim_cursor = next;
                 if !entries.is_empty() {
-                    metrics::claimed(intake.link.shard(), entries.len());
-                    intake.begin(entries, ctx);
+                    metrics::claimed(self.link.shard(), entries.len());
+                    self.begin(entries, ctx);
                 }
                 if next != StreamId::ZERO {
-                    intake.claim(ctx);
+                    self.claim(ctx);
                 }
             }
             // The next round tries again; a failure for good shows itself in reading as well.
-            Err(error) => metrics::link_failed(intake.link.shard(), "XAUTOCLAIM", &error),
-        }));
+            Err(error) => metrics::link_failed(self.link.shard(), "XAUTOCLAIM", &error),
+        }
     }
 
     /// Says for everything begun some time ago that it is still worked on.

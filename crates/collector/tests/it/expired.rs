@@ -14,9 +14,16 @@ async fn an_expired_record_is_answered_from_the_decision_under_the_callers_own_k
     let (dead, validator) = ("http://127.0.0.1:1".to_owned(), MockServer::start().await);
     let (known, unknown) = (Rid::fresh(Shard::Financial), Rid::fresh(Shard::Financial));
     let decision = json!({"rid": known, "seq": 7, "outcome": "REJECTED", "code": "X", "more": true});
-    for (rid, template) in
-        [(known, ResponseTemplate::new(200).set_body_json(&decision)), (unknown, ResponseTemplate::new(404))]
-    {
+    let delivered = Rid::fresh(Shard::Financial);
+    let completed = json!({"rid": delivered, "seq": 8, "outcome": "APPLIED", "status": "completed"});
+    // A standby that lags knows neither; one that is dead says nothing.
+    let lagging = MockServer::start().await;
+    Mock::given(method("GET")).respond_with(ResponseTemplate::new(404)).mount(&lagging).await;
+    for (rid, template) in [
+        (known, ResponseTemplate::new(200).set_body_json(&decision)),
+        (delivered, ResponseTemplate::new(200).set_body_json(&completed)),
+        (unknown, ResponseTemplate::new(404)),
+    ] {
         for key in [READ, SUBMIT] {
             Mock::given(method("GET"))
                 .and(path(format!("/v1/decisions/{rid}")))
@@ -27,12 +34,13 @@ async fn an_expired_record_is_answered_from_the_decision_under_the_callers_own_k
         }
     }
     let mut settings = bed.settings("collector-1");
-    settings.validators = vec![dead, validator.uri()];
+    settings.validators = vec![dead, lagging.uri(), validator.uri()];
     let collector = bed.start_with(settings).await;
     let shown = bed.get(&collector, known, &[]).await;
     assert_eq!((shown.status, shown.body["record_expired"].as_bool()), (200, Some(true)));
     assert_eq!((shown.body["status"].as_str(), shown.body["code"].as_str()), (Some("rejected"), Some("X")));
     assert_eq!(shown.body["seq"], 7);
+    assert_eq!(bed.get(&collector, delivered, &[]).await.body["status"], "completed");
     assert_eq!(bed.get(&collector, unknown, &[]).await.status, 404);
     let delete =
         |rid: Rid| bed.ask(Method::DELETE, SUBMIT, format!("{}/v1/sync-requests/{rid}", collector.base), &[]);

@@ -49,7 +49,7 @@ async fn a_dead_peers_request_is_taken_over_and_ends_once() {
     let rid = begun(&bed, 2).await;
     sources(&bed, 0);
     let mut settings = bed.settings("second");
-    settings.collect.claim_idle_ms = 300;
+    settings.collect.claim_idle_ms = 600;
     let collector = bed.start_with(settings).await;
     let (_, message) = bed.input(1).await.remove(0);
     // Two claims before and this one: three, which is still allowed.
@@ -67,7 +67,7 @@ async fn a_request_taken_over_too_often_fails_as_a_crash() {
     let rid = begun(&bed, 3).await;
     sources(&bed, 0);
     let mut settings = bed.settings("second");
-    settings.collect.claim_idle_ms = 300;
+    settings.collect.claim_idle_ms = 600;
     let collector = bed.start_with(settings).await;
     let (_, message) = bed.input(1).await.remove(0);
     assert_eq!((message.about().unwrap().rid, failure(&message).code.as_str()), (rid, "COLLECT_CRASH"));
