@@ -7,117 +7,32 @@
 
 mod api;
 mod configuration;
+mod faults;
+mod plan;
 mod process;
 mod programs;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use common::ids::{Name, Shard};
 use tempfile::TempDir;
 
-use crate::anvil::{Anvil, AnvilError, AnvilOptions, Mining};
+use crate::anvil::{Anvil, AnvilOptions, Mining};
 use crate::ports;
-use crate::redis::{RedisOptions, RedisServer, RedisServerError};
+use crate::redis::{RedisOptions, RedisServer};
 
 pub use api::{Answer, Api, ApiError};
 pub use configuration::Tokens;
+pub use plan::{NULL_SOURCE, Plan, Role, Service, StackError};
 use process::Process;
 pub use programs::Programs;
 
 /// From a process' start to its readiness; a validator may have a log to replay.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-/// The collector's null source in every stack.
-pub const NULL_SOURCE: &str = "quiet";
-
-/// The three services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    Validator,
-    Collector,
-    Broadcaster,
-}
-
-impl Role {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Validator => "validator",
-            Self::Collector => "collector",
-            Self::Broadcaster => "broadcaster",
-        }
-    }
-}
-
-/// One process of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Service {
-    pub role: Role,
-    pub index: usize,
-}
-
-/// What a stack consists of.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Name and chain id of target chains, each on an anvil of its own.
-    pub chains: Vec<(&'static str, u64)>,
-    /// Targets that take everything and send nothing. Used only without chains.
-    pub null_targets: Vec<&'static str>,
-    pub collectors: usize,
-    pub validators: usize,
-    pub broadcasters: usize,
-    /// How long the source [`NULL_SOURCE`] takes.
-    pub source_delay_ms: u64,
-    /// When a transaction is final: `latest`, `safe` or `finalized`.
-    pub tier: &'static str,
-    /// Further settings of a role, as `OSS__…` variables.
-    pub settings: Vec<(Role, &'static str, String)>,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            chains: Vec::new(),
-            null_targets: vec!["sink"],
-            collectors: 1,
-            validators: 1,
-            broadcasters: 1,
-            source_delay_ms: 5,
-            tier: "finalized",
-            settings: Vec::new(),
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StackError {
-    #[error("a file or process could not be used")]
-    Io(#[from] io::Error),
-    #[error("{path} is missing: build the binaries with `make unit`, or name their folder with OSS_BIN_DIR")]
-    Binary { path: PathBuf },
-    #[error(transparent)]
-    Redis(#[from] RedisServerError),
-    #[error(transparent)]
-    Anvil(#[from] AnvilError),
-    #[error("oss init failed:\n{output}")]
-    Init { output: String },
-    #[error("a configuration file is not what was expected: {file}")]
-    Configuration { file: &'static str },
-    #[error("{name} ended by itself ({status}); the end of its log:\n{tail}")]
-    Ended { name: String, status: ExitStatus, tail: String },
-    #[error("{name} was not ready in time, it says {said}; the end of its log:\n{tail}")]
-    NotReady { name: String, said: String, tail: String },
-    #[error("the stack has no such part: {name}")]
-    NoSuchPart { name: String },
-    #[error(transparent)]
-    Api(#[from] ApiError),
-}
-
 /// A private chain that is a target, and its contract.
 #[derive(Debug)]
 pub struct Chain {
@@ -272,113 +187,6 @@ impl Stack {
     fn urls(&self, role: Role) -> Vec<String> {
         let of_role = self.services.iter().filter(|(service, _)| service.role == role);
         of_role.map(|(_, process)| process.url()).collect()
-    }
-
-    fn process(&mut self, service: Service) -> Result<&mut Process, StackError> {
-        let missing = || StackError::NoSuchPart { name: format!("{service:?}") };
-        self.services.get_mut(&service).ok_or_else(missing)
-    }
-
-    /// `kill -9`.
-    ///
-    /// # Errors
-    /// There is no such process, or it cannot be signalled.
-    pub fn kill(&mut self, service: Service) -> Result<(), StackError> {
-        Ok(self.process(service)?.kill()?)
-    }
-
-    /// Starts a process again if it does not run; does not wait until it is ready.
-    ///
-    /// # Errors
-    /// There is no such process, or it cannot be started.
-    pub fn launch(&mut self, service: Service) -> Result<(), StackError> {
-        Ok(self.process(service)?.start()?)
-    }
-
-    /// Ends every service as an operator does (SIGTERM), collectors first. Answers each one's end.
-    ///
-    /// # Errors
-    /// A process cannot be signalled.
-    pub async fn stop_services(&mut self) -> Result<Vec<(Service, ExitStatus)>, StackError> {
-        let mut ended = Vec::new();
-        for role in [Role::Collector, Role::Validator, Role::Broadcaster] {
-            for (service, process) in self.services.iter_mut().filter(|(service, _)| service.role == role) {
-                ended.extend(process.stop().await?.map(|status| (*service, status)));
-            }
-        }
-        Ok(ended)
-    }
-
-    /// Starts every service that does not run and waits until all are ready.
-    ///
-    /// # Errors
-    /// One does not become ready.
-    pub async fn restart_services(&mut self) -> Result<(), StackError> {
-        for process in self.services.values_mut() {
-            process.start()?;
-        }
-        self.wait_ready().await
-    }
-
-    /// Starts again what has ended by itself, as a supervisor does; answers what it was and how it ended.
-    ///
-    /// # Errors
-    /// A process cannot be started.
-    pub fn revive(&mut self) -> Result<Vec<(Service, ExitStatus)>, StackError> {
-        let mut ended = Vec::new();
-        for (service, process) in &mut self.services {
-            if let Some(status) = process.ended()? {
-                ended.push((*service, status));
-                process.start()?;
-            }
-        }
-        Ok(ended)
-    }
-
-    /// `kill -9` of redis; nothing is flushed.
-    ///
-    /// # Errors
-    /// It cannot be signalled.
-    pub fn kill_redis(&mut self) -> Result<(), StackError> {
-        Ok(self.redis.kill()?)
-    }
-
-    /// Starts redis again on the same port and data and waits until it answers.
-    ///
-    /// # Errors
-    /// It does not become ready.
-    pub fn restart_redis(&mut self) -> Result<(), StackError> {
-        Ok(self.redis.restart()?)
-    }
-
-    fn anvil(&mut self, name: &str) -> Result<&mut Anvil, StackError> {
-        let missing = || StackError::NoSuchPart { name: name.to_owned() };
-        let found = self.chains.iter_mut().find(|chain| chain.name.as_str() == name);
-        found.map(|chain| &mut chain.anvil).ok_or_else(missing)
-    }
-
-    /// `kill -9` of a chain: it falls back to its state file, at most a second old.
-    ///
-    /// # Errors
-    /// There is no such chain, or it cannot be signalled.
-    pub fn kill_chain(&mut self, name: &str) -> Result<(), StackError> {
-        Ok(self.anvil(name)?.kill()?)
-    }
-
-    /// Ends a chain cleanly: its state is written.
-    ///
-    /// # Errors
-    /// There is no such chain, or it cannot be signalled.
-    pub fn stop_chain(&mut self, name: &str) -> Result<(), StackError> {
-        Ok(self.anvil(name)?.stop()?)
-    }
-
-    /// Starts a chain again from its state file.
-    ///
-    /// # Errors
-    /// There is no such chain, or it does not become ready.
-    pub fn restart_chain(&mut self, name: &str) -> Result<(), StackError> {
-        Ok(self.anvil(name)?.restart()?)
     }
 
     /// Waits until every service answers that it is ready. One that has ended is an error at once.

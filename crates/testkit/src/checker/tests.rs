@@ -39,8 +39,8 @@ fn applied(evidence: &Evidence) -> (u64, Outcome) {
     let bodies = evidence.bodies().expect("bodies");
     let outcomes =
         bodies.iter().flat_map(|(_, body)| body.outcomes.iter().map(|outcome| (body.seq, outcome)));
-    let applied = outcomes.filter(|(_, outcome)| outcome.outcome == OutcomeKind::Applied);
-    applied.last().map(|(seq, outcome)| (seq, outcome.clone())).expect("something was applied")
+    let mut applied = outcomes.filter(|(_, outcome)| outcome.outcome == OutcomeKind::Applied);
+    applied.next_back().map(|(seq, outcome)| (seq, outcome.clone())).expect("something was applied")
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Generator {
     }
 
     /// The next request.
-    pub fn next(&mut self) -> Planned {
+    pub fn request(&mut self) -> Planned {
         let index = self.random.random_range(0..ASSETS.len());
         let asset = ASSETS.get(index).copied().unwrap_or_default();
         if self.random.random_range(0..100) < 8 {
@@ -197,7 +197,7 @@ mod tests {
         let make = |seed| {
             let mut generator = Generator::new(shape(seed));
             generator.registrations();
-            (0..2_000).map(|_| generator.next()).collect::<Vec<_>>()
+            (0..2_000).map(|_| generator.request()).collect::<Vec<_>>()
         };
         let load = make(7);
         let bodies = |load: &[Planned]| load.iter().map(|planned| planned.body.clone()).collect::<Vec<_>>();

@@ -111,7 +111,6 @@ impl Api {
     }
 
     /// A request to a collector with the key that may submit and read; for unusual requests.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.collector())).bearer_auth(&self.tokens.submit)
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use testkit::load::Client;
 use testkit::stack::{Plan, Role, Service, Stack};
 
-use crate::scene::{self, planned};
+use crate::scene::{self, Must as _, planned};
 
 const BACKLOG_MAX: usize = 20;
 /// A collector looks at the length now and then, so a few more than the bound may pass.
@@ -16,8 +16,7 @@ const SENT_MAX: usize = 2_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_backlog_bound_requests_are_refused_with_retry_after_and_accepted_later() {
     let settings = vec![(Role::Collector, "OSS__LIMITS__BACKLOG_MAX", BACKLOG_MAX.to_string())];
-    let mut stack =
-        Stack::start(Plan { settings, ..Plan::default() }).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut stack = Stack::start(Plan { settings, ..Plan::default() }).await.must();
     let (api, validator) = (stack.api(), Service { role: Role::Validator, index: 0 });
     let register = json!([{"kind": "REGISTER", "decimals": 2, "chains": ["sink"]}]);
     let first = planned("register", json!({"asset": {"id": "bond:full"}, "state_changes": register}));
@@ -51,18 +50,18 @@ async fn at_the_backlog_bound_requests_are_refused_with_retry_after_and_accepted
     assert!(acknowledged.len() > BACKLOG_MAX / 2, "the bound is reached, not guessed");
 
     let retried = tokio::spawn({
-        let client = Client::new(api.clone(), Duration::from_secs(60));
+        let client = Client::new(api.clone(), Duration::from_mins(1));
         async move { client.send(&refused).await }
     });
     let started = Instant::now();
     stack.launch(validator).expect("it starts");
-    stack.wait_ready().await.unwrap_or_else(|error| panic!("{error}"));
-    acknowledged.push(retried.await.expect("the task ends").unwrap_or_else(|error| panic!("{error}")));
+    stack.wait_ready().await.must();
+    acknowledged.push(retried.await.expect("the task ends").must());
     let accepted_after = started.elapsed();
 
-    let (_, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_secs(60)).await;
+    let (_, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_mins(1)).await;
     assert_eq!(summary.applied, acknowledged.len());
-    println!(
+    eprintln!(
         "backlog: bound {BACKLOG_MAX}, {waiting} waited, accepted {accepted_after:?} after the restart; {summary:?}"
     );
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testkit::anvil::Anvil;
 use testkit::stack::{Plan, Stack};
 
-use crate::scene::{self, planned};
+use crate::scene::{self, Must as _, planned};
 
 alloy::sol! {
     function mint(address to, uint256 amount) external;
@@ -43,7 +43,7 @@ fn file(stack: &Stack, name: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_backs_one_mint_of_its_amount_and_no_other_one() {
     let plan = Plan { chains: vec![scene::CHAINS[0]], tier: "latest", ..Plan::default() };
-    let stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let stack = Stack::start(plan).await.must();
     let (sources, api) = (file(&stack, "sources.json"), stack.api());
     let source =
         sources["sources"].as_array().expect("sources").iter().find(|source| source["kind"] == "evm_logs");
@@ -81,5 +81,5 @@ async fn an_event_backs_one_mint_of_its_amount_and_no_other_one() {
     let acknowledged: Vec<_> = sent.iter().map(scene::acknowledged).collect();
     let (_, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_secs(30)).await;
     assert_eq!((summary.applied, summary.not_applied, summary.landed), (2, 3, 2));
-    println!("events: 1 event, 4 mints, 1 applied; {summary:?}");
+    eprintln!("events: 1 event, 4 mints, 1 applied; {summary:?}");
 }

@@ -12,14 +12,14 @@ use testkit::load::{Acknowledged, Client, Generator, Planned, Shape};
 use testkit::stack::{NULL_SOURCE, Plan, Role, Service, Stack};
 use tokio::task::JoinHandle;
 
-use crate::scene;
+use crate::scene::{self, Must as _};
 
 const REQUESTS: usize = 2_000;
 const KILLS: usize = 20;
 const SENDERS: usize = 8;
 /// How long one request may be repeated: longer than any part is away.
-const PATIENCE: Duration = Duration::from_secs(60);
-const DRAINED_WITHIN: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(1);
+const DRAINED_WITHIN: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(20);
 
 /// What is killed.
@@ -45,20 +45,17 @@ fn victims(stack: &Stack, random: &mut StdRng) -> Vec<Victim> {
 fn strike(stack: &mut Stack, victim: Victim) {
     match victim {
         Victim::Service(service) => {
-            stack
-                .kill(service)
-                .and_then(|()| stack.launch(service))
-                .unwrap_or_else(|error| panic!("{error}"));
+            stack.kill(service).and_then(|()| stack.launch(service)).must();
         }
         Victim::Redis => {
-            stack.kill_redis().and_then(|()| stack.restart_redis()).unwrap_or_else(|error| panic!("{error}"));
+            stack.kill_redis().and_then(|()| stack.restart_redis()).must();
         }
     }
 }
 
 /// Starts again what ended by itself. A process may give up without redis, but never claim that data is lost.
 fn supervise(stack: &mut Stack, ended: &mut Vec<(Service, ExitStatus)>) {
-    for (service, status) in stack.revive().unwrap_or_else(|error| panic!("{error}")) {
+    for (service, status) in stack.revive().must() {
         let code = status.code();
         let is_final = code.is_some_and(|code| [exit::DATA_LOSS, exit::CONFIG].contains(&code));
         assert!(!is_final, "{service:?} ended with {status}");
@@ -92,7 +89,7 @@ async fn a_run_with_twenty_kills_keeps_every_invariant_and_drains() {
     ];
     let plan =
         Plan { chains: scene::CHAINS.to_vec(), collectors: 2, broadcasters: 2, settings, ..Plan::default() };
-    let mut stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut stack = Stack::start(plan).await.must();
     let client = Client::new(stack.api(), PATIENCE);
     let chains = scene::CHAINS.iter().map(|(name, _)| (*name).to_owned()).collect();
     let mut generator =
@@ -100,17 +97,15 @@ async fn a_run_with_twenty_kills_keeps_every_invariant_and_drains() {
 
     let started = Instant::now();
     let mut sent: Vec<Planned> = generator.registrations();
-    let mut acknowledged = client.send_all(sent.clone(), 1).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut acknowledged = client.send_all(sent.clone(), 1).await.must();
     let (mut ended, mut killed) = (Vec::new(), BTreeMap::<Victim, usize>::new());
     let victims = victims(&stack, &mut random);
     for victim in victims {
-        let slice: Vec<Planned> = (0..REQUESTS / KILLS).map(|_| generator.next()).collect();
+        let slice: Vec<Planned> = (0..REQUESTS / KILLS).map(|_| generator.request()).collect();
         sent.extend(slice.iter().cloned());
         let moment = client.count() + random.random_range(0..slice.len() as u64);
         let sender = client.clone();
-        let slice = tokio::spawn(async move {
-            sender.send_all(slice, SENDERS).await.unwrap_or_else(|error| panic!("{error}"))
-        });
+        let slice = tokio::spawn(async move { sender.send_all(slice, SENDERS).await.must() });
         watch(&mut stack, &mut ended, &slice, || client.count() >= moment).await;
         strike(&mut stack, victim);
         *killed.entry(victim).or_default() += 1;
@@ -119,7 +114,7 @@ async fn a_run_with_twenty_kills_keeps_every_invariant_and_drains() {
     }
     let loaded = started.elapsed();
     supervise(&mut stack, &mut ended);
-    stack.wait_ready().await.unwrap_or_else(|error| panic!("{error}"));
+    stack.wait_ready().await.must();
 
     let (_, summary) = scene::settle(&stack, &sent, &acknowledged, DRAINED_WITHIN).await;
     supervise(&mut stack, &mut ended);
@@ -128,7 +123,7 @@ async fn a_run_with_twenty_kills_keeps_every_invariant_and_drains() {
     assert!(summary.applied > REQUESTS / 2 && summary.not_applied > REQUESTS / 50, "{summary:?}");
     scene::doomed_as_foretold(&stack, &acknowledged).await;
     let repeated = acknowledged.iter().filter(|request| request.sent > 1).count();
-    println!(
+    eprintln!(
         "kills: seed {seed}, {KILLS} kills of {} parts, {} ended by themselves, {repeated} requests sent again; \
          loaded in {loaded:?}, whole run {:?}; {summary:?}",
         killed.len(),

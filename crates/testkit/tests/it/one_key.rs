@@ -8,7 +8,7 @@ use common::ids::Rid;
 use serde_json::json;
 use testkit::stack::{Plan, Stack};
 
-use crate::scene::{self, planned};
+use crate::scene::{self, Must as _, planned};
 
 const POSTS: usize = 1_000;
 const KEY: &str = "the-one-key";
@@ -16,7 +16,7 @@ const KEY: &str = "the-one-key";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_concurrent_posts_with_one_key_are_one_request() {
     let plan = Plan { collectors: 2, ..Plan::default() };
-    let stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let stack = Stack::start(plan).await.must();
     let register = json!([{"kind": "REGISTER", "decimals": 2, "chains": ["sink"]}]);
     let request = planned(KEY, json!({"asset": {"id": "bond:one"}, "state_changes": register}));
 
@@ -55,7 +55,7 @@ async fn a_thousand_concurrent_posts_with_one_key_are_one_request() {
     let digests: BTreeSet<Digest> =
         BTreeSet::from([stack.api().position(request.rid.shard()).await.expect("leads").root]);
     assert!(digests.contains(&evidence_root(&evidence, request.rid)), "neither changed anything");
-    println!("one key: {POSTS} posts, 1 id, {first} accepted first, 1 decided; {summary:?}");
+    eprintln!("one key: {POSTS} posts, 1 id, {first} accepted first, 1 decided; {summary:?}");
 }
 
 fn decided(evidence: &testkit::checker::Evidence) -> Vec<Rid> {

@@ -6,16 +6,16 @@ use common::ids::{IdempotencyKey, Rid, Shard};
 use serde_json::{Value, json};
 use testkit::stack::{Plan, Stack};
 
-use crate::scene::{self, planned};
+use crate::scene::{self, Must as _, planned};
 
 const ASSET: &str = "bond:rules";
 
-fn of(asset: &str, changes: Value) -> Value {
+fn of(asset: &str, changes: &Value) -> Value {
     json!({"asset": {"id": asset}, "state_changes": changes})
 }
 
-fn with(mut request: Value, field: &str, value: Value) -> Value {
-    request[field] = value;
+fn with(mut request: Value, field: &str, value: &Value) -> Value {
+    request[field] = value.clone();
     request
 }
 
@@ -32,26 +32,26 @@ fn cases() -> Vec<(&'static str, Value)> {
     let terms: Value =
         (0..60).map(|index| (format!("extra.{index}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
     vec![
-        ("NOT_REGISTERED", of("bond:unknown", mint.clone())),
-        ("ALREADY_REGISTERED", of(ASSET, json!([{"kind": "REGISTER", "decimals": 2, "chains": ["sink"]}]))),
-        ("INSUFFICIENT_BALANCE", of(ASSET, transfer("101"))),
+        ("NOT_REGISTERED", of("bond:unknown", &mint)),
+        ("ALREADY_REGISTERED", of(ASSET, &json!([{"kind": "REGISTER", "decimals": 2, "chains": ["sink"]}]))),
+        ("INSUFFICIENT_BALANCE", of(ASSET, &transfer("101"))),
         (
             "SUPPLY_OVERFLOW",
-            of(ASSET, json!([{"kind": "MINT", "to": "acct:a", "amount": u128::MAX.to_string()}])),
+            of(ASSET, &json!([{"kind": "MINT", "to": "acct:a", "amount": u128::MAX.to_string()}])),
         ),
-        ("VERSION_MISMATCH", with(of(ASSET, mint.clone()), "expected_version", json!(77))),
-        ("DEPENDENCY_NOT_APPLIED", with(of(ASSET, mint.clone()), "depends_on", json!([rid("never-sent")]))),
-        ("DEPENDENCY_REJECTED", with(of(ASSET, mint.clone()), "depends_on", json!([rid("case-0")]))),
-        ("CHAIN_ALREADY_PRESENT", of(ASSET, json!([{"kind": "ADD_CHAIN", "chain": "sink"}]))),
-        ("TARGET_NOT_ON_ASSET", with(of(ASSET, mint), "target_chains", json!(["other"]))),
-        ("TOO_MANY_TERMS", of(ASSET, json!([{"kind": "SET_DATA", "terms": terms}]))),
+        ("VERSION_MISMATCH", with(of(ASSET, &mint), "expected_version", &json!(77))),
+        ("DEPENDENCY_NOT_APPLIED", with(of(ASSET, &mint), "depends_on", &json!([rid("never-sent")]))),
+        ("DEPENDENCY_REJECTED", with(of(ASSET, &mint), "depends_on", &json!([rid("case-0")]))),
+        ("CHAIN_ALREADY_PRESENT", of(ASSET, &json!([{"kind": "ADD_CHAIN", "chain": "sink"}]))),
+        ("TARGET_NOT_ON_ASSET", with(of(ASSET, &mint), "target_chains", &json!(["other"]))),
+        ("TOO_MANY_TERMS", of(ASSET, &json!([{"kind": "SET_DATA", "terms": terms}]))),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_the_state_knows_is_accepted_then_rejected_with_its_code_and_changes_nothing() {
     let plan = Plan { null_targets: vec!["sink", "other"], ..Plan::default() };
-    let stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let stack = Stack::start(plan).await.must();
     let api = stack.api();
     let terms: Value =
         (0..10).map(|index| (format!("term.{index}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
@@ -59,7 +59,7 @@ async fn what_only_the_state_knows_is_accepted_then_rejected_with_its_code_and_c
         "setup",
         of(
             ASSET,
-            json!([
+            &json!([
                 {"kind": "REGISTER", "decimals": 2, "chains": ["sink"], "terms": terms},
                 {"kind": "MINT", "to": "acct:a", "amount": "100"},
             ]),
@@ -88,9 +88,9 @@ async fn what_only_the_state_knows_is_accepted_then_rejected_with_its_code_and_c
     // The control: the same asset does change when nothing speaks against it.
     let transfer = planned(
         "allowed",
-        of(ASSET, json!([{"kind": "TRANSFER", "from": "acct:a", "to": "acct:b", "amount": "100"}])),
+        of(ASSET, &json!([{"kind": "TRANSFER", "from": "acct:a", "to": "acct:b", "amount": "100"}])),
     );
     assert_eq!(scene::complete(&api, &transfer.key, &transfer.body).await.text("/status"), "completed");
     assert_ne!(api.position(Shard::Financial).await.expect("it leads").root, before.root);
-    println!("rejections: {} kinds, root unchanged; {summary:?}", cases.len());
+    eprintln!("rejections: {} kinds, root unchanged; {summary:?}", cases.len());
 }

@@ -7,12 +7,12 @@ use serde_json::json;
 use testkit::checker;
 use testkit::stack::{Plan, Stack};
 
-use crate::scene::{self, planned};
+use crate::scene::{self, Must as _, planned};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restart_of_everything_state_statuses_and_chains_are_the_same() {
     let plan = Plan { chains: vec![scene::CHAINS[0]], ..Plan::default() };
-    let mut stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut stack = Stack::start(plan).await.must();
     let api = stack.api();
     let of = |changes| json!({"asset": {"id": "bond:again"}, "state_changes": changes});
     let mut sent = vec![
@@ -38,14 +38,14 @@ async fn after_a_restart_of_everything_state_statuses_and_chains_are_the_same() 
     let position = api.position(Shard::Financial).await.expect("it leads");
     let holding = api.read("/v1/holdings/bond:again/acct:a").await.expect("a holding");
 
-    for (service, status) in stack.stop_services().await.unwrap_or_else(|error| panic!("{error}")) {
+    for (service, status) in stack.stop_services().await.must() {
         assert!(status.success(), "{service:?} ends well on SIGTERM: {status}");
     }
     stack.kill_redis().expect("redis is killed");
     stack.stop_chain("base").expect("the chain stops");
     stack.restart_chain("base").expect("the chain is back");
     stack.restart_redis().expect("redis is back");
-    stack.restart_services().await.unwrap_or_else(|error| panic!("{error}"));
+    stack.restart_services().await.must();
 
     let now = api.position(Shard::Financial).await.expect("it leads");
     assert_eq!(now, position);
@@ -53,7 +53,7 @@ async fn after_a_restart_of_everything_state_statuses_and_chains_are_the_same() 
     for (request, status) in sent.iter().zip(&statuses) {
         assert_eq!(&api.status(request.rid).await.expect("a status").body, status);
     }
-    let after = checker::gather(&stack, &sent, &acknowledged).await.unwrap_or_else(|error| panic!("{error}"));
+    let after = checker::gather(&stack, &sent, &acknowledged).await.must();
     assert_eq!(after.chains, before.chains);
     assert_eq!(after.logs, before.logs);
 
@@ -67,7 +67,7 @@ async fn after_a_restart_of_everything_state_statuses_and_chains_are_the_same() 
     sent.push(request);
     let (_, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_secs(30)).await;
     assert_eq!((summary.applied, summary.not_applied), (2, 1));
-    println!(
+    eprintln!(
         "restart: {} entries before and after, then {summary:?}",
         before.logs.values().map(Vec::len).sum::<usize>()
     );

@@ -16,6 +16,25 @@ pub(crate) fn tenant() -> Tenant {
     "demo".parse().expect("a tenant")
 }
 
+/// Unwraps with the whole chain of causes, as people read it: an error here may carry the end of a log.
+pub(crate) trait Must<T> {
+    fn must(self) -> T;
+}
+
+impl<T, E: std::error::Error> Must<T> for Result<T, E> {
+    #[expect(
+        clippy::panic,
+        reason = "this is how a test fails; `expect` would print the log's end on one line"
+    )]
+    fn must(self) -> T {
+        self.unwrap_or_else(|error| {
+            let causes = std::iter::successors(error.source(), |cause| cause.source());
+            let causes: Vec<String> = causes.map(|cause| format!(": {cause}")).collect();
+            panic!("{error}{}", causes.concat())
+        })
+    }
+}
+
 /// The seed of this run: `OSS_SEED`, else the clock's. Printed, so that a failure can be run again.
 pub(crate) fn seed() -> u64 {
     let clock = || std::time::UNIX_EPOCH.elapsed().map_or(1, |time| u64::from(time.subsec_nanos()));
@@ -27,7 +46,7 @@ pub(crate) fn seed() -> u64 {
 
 /// A request under a key, with the id it will have.
 pub(crate) fn planned(key: &str, body: serde_json::Value) -> Planned {
-    let request = SyncRequest::parse(&body).unwrap_or_else(|faults| panic!("{body}: {faults:?}"));
+    let request = SyncRequest::parse(&body).expect("the tests' requests are well formed");
     let idempotency: IdempotencyKey = key.parse().expect("a key");
     let rid = Rid::from_key(&tenant(), &idempotency, request.shard());
     Planned { key: key.to_owned(), rid, fp: request.fingerprint(), body, doomed: None }
@@ -62,10 +81,9 @@ pub(crate) async fn settle(
     acknowledged: &[Acknowledged],
     within: Duration,
 ) -> (Evidence, Summary) {
-    checker::drained(&stack.api(), acknowledged, within).await.unwrap_or_else(|error| panic!("{error}"));
-    let evidence = checker::gather(stack, sent, acknowledged).await.unwrap_or_else(|error| panic!("{error}"));
-    let summary =
-        checker::check_all(&evidence).unwrap_or_else(|violation| panic!("{violation}: {violation:?}"));
+    checker::drained(&stack.api(), acknowledged, within).await.must();
+    let evidence = checker::gather(stack, sent, acknowledged).await.must();
+    let summary = checker::check_all(&evidence).must();
     for shard in Shard::ALL {
         verify_log(stack, shard);
     }

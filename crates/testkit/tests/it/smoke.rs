@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::stack::{Plan, Stack};
 
-use crate::scene::{self, planned};
+use crate::scene::{self, Must as _, planned};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bond_is_registered_minted_and_transferred_to_completed_on_one_chain() {
     let plan = Plan { chains: vec![scene::CHAINS[0]], ..Plan::default() };
-    let stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
+    let stack = Stack::start(plan).await.must();
     let asset = json!({"id": "bond:smoke"});
     let requests = [
         planned(
@@ -43,5 +43,5 @@ async fn a_bond_is_registered_minted_and_transferred_to_completed_on_one_chain()
 
     let (_, summary) = scene::settle(&stack, &requests, &acknowledged, Duration::from_secs(30)).await;
     assert_eq!((summary.applied, summary.not_applied, summary.landed), (3, 0, 3), "{summary:?}");
-    println!("smoke: {summary:?}");
+    eprintln!("smoke: {summary:?}");
 }

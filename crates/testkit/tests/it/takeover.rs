@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use testkit::load::{Client, Generator, Planned, Shape};
 use testkit::stack::{Plan, Role, Service, Stack};
 
-use crate::scene;
+use crate::scene::{self, Must as _};
 
 const ROUNDS: usize = 4;
 const REQUESTS_PER_ROUND: usize = 50;
@@ -28,36 +28,36 @@ async fn leader(stack: &Stack, not: Option<Service>) -> Service {
 async fn when_the_leading_validator_is_killed_the_other_one_takes_over_and_loses_nothing() {
     let seed = scene::seed();
     let plan = Plan { validators: 2, ..Plan::default() };
-    let mut stack = Stack::start(plan).await.unwrap_or_else(|error| panic!("{error}"));
-    let client = Client::new(stack.api(), Duration::from_secs(60));
+    let mut stack = Stack::start(plan).await.must();
+    let client = Client::new(stack.api(), Duration::from_mins(1));
     let shape = Shape { seed, tenant: scene::tenant(), chains: vec!["sink".to_owned()], source: None };
     let mut generator = Generator::new(shape);
     let mut sent: Vec<Planned> = generator.registrations();
-    let mut acknowledged = client.send_all(sent.clone(), 1).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut acknowledged = client.send_all(sent.clone(), 1).await.must();
 
     let mut leaders = BTreeSet::new();
     for _ in 0..ROUNDS {
         let leading = leader(&stack, None).await;
         leaders.insert(leading);
-        let slice: Vec<Planned> = (0..REQUESTS_PER_ROUND).map(|_| generator.next()).collect();
+        let slice: Vec<Planned> = (0..REQUESTS_PER_ROUND).map(|_| generator.request()).collect();
         sent.extend(slice.iter().cloned());
         let sender = client.clone();
         let slice = tokio::spawn(async move { sender.send_all(slice, 4).await });
-        stack.kill(leading).unwrap_or_else(|error| panic!("{error}"));
+        stack.kill(leading).must();
         leaders.insert(leader(&stack, Some(leading)).await);
-        stack.launch(leading).unwrap_or_else(|error| panic!("{error}"));
-        acknowledged.extend(slice.await.expect("the senders end").unwrap_or_else(|error| panic!("{error}")));
+        stack.launch(leading).must();
+        acknowledged.extend(slice.await.expect("the senders end").must());
     }
     assert_eq!(leaders.len(), 2, "both have led");
 
     // `oss verify log` asks the first one.
     let first = Service { role: Role::Validator, index: 0 };
     let second = Service { role: Role::Validator, index: 1 };
-    stack.kill(second).unwrap_or_else(|error| panic!("{error}"));
+    stack.kill(second).must();
     assert_eq!(leader(&stack, Some(second)).await, first);
-    let (evidence, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_secs(60)).await;
+    let (evidence, summary) = scene::settle(&stack, &sent, &acknowledged, Duration::from_mins(1)).await;
     let epochs: BTreeSet<u64> =
         evidence.logs.values().flatten().map(|entry| entry.decode().expect("a body").epoch).collect();
     assert!(epochs.len() >= ROUNDS, "each lease has an epoch of its own: {epochs:?}");
-    println!("takeover: {ROUNDS} leaders killed, {} epochs; {summary:?}", epochs.len());
+    eprintln!("takeover: {ROUNDS} leaders killed, {} epochs; {summary:?}", epochs.len());
 }
