@@ -1,6 +1,6 @@
 //! The real binary: exit codes, commands, and its death between any two steps.
 
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use common::ids::Shard;
@@ -24,10 +24,6 @@ impl Drop for Process {
     }
 }
 
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 fn command(bed: &Bed) -> Command {
     let mut command = Command::new(BINARY);
     command
@@ -42,15 +38,24 @@ fn command(bed: &Bed) -> Command {
     command
 }
 
+/// Starts it on free ports, which it tells in its log. One that dies before has no addresses.
 fn spawn(bed: &Bed, crash_point: Option<&str>) -> Process {
-    let (listen, admin) = (free_address(), free_address());
     let mut command = command(bed);
-    command.env("OSS__HTTP__LISTEN", &listen).env("OSS__HTTP__ADMIN_LISTEN", &admin);
+    command.env("OSS__HTTP__LISTEN", "127.0.0.1:0").env("OSS__HTTP__ADMIN_LISTEN", "127.0.0.1:0");
     if let Some(point) = crash_point {
         command.env("OSS_CRASH_POINT", point);
     }
-    let child = command.spawn().expect("the binary starts");
-    Process { child, base: format!("http://{listen}"), admin }
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let up = lines
+        .by_ref()
+        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+        .find(|line| line["message"] == "The collector is up")
+        .unwrap_or_default();
+    // Read on, so that the process never waits for its log to be read.
+    std::thread::spawn(move || lines.for_each(drop));
+    let address = |field: &str| up[field].as_str().unwrap_or_default().to_owned();
+    Process { child, base: format!("http://{}", address("http_address")), admin: address("admin_address") }
 }
 
 impl Process {
