@@ -37,5 +37,5 @@ mod service;
 pub use config::{LeaseSettings, LogSettings, RelaySettings, Settings, ViewSettings};
 pub use data_dir::{DataDir, DataDirError};
 pub use service::{Service, StartError, build, clear_views};
-pub use view::ViewError;
 pub use signer::{Signature, Signer, SignerError};
+pub use view::ViewError;
