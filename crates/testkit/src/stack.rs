@@ -222,6 +222,12 @@ impl Stack {
         Ok(())
     }
 
+    /// Every panic that a service has logged, whoever survived it.
+    #[must_use]
+    pub fn panics(&self) -> Vec<String> {
+        self.services.values().flat_map(|process| process.log_lines_with("panicked at")).collect()
+    }
+
     /// The last lines of every log.
     #[must_use]
     pub fn log_tails(&self, lines: usize) -> String {

@@ -117,9 +117,20 @@ impl Process {
         }
     }
 
+    fn log_text(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    pub(super) fn log_lines_with(&self, words: &str) -> Vec<String> {
+        let text = self.log_text();
+        text.lines()
+            .filter(|line| line.contains(words))
+            .map(|line| format!("{}: {line}", self.name))
+            .collect()
+    }
+
     pub(super) fn log_tail(&self, lines: usize) -> String {
-        let bytes = std::fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
+        let text = self.log_text();
         let all: Vec<&str> = text.lines().collect();
         all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
     }

@@ -8,9 +8,8 @@ use common::exit;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
-use testkit::load::{Acknowledged, Client, Generator, Planned, Shape};
+use testkit::load::{Client, Generator, Planned, Shape};
 use testkit::stack::{NULL_SOURCE, Plan, Role, Service, Stack};
-use tokio::task::JoinHandle;
 
 use crate::scene::{self, Must as _};
 
@@ -19,6 +18,8 @@ const KILLS: usize = 20;
 const SENDERS: usize = 8;
 /// How long one request may be repeated: longer than any part is away.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a killed part stays away.
+const OUTAGE_MS_MAX: u64 = 1_500;
 const DRAINED_WITHIN: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -42,14 +43,17 @@ fn victims(stack: &Stack, random: &mut StdRng) -> Vec<Victim> {
     victims
 }
 
-fn strike(stack: &mut Stack, victim: Victim) {
+fn kill(stack: &mut Stack, victim: Victim) {
     match victim {
-        Victim::Service(service) => {
-            stack.kill(service).and_then(|()| stack.launch(service)).must();
-        }
-        Victim::Redis => {
-            stack.kill_redis().and_then(|()| stack.restart_redis()).must();
-        }
+        Victim::Service(service) => stack.kill(service).must(),
+        Victim::Redis => stack.kill_redis().must(),
+    }
+}
+
+fn bring_back(stack: &mut Stack, victim: Victim) {
+    match victim {
+        Victim::Service(service) => stack.launch(service).must(),
+        Victim::Redis => stack.restart_redis().must(),
     }
 }
 
@@ -63,15 +67,10 @@ fn supervise(stack: &mut Stack, ended: &mut Vec<(Service, ExitStatus)>) {
     }
 }
 
-/// Polls until the senders are done or `until` says so.
-async fn watch(
-    stack: &mut Stack,
-    ended: &mut Vec<(Service, ExitStatus)>,
-    slice: &JoinHandle<Vec<Acknowledged>>,
-    until: impl Fn() -> bool,
-) {
+/// Supervises until something is so.
+async fn watch(stack: &mut Stack, ended: &mut Vec<(Service, ExitStatus)>, until: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
-    while !slice.is_finished() && !until() {
+    while !until() {
         supervise(stack, ended);
         assert!(Instant::now() < deadline, "the senders stand still");
         tokio::time::sleep(POLL).await;
@@ -106,10 +105,13 @@ async fn a_run_with_twenty_kills_keeps_every_invariant_and_drains() {
         let moment = client.count() + random.random_range(0..slice.len() as u64);
         let sender = client.clone();
         let slice = tokio::spawn(async move { sender.send_all(slice, SENDERS).await.must() });
-        watch(&mut stack, &mut ended, &slice, || client.count() >= moment).await;
-        strike(&mut stack, victim);
+        watch(&mut stack, &mut ended, || slice.is_finished() || client.count() >= moment).await;
+        kill(&mut stack, victim);
+        let back = Instant::now() + Duration::from_millis(random.random_range(0..OUTAGE_MS_MAX));
+        watch(&mut stack, &mut ended, || Instant::now() >= back).await;
+        bring_back(&mut stack, victim);
         *killed.entry(victim).or_default() += 1;
-        watch(&mut stack, &mut ended, &slice, || false).await;
+        watch(&mut stack, &mut ended, || slice.is_finished()).await;
         acknowledged.extend(slice.await.expect("the senders end"));
     }
     let loaded = started.elapsed();

@@ -87,6 +87,7 @@ pub(crate) async fn settle(
     for shard in Shard::ALL {
         verify_log(stack, shard);
     }
+    assert_eq!(stack.panics(), Vec::<String>::new());
     (evidence, summary)
 }
 
