@@ -7,7 +7,7 @@
 //! - All checks come before the first write, and every key a script touches has its type checked by a read
 //!   first, so a script either does all of its work or none.
 //! - Writers that must be alone carry a [`Fence`] (epoch and token of their lease); expiry is liveness only.
-//! - Every script except SUBMIT and SEND may run at full memory (`allow-oom`), so a full Redis drains.
+//! - Every script except SUBMIT may run at full memory (`allow-oom`), so a full Redis drains.
 //! - Time inside scripts is Redis TIME.
 //! - A guard of a script stands between `-- guard:<name>` and `-- /guard:<name>`. The tests load each script with
 //!   one guard cut out ([`Scripts::edited`]) and show that its directed scenario then goes wrong.

@@ -1,4 +1,5 @@
-#!lua
+#!lua flags=allow-oom
+-- allow-oom: the bound of the stream bounds it; a cancel must get through a full Redis.
 -- KEYS stream sent:<message id>
 -- ARGV payload bound repeat_ms
 local length = redis.call('XLEN', KEYS[1])

@@ -1,7 +1,8 @@
 //! SEND: puts one message that belongs to no SUBMIT (CANCEL, COMMAND, WITHDRAWN, PROOF) into `:inx` or `:in`.
 //!
 //! `:sent:<message id>` remembers the stream id for a minute, so that a repeat after a lost reply adds
-//! nothing. Replies: `OK <id>`, `DUP <id>`, `BUSY` (the stream is at its bound). Refused at full memory.
+//! nothing. Replies: `OK <id>`, `DUP <id>`, `BUSY` (the stream is at its bound, which is all that limits it: SEND
+//! runs at full memory too).
 
 use super::{Link, LinkError, Stream, StreamId};
 
