@@ -1,6 +1,6 @@
 //! Where a stack is and with which key to talk to it.
 //!
-//! `oss up` and `oss init` write `stack.json` into the data folder; `OSS_URL` (one origin in front of all
+//! `oss up` and `oss init` write `secrets/operator/stack.json` into the data folder; `OSS_URL` (one origin in front of all
 //! services) and `OSS_KEY` stand above it.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::Global;
 
 /// Name of the stack file in the data folder.
-pub(crate) const STACK_FILE: &str = "stack.json";
+pub(crate) const STACK_FILE: &str = "secrets/operator/stack.json";
 
 /// What other commands need to know of a stack.
 #[derive(Debug, Clone, Serialize, Deserialize)]

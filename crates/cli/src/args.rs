@@ -35,7 +35,7 @@ pub(crate) struct Global {
     /// No progress on stderr
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
-    /// Folder of the stack's data; other commands find the stack by its `stack.json`
+    /// Folder of the stack's data; other commands find the running stack there
     #[arg(long, global = true, env = "OSS_DATA", default_value = ".oss", value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// One origin for all services, instead of the stack file's

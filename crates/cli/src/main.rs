@@ -1,6 +1,6 @@
 //! `oss`: starts a whole stack on one machine, sends requests, watches them, checks results from outside.
 //!
-//! In: the command line and, for most commands, the stack file that `oss up` wrote (`.oss/stack.json`) or
+//! In: the command line and, for most commands, the stack file that `oss up` wrote (`.oss/secrets/operator/stack.json`) or
 //! `OSS_URL` and `OSS_KEY`. Out: results on stdout (tables or `-o json`), progress on stderr, and an exit code
 //! ([`exit::Exit`]). Nothing here decides anything about state: it asks the services, and for a check it
 //! recomputes with the same formats (`common`) and the same engine (`validator`).

@@ -19,6 +19,9 @@ pub(crate) enum Access {
 /// Writes a file beside its place, syncs it and moves it there.
 pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}", path.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(failed)?;
+    }
     let mut name = path.file_name().with_context(failed)?.to_owned();
     name.push(".new");
     let beside = path.with_file_name(name);

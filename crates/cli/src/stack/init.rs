@@ -1,7 +1,7 @@
 //! `oss init`: keys, contracts and configuration files, each only where it is missing.
 //!
-//! In: RPC URLs of running chains. Out, in one folder: `validator.key`, `sender-keys.json`, `keys.json`,
-//! `dev-keys.json`, `targets.json`, `endpoints.json`, `sources.json`, `stack.json`. Run again it keeps keys and contracts
+//! In: RPC URLs of running chains. Out, in one folder: `keys.json`, `targets.json`, `endpoints.json`, `sources.json` for
+//! all services; `secrets/{validator,broadcaster,collector,operator}/` for one each. Run again it keeps keys and contracts
 //! and writes the addresses of the moment, so a restart with other ports and a second `compose up` both work.
 
 use std::collections::BTreeMap;

@@ -22,12 +22,13 @@ pub(crate) struct Secrets {
     pub(crate) tokens: Tokens,
 }
 
-/// Names of the files below the configuration folder.
+/// Names of the files below the configuration folder. Each service's secrets have a folder of their own, so that
+/// a deployment can show each service its own only.
 pub(crate) mod names {
-    pub(crate) const VALIDATOR_KEY: &str = "validator.key";
-    pub(crate) const SENDER_KEYS: &str = "sender-keys.json";
+    pub(crate) const VALIDATOR_KEY: &str = "secrets/validator/validator.key";
+    pub(crate) const SENDER_KEYS: &str = "secrets/broadcaster/sender-keys.json";
     pub(crate) const KEYS: &str = "keys.json";
-    pub(crate) const DEV_KEYS: &str = "dev-keys.json";
+    pub(crate) const DEV_KEYS: &str = "secrets/collector/dev-keys.json";
 }
 
 /// Reads what is there and makes what is missing.

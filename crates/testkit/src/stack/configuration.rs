@@ -19,11 +19,11 @@ const TENANT: &str = "demo";
 const TARGETS: &str = "targets.json";
 const SOURCES: &str = "sources.json";
 const KEYS: &str = "keys.json";
-const DEV_KEYS: &str = "dev-keys.json";
+const DEV_KEYS: &str = "secrets/collector/dev-keys.json";
 const ENDPOINTS: &str = "endpoints.json";
-const SENDER_KEYS: &str = "sender-keys.json";
-const VALIDATOR_KEY: &str = "validator.key";
-const STACK: &str = "stack.json";
+const SENDER_KEYS: &str = "secrets/broadcaster/sender-keys.json";
+const VALIDATOR_KEY: &str = "secrets/validator/validator.key";
+const STACK: &str = "secrets/operator/stack.json";
 /// Nothing listens there: no test of a stack asks for the reference rate.
 const NO_RATE: &str = "http://127.0.0.1:9/rate.json";
 
@@ -120,7 +120,9 @@ fn write_null(folder: &Path, plan: &Plan) -> Result<(), StackError> {
     let wallets: BTreeMap<&str, String> =
         common::ids::Shard::ALL.into_iter().map(|shard| (shard.name(), wallet(shard.number()))).collect();
     write(folder, SENDER_KEYS, &wallets)?;
-    Ok(std::fs::write(folder.join(VALIDATOR_KEY), wallet(u8::MAX))?)
+    let key = folder.join(VALIDATOR_KEY);
+    key.parent().map(std::fs::create_dir_all).transpose()?;
+    Ok(std::fs::write(key, wallet(u8::MAX))?)
 }
 
 fn add_null_source(folder: &Path, delay_ms: u64) -> Result<(), StackError> {
@@ -187,5 +189,7 @@ fn read<T: serde::de::DeserializeOwned>(folder: &Path, name: &'static str) -> Re
 
 fn write<T: Serialize>(folder: &Path, name: &'static str, content: &T) -> Result<(), StackError> {
     let bytes = serde_json::to_vec_pretty(content).map_err(|_| StackError::Configuration { file: name })?;
-    Ok(std::fs::write(folder.join(name), bytes)?)
+    let path = folder.join(name);
+    path.parent().map(std::fs::create_dir_all).transpose()?;
+    Ok(std::fs::write(path, bytes)?)
 }
