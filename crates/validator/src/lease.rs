@@ -1,9 +1,10 @@
 //! The lease: which process leads.
 //!
 //! One actor per process takes and renews the leases of all shards under one token made at its start. In:
-//! which shards are ready to be led. Out: per shard a [`Tenure`]. The first shard's lease is the gate: the
-//! others are taken only with it, so that one process leads all of them. A lease is liveness; safety is the
-//! fence (epoch, token), which every writing script checks.
+//! which shards are ready to be led. Out: per shard a [`Tenure`]. One process leads all shards: it takes no lease
+//! unless every shard is ready, and the first shard's lease is the gate of the others. Once a shard is not ready
+//! any more, or a lease before it is another's, what is held is given back at once, so that a healthy process can
+//! take all of them. A lease is liveness; safety is the fence (epoch, token), which every writing script checks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub(crate) struct Lead {
     pub(crate) fence: Fence,
     /// When the last successful renewal was sent.
     pub(crate) renewed: Instant,
+    /// How long the lease lives from then on, at least.
+    pub(crate) ttl: Duration,
 }
 
 impl Tenure {
@@ -57,6 +60,14 @@ impl Lead {
     #[must_use]
     pub(crate) fn is_fresh(&self, settings: LeaseSettings) -> bool {
         self.renewed.elapsed() < Duration::from_millis(settings.ttl_ms * 6 / 10)
+    }
+
+    /// Nobody else can hold the lease yet: it was renewed less than its life ago, by this machine's monotonic
+    /// clock. Without this a leader that is cut off from Redis would go on answering from a state that is no
+    /// longer the newest.
+    #[must_use]
+    pub(crate) fn is_held(&self) -> bool {
+        self.renewed.elapsed() < self.ttl
     }
 }
 
@@ -111,17 +122,36 @@ impl Keeper {
                 _ = rounds.tick() => {}
                 _ = self.stop.wait_for(|stop| *stop) => return,
             }
-            let mut gate = true;
-            for shard in &self.shards {
-                gate = gate && shard.is_ready_to_lead();
-                if gate {
-                    self.renew(shard).await;
-                    gate = shard.tenure().lead().is_some();
-                } else {
-                    shard.depose(None);
-                }
-            }
+            self.round().await;
             self.report();
+        }
+    }
+
+    async fn round(&self) {
+        let mut gate = self.shards.iter().all(|shard| shard.is_ready_to_lead());
+        for shard in &self.shards {
+            if gate {
+                self.renew(shard).await;
+                gate = shard.tenure().lead().is_some();
+            } else {
+                self.give_back(shard).await;
+            }
+        }
+    }
+
+    /// Leads no longer; the lease is free at once. A sequencer that is in the middle of an entry may still
+    /// commit it until somebody else has taken the lease.
+    async fn give_back(&self, shard: &ShardState) {
+        let tenure = shard.tenure();
+        shard.depose(None);
+        let Some(lead) = tenure.lead() else { return };
+        match shard.link.release(&lead.fence).await {
+            Ok(_) => {
+                tracing::warn!(shard = %shard.shard, "Gave the lease back: this process cannot lead all shards")
+            }
+            Err(error) => {
+                tracing::warn!(shard = %shard.shard, error = %crate::error::chain(&error), "The lease runs out by itself");
+            }
         }
     }
 
@@ -136,9 +166,9 @@ impl Keeper {
         match answer {
             Ok(Leased::New { epoch, .. }) => {
                 tracing::info!(shard = %shard.shard, epoch, "Took the lease");
-                shard.lead(Lead { fence: self.fence(epoch), renewed: sent });
+                shard.lead(self.lead(epoch, sent));
             }
-            Ok(Leased::Held { epoch, .. }) => shard.lead(Lead { fence: self.fence(epoch), renewed: sent }),
+            Ok(Leased::Held { epoch, .. }) => shard.lead(self.lead(epoch, sent)),
             Ok(Leased::No { node, .. }) => shard.depose(Some(node)),
             // It may still be ours: the sequencer begins nothing once it is no longer fresh.
             Err(error) => {
@@ -147,8 +177,9 @@ impl Keeper {
         }
     }
 
-    fn fence(&self, epoch: u64) -> Fence {
-        Fence { epoch, token: self.token.clone() }
+    fn lead(&self, epoch: u64, renewed: Instant) -> Lead {
+        let fence = Fence { epoch, token: self.token.clone() };
+        Lead { fence, renewed, ttl: Duration::from_millis(self.settings.ttl_ms) }
     }
 
     fn report(&self) {
@@ -167,5 +198,24 @@ impl Keeper {
         } else {
             self.readiness.set("leader", Err(&waiting.join("; ")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_held_until_its_life_after_the_last_renewal_is_over() {
+        let fence = Fence { epoch: 1, token: Token::random() };
+        let lead = |ttl_ms| Lead {
+            fence: fence.clone(),
+            renewed: Instant::now()
+                .checked_sub(Duration::from_secs(2))
+                .expect("the machine is up for seconds"),
+            ttl: Duration::from_millis(ttl_ms),
+        };
+        assert!(lead(600_000).is_held());
+        assert!(!lead(2_000).is_held());
     }
 }

@@ -5,10 +5,10 @@
 //! the view lacks (it was deleted) are replayed; then entries of `:log`. Every entry is computed again and
 //! compared: digest, chain, inputs, outcomes, updates, root, aux.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::entry::Entry;
-use common::link::{Head, Initialised};
+use common::link::{Head, Initialised, StreamId};
 use common::targets::Targets;
 
 use crate::engine::{Divergence, Engine, Position, inputs_of};
@@ -18,6 +18,9 @@ use crate::view::{Page, Record, ViewError};
 
 /// Entries read at once.
 const PAGE: Page = Page { entries_max: 64, bytes_max: 8 << 20 };
+
+/// How often a long replay tells where it is; see [`crate::trim`] for when it would count as dead.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// The log is not what the fold of it gives, or not what it was.
 #[derive(Debug, thiserror::Error)]
@@ -94,16 +97,21 @@ pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Replays `:log` from the view's head to the log's.
+/// Replays `:log` from the view's head to the log's, and tells the leader how far it is on disk here, so that
+/// it does not trim what this process still needs.
 ///
 /// # Errors
 /// [`DataLoss::Hole`] leaves everything as it is: another process may have what is missing.
 pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
     let began = Instant::now();
     let from = shard.now().seq;
+    let mut told = tell(shard).await?;
     let head = crate::retry::until_known("read head", async || shard.link.head().await).await?;
     check_head(shard, &head)?;
     while shard.now().seq < head.seq {
+        if told.elapsed() >= TELL_EVERY {
+            told = tell(shard).await?;
+        }
         let next = shard.now().seq + 1;
         let call = async || shard.link.log_range(next, PAGE.entries_max).await;
         let page = crate::retry::until_known("read the log", call).await?;
@@ -122,6 +130,15 @@ pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
         crate::metrics::replayed(shard.shard, from, to, began.elapsed());
     }
     Ok(())
+}
+
+/// Says in `:members` which entry is the last one on this disk; gives when.
+async fn tell(shard: &ShardState) -> Result<Instant, Failure> {
+    let told = Instant::now();
+    let archived = StreamId::of_seq(shard.view.synced_seq());
+    crate::retry::until_known("tell how far the log is here", async || shard.link.beat(archived).await)
+        .await?;
+    Ok(told)
 }
 
 fn check_head(shard: &ShardState, log: &Head) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! The sequencer: the one that orders a shard.
 //!
-//! One actor per shard on a thread of its own, because deciding is computing. Its life: replay, then wait for the
-//! lease, then lead until the lease is lost, and so on. While it leads, it makes one entry after the other from
+//! One actor per shard on a thread of its own, because deciding is computing. Its life: replay, then follow the log
+//! while it waits for the lease, then lead until the lease is lost, and so on. While it leads, it makes one entry after the other from
 //! whatever waits (natural batching, never a linger): the targets file first if the log says otherwise, then
 //! what is left open by removed targets, then the fronts of `:inx`, `:receipts`, `:in`.
 
@@ -33,6 +33,8 @@ use crate::shard::ShardState;
 const FRONT_MAX: usize = 256;
 /// How long an idle sequencer sleeps at most before it looks at its other duties.
 const BLOCK: Duration = Duration::from_millis(250);
+/// How often a process that waits for the lease reads what was added to the log.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// When to look again whether the log can be joined.
 const HOLE_RETRY: Duration = Duration::from_secs(5);
 /// How long a clean stop waits for the entry in flight.
@@ -139,7 +141,13 @@ impl Runner {
             if !self.join_the_log().await? {
                 continue;
             }
-            let Some(fence) = self.wait_for_lease().await else { return Ok(()) };
+            let fence = match self.wait_for_lease().await {
+                Ok(Some(fence)) => fence,
+                Ok(None) => return Ok(()),
+                // Joining the log again says so and keeps this process from leading.
+                Err(Failure::DataLoss(DataLoss::Hole { .. })) => continue,
+                Err(failure) => return Err(failure),
+            };
             crate::metrics::leading(self.shard.shard, fence.epoch, true);
             let ended = self.lead(&fence).await;
             self.shard.set_leading(false);
@@ -147,8 +155,9 @@ impl Runner {
             match ended {
                 Ok(Ended::Stop) => return Ok(()),
                 Ok(Ended::Deposed) => crate::metrics::leading(self.shard.shard, fence.epoch, false),
-                // Another process has what the log lost: leave the lease to it.
+                // Another process has what the log lost: leave the lease to it, and all others with it.
                 Err(Failure::DataLoss(DataLoss::Hole { .. })) => {
+                    self.shard.set_ready_to_lead(false);
                     let call = async || self.shard.link.release(&fence).await;
                     let _released = crate::retry::until_known("release the lease", call).await?;
                 }
@@ -185,12 +194,19 @@ impl Runner {
         }
     }
 
-    async fn wait_for_lease(&mut self) -> Option<Fence> {
-        tokio::select! {
-            tenure = self.tenure.wait_for(|tenure| tenure.lead().is_some()) => {
-                tenure.ok().and_then(|tenure| tenure.lead().map(|lead| lead.fence.clone()))
+    /// Follows the log until the lease is held; `None` = stop.
+    async fn wait_for_lease(&mut self) -> Result<Option<Fence>, Failure> {
+        loop {
+            tokio::select! {
+                tenure = self.tenure.wait_for(|tenure| tenure.lead().is_some()) => {
+                    return Ok(tenure.ok().and_then(|tenure| tenure.lead().map(|lead| lead.fence.clone())));
+                }
+                _ = self.duties.stop.wait_for(|stop| *stop) => return Ok(None),
+                () = tokio::time::sleep(FOLLOW_EVERY) => {}
             }
-            _ = self.duties.stop.wait_for(|stop| *stop) => None,
+            crate::replay::check_generation(&self.shard).await?;
+            crate::replay::catch_up(&self.shard).await?;
+            self.shard.view.sync_if_due()?;
         }
     }
 

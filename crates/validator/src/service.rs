@@ -264,7 +264,14 @@ impl Parts<'_> {
             self.lives.of("lease"),
         )
         .start();
-        Trimmer::new(shards.to_vec(), self.settings.log, self.stopped.clone(), self.lives.of("trim")).start();
+        Trimmer::new(
+            shards.to_vec(),
+            self.node.clone(),
+            self.settings.log,
+            self.stopped.clone(),
+            self.lives.of("trim"),
+        )
+        .start();
         arbiters
     }
 

@@ -126,9 +126,10 @@ impl ShardState {
         self.standing.send_modify(|standing| standing.leading = leading);
     }
 
-    /// This process leads, has caught up and still holds the lease: its answers are current.
+    /// This process leads, has caught up and still holds the lease, which nobody else can have taken since:
+    /// its answers are current.
     pub(crate) fn is_leading(&self) -> bool {
-        self.standing.borrow().leading && self.tenure.borrow().lead().is_some()
+        self.standing.borrow().leading && self.tenure.borrow().lead().is_some_and(Lead::is_held)
     }
 
     pub(crate) fn tenure(&self) -> Tenure {

@@ -1,23 +1,35 @@
 //! TRIM: forgets log entries in Redis that are on this leader's disk.
 //!
-//! One task per process. In: what each shard's archive has fsynced. Out: TRIM calls under the lease. The last
-//! `log.keep_entries` stay, so that a process that takes over soon can join.
+//! One task per process. In: what each shard's archive has fsynced, and how far the other validators in `:members`
+//! have it. Out: TRIM calls under the lease. What a live standby does not have on disk stays; one that is silent, or too
+//! far behind, holds nothing back. The last `log.keep_entries` stay in any case, so that a process that was away
+//! for a moment can join.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
-use common::link::Trimmed;
+use common::ids::Name;
+use common::link::{LinkError, StreamId, Trimmed};
 use tokio::sync::watch;
 
 use crate::config::LogSettings;
 use crate::error::chain;
 use crate::shard::ShardState;
 
+/// What the names of validators among the members begin with.
+const VALIDATOR: &str = "validator-";
+/// A standby tells its place every second; after this silence it is dead.
+const SILENT_MS: u64 = 10_000;
+/// A standby further behind than this holds nothing back: the log in Redis is bounded.
+const BEHIND_MAX: u64 = 10_000;
+
 /// Trims the logs of all shards; essential, because an untrimmed log fills Redis.
 #[derive(Debug)]
 pub(crate) struct Trimmer {
     shards: Option<Vec<Arc<ShardState>>>,
+    node: Name,
     settings: LogSettings,
     stop: watch::Receiver<bool>,
     _life: Life,
@@ -27,11 +39,12 @@ impl Trimmer {
     #[must_use]
     pub(crate) fn new(
         shards: Vec<Arc<ShardState>>,
+        node: Name,
         settings: LogSettings,
         stop: watch::Receiver<bool>,
         life: Life,
     ) -> Self {
-        Self { shards: Some(shards), settings, stop, _life: life }
+        Self { shards: Some(shards), node, settings, stop, _life: life }
     }
 }
 
@@ -40,13 +53,18 @@ impl Actor for Trimmer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(shards) = self.shards.take() {
-            let run = run(shards, self.settings, self.stop.clone());
+            let run = run(shards, self.node.clone(), self.settings, self.stop.clone());
             ctx.spawn(run.into_actor(self).map(|(), _, ctx| ctx.stop()));
         }
     }
 }
 
-async fn run(shards: Vec<Arc<ShardState>>, settings: LogSettings, mut stop: watch::Receiver<bool>) {
+async fn run(
+    shards: Vec<Arc<ShardState>>,
+    node: Name,
+    settings: LogSettings,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut rounds = tokio::time::interval(settings.trim());
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut trimmed: Vec<u64> = vec![0; shards.len()];
@@ -57,26 +75,76 @@ async fn run(shards: Vec<Arc<ShardState>>, settings: LogSettings, mut stop: watc
         }
         for (shard, below) in shards.iter().zip(&mut trimmed) {
             let floor = shard.view.synced_seq().saturating_sub(settings.keep_entries) + 1;
-            if floor > *below && trim(shard, floor).await {
-                *below = floor;
+            if floor > *below
+                && let Some(floor) = trim(shard, &node, floor).await
+            {
+                *below = floor.max(*below);
             }
         }
     }
 }
 
-/// Removes the entries below `floor`; `false` = ask again later.
-async fn trim(shard: &ShardState, floor: u64) -> bool {
+/// Removes the entries below `floor` that every live standby has; gives below which, or `None` = ask again
+/// later.
+async fn trim(shard: &ShardState, node: &Name, floor: u64) -> Option<u64> {
     let tenure = shard.tenure();
-    let (Some(lead), true) = (tenure.lead(), shard.is_leading()) else { return false };
-    match shard.link.trim_log(&lead.fence, floor).await {
-        Ok(Trimmed::Ok { removed }) => {
+    let (Some(lead), true) = (tenure.lead(), shard.is_leading()) else { return None };
+    let trimmed = async {
+        let floor = floor.min(unread(shard, node).await?);
+        Ok::<_, LinkError>((floor, shard.link.trim_log(&lead.fence, floor).await?))
+    };
+    match trimmed.await {
+        Ok((floor, Trimmed::Ok { removed })) => {
             crate::metrics::trimmed(shard.shard, removed);
-            true
+            Some(floor)
         }
-        Ok(Trimmed::Fenced) => false,
+        Ok((_, Trimmed::Fenced)) => None,
         Err(error) => {
             tracing::warn!(shard = %shard.shard, error = %chain(&error), "The log could not be trimmed");
-            false
+            None
         }
+    }
+}
+
+/// The first entry that a live standby does not have.
+async fn unread(shard: &ShardState, node: &Name) -> Result<u64, LinkError> {
+    let head = shard.now().seq;
+    let now_ms = shard.link.beat(StreamId::of_seq(shard.view.synced_seq())).await?;
+    Ok(first_unread(&shard.link.members().await?, node.as_str(), now_ms, head))
+}
+
+/// `members`: instance → (last heartbeat, for validators `<last entry on disk>-0`).
+fn first_unread(members: &BTreeMap<String, (u64, StreamId)>, node: &str, now_ms: u64, head: u64) -> u64 {
+    members
+        .iter()
+        .filter(|(name, _)| name.starts_with(VALIDATOR) && name.as_str() != node)
+        .filter(|(_, (beat_ms, _))| now_ms.saturating_sub(*beat_ms) <= SILENT_MS)
+        .map(|(_, (_, read))| read.ms())
+        .filter(|read| head.saturating_sub(*read) <= BEHIND_MAX)
+        .min()
+        .map_or(u64::MAX, |read| read.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_live_standbys_that_are_not_too_far_behind_hold_the_log_back() {
+        let now_ms = 1_000_000;
+        let first = |members: &[(&str, u64, u64)]| {
+            let member = |(name, age_ms, read): &(&str, u64, u64)| {
+                ((*name).to_owned(), (now_ms - age_ms, StreamId::of_seq(*read)))
+            };
+            first_unread(&members.iter().map(member).collect(), "validator-1", now_ms, 20_000)
+        };
+        assert_eq!(first(&[]), u64::MAX);
+        assert_eq!(first(&[("validator-1", 0, 15_000)]), u64::MAX, "the leader itself");
+        assert_eq!(first(&[("broadcaster-a", 0, 15_000)]), u64::MAX, "not a validator");
+        assert_eq!(first(&[("validator-2", 0, 15_000), ("validator-3", 0, 16_000)]), 15_001);
+        assert_eq!(first(&[("validator-2", SILENT_MS, 15_000)]), 15_001);
+        assert_eq!(first(&[("validator-2", SILENT_MS + 1, 15_000)]), u64::MAX, "silent");
+        assert_eq!(first(&[("validator-2", 0, 20_000 - BEHIND_MAX)]), 20_001 - BEHIND_MAX);
+        assert_eq!(first(&[("validator-2", 0, 19_999 - BEHIND_MAX)]), u64::MAX, "too far behind");
     }
 }

@@ -1,4 +1,4 @@
-//! BEAT: an instance says in `:members` that it lives and how far it has read `:ctl`.
+//! BEAT: an instance says in `:members` that it lives and how far it has read `:ctl`; a validator, `:log`.
 //!
 //! A member's value is `<ms> <ctl id>`. Members silent for 24 h are dropped. Reply: `OK <now ms>`.
 

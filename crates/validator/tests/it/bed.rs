@@ -185,15 +185,19 @@ impl Bed {
     pub(crate) async fn submit_payload(&self, tenant: &Tenant, rid: Rid, fp: Digest, payload: &[u8]) -> Rid {
         let submission =
             Submission { rid, tenant, fp, route: Route::Input, payload, targets: "", source_state: "" };
-        let answers =
-            self.link().submit(&[submission], SubmitBounds::with_backlog(10_000)).await.expect("submits");
+        let answers = self
+            .commands
+            .shard(rid.shard())
+            .submit(&[submission], SubmitBounds::with_backlog(10_000))
+            .await
+            .expect("submits");
         assert!(matches!(answers[..], [Submitted::Ok { .. }]), "{answers:?}");
         self.submitted.lock().expect("lock").insert(rid, fp);
         rid
     }
 
     pub(crate) async fn record(&self, rid: Rid) -> StatusRecord {
-        self.link().record(rid).await.expect("reads").expect("a record")
+        self.commands.shard(rid.shard()).record(rid).await.expect("reads").expect("a record")
     }
 
     /// The record once its request was decided.
@@ -261,6 +265,11 @@ impl Validator {
     pub(crate) fn log(&self) -> String {
         let lines = self.lines.lock().expect("lock");
         lines.iter().map(Value::to_string).collect::<Vec<String>>().join("\n")
+    }
+
+    /// Waits for a log line.
+    pub(crate) async fn says(&self, message: &str) {
+        eventually("the log has the line", async || self.field(message, "message")).await;
     }
 
     async fn built(&self, field: &str) -> String {
