@@ -65,8 +65,6 @@ pub(crate) struct Desk {
     pub(crate) clock: Clock,
     /// An operator holds the lane back: nothing new is bound.
     pub(crate) is_paused: bool,
-    /// The lane's nonce counter as read with the journal.
-    pub(crate) next_nonce: u64,
 }
 
 impl Desk {

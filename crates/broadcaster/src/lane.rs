@@ -26,6 +26,8 @@ use crate::watch::ShardView;
 #[derive(Debug)]
 pub(crate) struct LaneParts {
     pub(crate) link: Link,
+    /// All shards' links: whether any lane has ever delivered to the target is read from their journals.
+    pub(crate) journals: Vec<Link>,
     pub(crate) target: Name,
     /// This process' name in leases and among members.
     pub(crate) node: Name,

@@ -85,17 +85,20 @@ pub(crate) enum Standing {
     Gap {
         nonce: u64,
     },
-    /// The chain has forgotten final transactions: it is another chain, or it came back empty.
-    Reset,
+    /// The chain shows less than what was final on it: it lost blocks, is another chain, or the node lags.
+    /// Nothing may be sent: fillers would use up the nonces of batches that may still return.
+    Behind {
+        /// All nonces below this one were finally used.
+        floor: u64,
+    },
 }
 
-/// Compares. `held`: the nonces in the journal; `counter`: the lowest nonce never handed out; `anchored`:
-/// the contract has accepted anything of this shard.
-pub(crate) fn standing(held: &BTreeSet<u64>, counter: u64, next: u64, anchored: bool) -> Standing {
+/// Compares. `held`: the nonces in the journal; `counter`: the lowest nonce never handed out.
+pub(crate) fn standing(held: &BTreeSet<u64>, counter: u64, next: u64) -> Standing {
     // Nonces leave the journal only when the chain has finally used them, so all below this one are used.
     let floor = held.first().copied().unwrap_or(counter);
-    if next < floor && !anchored {
-        return Standing::Reset;
+    if next < floor {
+        return Standing::Behind { floor };
     }
     if next < counter && !held.contains(&next) {
         return Standing::Gap { nonce: next };
@@ -126,6 +129,38 @@ impl GapWatch {
                 (patience_ms == 0).then_some(nonce)
             }
         }
+    }
+}
+
+/// Remembers since when the same node has shown a chain that is behind what was final.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ResetWatch {
+    /// The endpoint's index, and when it first showed it.
+    seen: Option<(usize, u64)>,
+}
+
+impl ResetWatch {
+    /// Whether the chain has lost what was final: the same endpoint has been behind for `patience_ms`. A node that
+    /// lags catches up meanwhile; a lane that moves to another endpoint starts the clock anew.
+    pub(crate) fn observe(
+        &mut self,
+        standing: Standing,
+        endpoint: usize,
+        now_ms: u64,
+        patience_ms: u64,
+    ) -> bool {
+        if !matches!(standing, Standing::Behind { .. }) {
+            self.seen = None;
+            return false;
+        }
+        let since = match self.seen {
+            Some((seen, since)) if seen == endpoint => since,
+            _ => {
+                self.seen = Some((endpoint, now_ms));
+                now_ms
+            }
+        };
+        now_ms >= since.saturating_add(patience_ms)
     }
 }
 

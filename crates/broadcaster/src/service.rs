@@ -88,6 +88,7 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
         .map_err(|source| StartError::Listen { address: settings.http.listen.clone(), source })?;
     let (admin_server, admin_address) = admin_server(&settings, &readiness)?;
 
+    let journals: Vec<Link> = links.values().cloned().collect();
     for (shard, link) in links {
         readiness.set(&format!("shard:{shard}"), Err("starting"));
         let watch = WatchParts {
@@ -104,6 +105,7 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
         for target in targets.iter() {
             let parts = LaneParts {
                 link: link.clone(),
+                journals: journals.clone(),
                 target: target.name.clone(),
                 node: instance.clone(),
                 token: Token::random(),

@@ -45,7 +45,7 @@ impl From<Lost> for Left {
 pub(super) async fn run<T: Target>(parts: LaneParts, target: T) {
     let mut driver = Driver { parts, target, fit_since: None, failures: 0, trouble: None };
     while !driver.is_draining() {
-        driver.examine_if_due(None).await;
+        driver.examine_if_due().await;
         if !driver.may_drive() {
             driver.phase(Phase::Standby);
             driver.rest(driver.parts.settings.watch_ms).await;
@@ -129,7 +129,7 @@ impl<T: Target> Driver<T> {
             }
             let window = self.parts.settings.window;
             let work = async {
-                self.examine_if_due(Some(desk.next_nonce)).await;
+                self.examine_if_due().await;
                 if self.fit_since.is_none() {
                     return Ok(None);
                 }
@@ -160,7 +160,6 @@ impl<T: Target> Driver<T> {
             covers: Arc::clone(&self.parts.views.borrow().covers),
             clock,
             is_paused: false,
-            next_nonce: state.next_nonce,
         };
         Ok((book, desk))
     }
@@ -229,14 +228,19 @@ impl<T: Target> Driver<T> {
         self.parts.settings.retry().delay_ms(self.failures, seed)
     }
 
-    /// Looks at the target when that is due. `next_nonce`: what the lane has handed out, if it is known.
-    async fn examine_if_due(&mut self, next_nonce: Option<u64>) {
+    /// Looks at the target when that is due.
+    async fn examine_if_due(&mut self) {
         let every = Duration::from_millis(self.parts.settings.examine_ms);
         if self.fit_since.is_some_and(|since| since.elapsed() < every) {
             return;
         }
         match self.target.examine().await {
-            Ok(examination) => self.examined(&examination, next_nonce),
+            Ok(examination) => match self.has_delivered(&examination).await {
+                Ok(has_delivered) => self.examined(&examination, has_delivered),
+                Err(error) => {
+                    self.failed_link(&error);
+                }
+            },
             // A target that does not answer says nothing of its fitness; turns will report it.
             Err(error) => {
                 self.note(Some(Trouble { code: error.code().to_owned(), detail: chain_of(&error) }));
@@ -247,7 +251,21 @@ impl<T: Target> Driver<T> {
         }
     }
 
-    fn examined(&mut self, examination: &Examination, next_nonce: Option<u64>) {
+    /// Whether any shard's lane to a target without contract has handed out nonces: then the contract was there.
+    /// All are asked, so that lanes without work of their own do not take a lost chain for a wrong address.
+    async fn has_delivered(&self, examination: &Examination) -> Result<bool, LinkError> {
+        if examination.fitness != Fitness::NoContract {
+            return Ok(false);
+        }
+        for link in &self.parts.journals {
+            if link.lane_info(&self.parts.target).await?.next_nonce > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn examined(&mut self, examination: &Examination, has_delivered: bool) {
         let part = format!("lane:{}/{}", self.parts.link.shard(), self.parts.target);
         self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
             report.balance_wei.clone_from(&examination.balance_wei);
@@ -258,7 +276,7 @@ impl<T: Target> Driver<T> {
                 self.parts.readiness.set(&part, Ok("target is as configured"));
                 return;
             }
-            Fitness::NoContract if next_nonce.is_some_and(|next| next > 0) => Trouble {
+            Fitness::NoContract if has_delivered => Trouble {
                 code: "CHAIN_RESET".to_owned(),
                 detail: "the contract this lane has delivered to is gone".to_owned(),
             },
@@ -273,9 +291,9 @@ impl<T: Target> Driver<T> {
         };
         self.fit_since = None;
         // A chain that came back empty is an alarm; a wrong address is this process' settings.
-        if trouble.code != "CHAIN_RESET" {
-            self.parts.readiness.set(&part, Err(&trouble.detail));
-        }
+        let is_reset = trouble.code == "CHAIN_RESET";
+        let detail = trouble.detail.clone();
+        self.parts.readiness.set(&part, if is_reset { Ok(detail.as_str()) } else { Err(detail.as_str()) });
         self.note(Some(trouble));
         self.phase(Phase::Stopped);
     }

@@ -1,9 +1,9 @@
-use super::{ChainFacts, GapWatch, SlotFacts, SlotStep, Standing, standing, step};
+use super::{ChainFacts, GapWatch, ResetWatch, SlotFacts, SlotStep, Standing, standing, step};
 
 const RESEND_MS: u64 = 5_000;
 
-/// What, held, counter, chain's next, anchored, standing.
-type Row = (&'static str, &'static [u64], u64, u64, bool, Standing);
+/// What, held, counter, chain's next, standing.
+type Row = (&'static str, &'static [u64], u64, u64, Standing);
 
 fn chain(next: u64, next_final: Option<u64>) -> ChainFacts {
     ChainFacts { next, next_final, final_block: 100 }
@@ -38,22 +38,44 @@ fn each_state_of_a_nonce_has_its_step() {
 
 #[test]
 fn the_journal_and_the_chain_are_compared() {
-    let table: [Row; 11] = [
-        ("nothing ever sent", &[], 0, 0, false, Standing::Sound),
-        ("wallet used elsewhere before", &[], 0, 12, false, Standing::Sound),
-        ("all delivered", &[], 5, 5, true, Standing::Sound),
-        ("used from outside since", &[], 5, 6, true, Standing::Sound),
-        ("in flight", &[5, 6], 7, 5, true, Standing::Sound),
-        ("first ones in flight", &[0, 1], 2, 0, false, Standing::Sound),
-        ("mined, not done", &[3, 4], 5, 5, true, Standing::Sound),
-        ("hole between two", &[5, 7], 8, 6, true, Standing::Gap { nonce: 6 }),
-        ("hole above all", &[], 8, 6, true, Standing::Gap { nonce: 6 }),
-        ("chain came back empty", &[], 8, 0, false, Standing::Reset),
-        ("chain came back empty under work in flight", &[8, 9], 10, 0, false, Standing::Reset),
+    let behind = |floor| Standing::Behind { floor };
+    let table: [Row; 13] = [
+        ("nothing ever sent", &[], 0, 0, Standing::Sound),
+        ("wallet used elsewhere before", &[], 0, 12, Standing::Sound),
+        ("all delivered", &[], 5, 5, Standing::Sound),
+        ("used from outside since", &[], 5, 6, Standing::Sound),
+        ("in flight", &[5, 6], 7, 5, Standing::Sound),
+        ("first ones in flight", &[0, 1], 2, 0, Standing::Sound),
+        ("mined, not done", &[3, 4], 5, 5, Standing::Sound),
+        ("hole between two", &[5, 7], 8, 6, Standing::Gap { nonce: 6 }),
+        ("hole above what is held", &[5], 8, 6, Standing::Gap { nonce: 6 }),
+        ("chain came back empty", &[], 8, 0, behind(8)),
+        ("chain came back empty under work in flight", &[8, 9], 10, 0, behind(8)),
+        ("chain lost its last final block", &[], 8, 7, behind(8)),
+        ("chain lost a final block under work in flight", &[8, 9], 10, 7, behind(8)),
     ];
-    for (what, held, counter, next, anchored, expected) in table {
-        assert_eq!(standing(&held.iter().copied().collect(), counter, next, anchored), expected, "{what}");
+    for (what, held, counter, next, expected) in table {
+        assert_eq!(standing(&held.iter().copied().collect(), counter, next), expected, "{what}");
     }
+}
+
+#[test]
+fn a_chain_is_reset_only_when_the_same_endpoint_stays_behind() {
+    let behind = Standing::Behind { floor: 8 };
+    let mut watch = ResetWatch::default();
+    assert!(!watch.observe(behind, 0, 1_000, 3_000));
+    assert!(!watch.observe(behind, 0, 3_999, 3_000));
+    // Another endpoint, or one that has caught up, starts the clock anew.
+    assert!(!watch.observe(behind, 1, 4_000, 3_000));
+    assert!(!watch.observe(Standing::Sound, 1, 6_000, 3_000));
+    assert!(!watch.observe(behind, 1, 7_001, 3_000));
+    assert!(!watch.observe(Standing::Gap { nonce: 9 }, 1, 9_000, 3_000));
+    assert!(!watch.observe(behind, 1, 10_500, 3_000));
+    assert!(watch.observe(behind, 1, 13_500, 3_000));
+    assert!(watch.observe(behind, 1, 13_501, 3_000), "it stays so");
+    // A gap watch never fills what is behind.
+    let mut gaps = GapWatch::default();
+    assert_eq!(gaps.observe(behind, 0, 0), None);
 }
 
 #[test]

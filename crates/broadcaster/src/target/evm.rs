@@ -29,7 +29,7 @@ use crate::backoff::Backoff;
 use crate::book::{Book, Stage};
 use crate::desk::{Desk, SignedAttempt};
 use crate::fee::{self, Fee, FeeCaps, Offer};
-use crate::nonce::{self, GapWatch, Standing};
+use crate::nonce::{self, GapWatch, ResetWatch, Standing};
 use crate::pack::{self, Candidate, Room};
 use crate::receipt;
 use rpc::{SendAnswer, View};
@@ -74,11 +74,23 @@ pub(crate) struct Evm {
     /// The lowest nonce never handed out.
     counter: u64,
     gap: GapWatch,
+    /// An observation of the chain and not of the journal: it outlives what the lane forgets.
+    reset: ResetWatch,
+}
+
+/// What the comparison of journal and chain allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compared {
+    /// Go on, after filling the gap if there is one.
+    Go(Option<u64>),
+    /// The chain shows less than was final: look again, send nothing.
+    Wait { floor: u64 },
 }
 
 impl Evm {
     pub(crate) fn new(place: Place, limits: Limits, rpc: Rpc, wallet: PrivateKeySigner) -> Self {
-        Self { place, limits, rpc, wallet, slots: Slots::default(), counter: 0, gap: GapWatch::default() }
+        let (gap, reset) = (GapWatch::default(), ResetWatch::default());
+        Self { place, limits, rpc, wallet, slots: Slots::default(), counter: 0, gap, reset }
     }
 
     fn shard_number(&self) -> u32 {
@@ -100,18 +112,18 @@ impl Evm {
         }
     }
 
-    /// Compares the journal with the chain and answers the gap to fill.
-    async fn compare(&mut self, view: View, now_ms: u64) -> Result<Option<u64>, AdvanceError> {
-        let held = self.slots.nonces();
-        let floor = held.first().copied().unwrap_or(self.counter);
-        // The contract is only asked when the chain seems to have lost something.
-        let is_anchored =
-            view.next >= floor || self.rpc.is_anchored(self.place.contract, self.shard_number()).await?;
-        let standing = nonce::standing(&held, self.counter, view.next, is_anchored);
-        if standing == Standing::Reset {
-            return Err(AdvanceError::ChainReset { next: view.next, used: floor });
+    /// Compares the journal with the chain.
+    fn compare(&mut self, view: View, now_ms: u64) -> Result<Compared, AdvanceError> {
+        let standing = nonce::standing(&self.slots.nonces(), self.counter, view.next);
+        let is_reset = self.reset.observe(standing, view.endpoint, now_ms, self.limits.gap_ms);
+        let gap = self.gap.observe(standing, now_ms, self.limits.gap_ms);
+        match standing {
+            Standing::Behind { floor } if is_reset => {
+                Err(AdvanceError::ChainReset { next: view.next, used: floor })
+            }
+            Standing::Behind { floor } => Ok(Compared::Wait { floor }),
+            Standing::Sound | Standing::Gap { .. } => Ok(Compared::Go(gap)),
         }
-        Ok(self.gap.observe(standing, now_ms, self.limits.gap_ms))
     }
 
     /// Signs what is bound to a nonce and keeps it. `None` if a part is not in hand (its entry was rewound and
@@ -280,7 +292,14 @@ impl Target for Evm {
             return Ok(Round { again_after, trouble: None });
         }
         let view = self.rpc.view(self.wallet.address(), self.place.tier).await?;
-        let gap = self.compare(view, now_ms).await?;
+        let gap = match self.compare(view, now_ms)? {
+            Compared::Go(gap) => gap,
+            Compared::Wait { floor } => {
+                let detail = format!("the node shows nonce {} as next, {floor} were final", view.next);
+                let trouble = Some(Trouble { code: "CHAIN_BEHIND".to_owned(), detail });
+                return Ok(Round { again_after: Some(self.limits.poll), trouble });
+            }
+        };
         let (mut todo, mut trouble) = self.track(view, book, desk).await?;
         if let Some(nonce) = gap {
             tracing::warn!(nonce, "The chain waits for a nonce that nothing holds; filling it");

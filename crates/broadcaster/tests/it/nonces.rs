@@ -94,18 +94,22 @@ async fn a_wallet_used_before_goes_on_at_the_chains_nonce() -> Check {
 async fn a_gap_before_bound_work_is_filled() -> Check {
     let bed = Bed::one_chain().await?;
     let chain = bed.chain();
-    let first = entries(1);
-    bed.relay(&chain.name, 1, &first).await?;
+    let work = entries(2);
+    bed.relay(&chain.name, 1, &work[..1]).await?;
     let process = Process::start(&bed)?;
-    bed.mine_until_receipts(1).await?;
+    sent(&bed, 0).await?;
     assert_eq!(process.terminate()?, Some(0));
-    // Three nonces were handed out to work that is gone, as after a loss of the journal's tail.
+    // Three nonces were handed out that nothing holds.
     bed.redis.command(&["HINCRBY", "{oss:financial}:lane:base", "next_nonce", "3"])?;
-    let second: Vec<_> = entries(3).split_off(1);
-    bed.relay(&chain.name, 2, &second).await?;
+    bed.relay(&chain.name, 2, &work[1..]).await?;
     let _process = Process::start(&bed)?;
-    bed.mine_until_receipts(3).await?;
-    bed.assert_applied_once(chain, &flat(&entries(3))).await?;
+    sent(&bed, 4).await?;
+    for filler in 1..4 {
+        chain.anvil.mine(1).await?;
+        sent(&bed, filler).await?;
+    }
+    bed.mine_until_receipts(2).await?;
+    bed.assert_applied_once(chain, &flat(&work)).await?;
     bed.mine_until("fillers are forgotten", async |bed| {
         Ok(bed.link.lane_state(&bed.chain().name).await?.fillers.is_empty())
     })
@@ -161,5 +165,59 @@ async fn a_chain_that_came_back_empty_stops_its_lane_and_no_other() -> Check {
     .await?;
     assert_eq!(bed.chains[0].anvil.nonce(bed.sender()).await?, 0, "nothing was sent to the empty chain");
     assert_eq!(process.lane("optimism").await?["state"], "driving");
+
+    // A process that starts while the chain is empty says the same, and serves the other targets.
+    assert_eq!(process.terminate()?, Some(0));
+    let process = Process::start(&bed)?;
+    bed.until("the restarted lane is stopped", async |_| {
+        let Ok(lane) = process.lane("base").await else { return Ok(false) };
+        assert_ne!(lane["last_error"]["code"], "NO_CONTRACT");
+        Ok(lane["state"] == "stopped" && lane["last_error"]["code"] == "CHAIN_RESET")
+    })
+    .await?;
+    bed.until("ready", async |_| Ok(process.ready().await.0 == 200)).await?;
+    bed.relay(&bed.chains[1].name, 3, &entries(3)[2..]).await?;
+    bed.mine_until_receipts(4).await?;
+    assert_eq!(process.ready().await.0, 200);
     Ok(())
+}
+
+#[actix_rt::test]
+async fn a_chain_that_loses_final_blocks_gets_no_fillers_and_goes_on_when_they_are_back() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let provider = chain.anvil.provider();
+    let process = Process::start(&bed)?;
+    let work = entries(3);
+    bed.relay(&chain.name, 1, &work[..1]).await?;
+    bed.mine_until_receipts(1).await?;
+    bed.relay(&chain.name, 2, &work[1..2]).await?;
+    sent(&bed, 1).await?;
+    let stored = bed.link.lane_state(&chain.name).await?.raws[&1].attempts[&1].raw.clone();
+    let receipts = bed.mine_until_receipts(2).await?;
+
+    // Deeper than the tier: the block of the second transaction is gone, that of the first stays.
+    let block = receipts[1].parts[0].block.ok_or("no block")?;
+    let depth = provider.get_block_number().await? - block + 1;
+    provider.anvil_reorg(ReorgOptions { depth, tx_block_pairs: Vec::new() }).await?;
+    provider.anvil_drop_all_transactions().await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 1, "the second one is gone");
+    assert_eq!(chain.bridge.latest(0).await?.0, 1, "the first one is not");
+
+    bed.relay(&chain.name, 3, &work[2..]).await?;
+    bed.until("the lane is stopped", async |_| {
+        let lane = process.lane("base").await?;
+        Ok(lane["state"] == "stopped" && lane["last_error"]["code"] == "CHAIN_RESET")
+    })
+    .await?;
+    chain.anvil.mine(5).await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 1, "nothing was sent");
+    let state = bed.link.lane_state(&chain.name).await?;
+    assert!(state.fillers.is_empty() && state.raws.is_empty(), "nothing was signed: {state:?}");
+    assert_eq!(process.ready().await.0, 200, "one chain's loss does not make the process unready");
+
+    drop(provider.send_raw_transaction(&stored).await?);
+    bed.mine_until_receipts(3).await?;
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await
 }

@@ -33,7 +33,6 @@ mod bridge {
             uint64 skip;
         }
         function applyBatches(SignedBatch[] batches) external;
-        function latest(uint32 shard) external view returns (uint64 seq, bytes32 root);
         event BatchApplied(
             uint32 indexed shard,
             uint64 indexed seq,
@@ -89,16 +88,6 @@ fn batch(part: &Part, skip: u64) -> Result<bridge::SignedBatch, UnreadableSignat
 pub(crate) fn apply_batches(parts: &[(&Part, u64)]) -> Result<Bytes, UnreadableSignature> {
     let batches = parts.iter().map(|(part, skip)| batch(part, *skip)).collect::<Result<_, _>>()?;
     Ok(Bytes::from(bridge::applyBatchesCall { batches }.abi_encode()))
-}
-
-/// Calldata of `latest`.
-pub(crate) fn latest(shard: u32) -> Bytes {
-    Bytes::from(bridge::latestCall { shard }.abi_encode())
-}
-
-/// The highest seq anchored, from the answer of `latest`.
-pub(crate) fn latest_seq(answer: &[u8]) -> Option<u64> {
-    bridge::latestCall::abi_decode_returns(answer).ok().map(|latest| latest.seq)
 }
 
 /// What the contract says of each part of `shard` in one transaction's logs.

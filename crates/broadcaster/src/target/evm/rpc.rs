@@ -10,11 +10,10 @@ use alloy::eips::BlockNumberOrTag;
 use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::{RpcRecv, RpcSend};
-use alloy::rpc::types::{Block, TransactionInput, TransactionReceipt, TransactionRequest};
+use alloy::rpc::types::{Block, TransactionReceipt};
 use alloy::transports::TransportError;
 use common::targets::Tier;
 
-use super::abi;
 use crate::fee::{GWEI, Market};
 
 /// A call to a chain failed; nothing is known of its effect. Retry.
@@ -45,6 +44,8 @@ impl ChainError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) next: u64,
+    /// Index of the endpoint that told `next`.
+    pub(crate) endpoint: usize,
     pub(crate) final_block: u64,
     pub(crate) market: Market,
 }
@@ -102,6 +103,15 @@ impl Rpc {
         method: &'static str,
         params: P,
     ) -> Result<R, ChainError> {
+        self.call_somewhere(method, params).await.map(|(answer, _)| answer)
+    }
+
+    /// As [`Self::call`]; answers also the index of the endpoint that answered.
+    async fn call_somewhere<P: RpcSend + Clone, R: RpcRecv>(
+        &self,
+        method: &'static str,
+        params: P,
+    ) -> Result<(R, usize), ChainError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failure = ChainError::Answer { method };
         for offset in 0..self.endpoints.len() {
@@ -110,7 +120,7 @@ impl Rpc {
             match self.one(endpoint, method, params.clone()).await {
                 Ok(answer) => {
                     self.preferred.store(index, Ordering::Relaxed);
-                    return Ok(answer);
+                    return Ok((answer, index));
                 }
                 Err(error) => failure = error,
             }
@@ -135,7 +145,7 @@ impl Rpc {
     /// not above it is final.
     pub(crate) async fn view(&self, sender: Address, tier: Tier) -> Result<View, ChainError> {
         const METHOD: &str = "eth_getBlockByNumber";
-        let (final_block, head, next, tip) = futures_util::try_join!(
+        let (final_block, head, (next, endpoint), tip) = futures_util::try_join!(
             self.call::<_, Option<Block>>(METHOD, (tag(tier), false)),
             self.call::<_, Option<Block>>(METHOD, (BlockNumberOrTag::Latest, false)),
             self.next_at(sender, BlockNumberOrTag::Latest),
@@ -144,7 +154,8 @@ impl Rpc {
         let head = head.ok_or(ChainError::Answer { method: METHOD })?;
         let market = Market { base_fee: head.header.base_fee_per_gas.unwrap_or(0).into(), tip };
         // A young chain may have no block of the tier yet: then nothing is final, and block 0 holds nothing of ours.
-        Ok(View { next, final_block: final_block.map_or(0, |block| block.header.number), market })
+        let final_block = final_block.map_or(0, |block| block.header.number);
+        Ok(View { next, endpoint, final_block, market })
     }
 
     /// The tip the node suggests. Not every node does; then one gwei, within the operator's cap.
@@ -156,13 +167,14 @@ impl Rpc {
         }
     }
 
-    async fn next_at(&self, sender: Address, block: BlockNumberOrTag) -> Result<u64, ChainError> {
-        self.call::<_, U64>("eth_getTransactionCount", (sender, block)).await.map(|count| count.to())
+    async fn next_at(&self, sender: Address, block: BlockNumberOrTag) -> Result<(u64, usize), ChainError> {
+        let answered = self.call_somewhere::<_, U64>("eth_getTransactionCount", (sender, block)).await;
+        answered.map(|(count, endpoint)| (count.to(), endpoint))
     }
 
     /// The sender's next nonce at the tier.
     pub(crate) async fn next_final(&self, sender: Address, tier: Tier) -> Result<u64, ChainError> {
-        self.next_at(sender, tag(tier)).await
+        self.next_at(sender, tag(tier)).await.map(|(next, _)| next)
     }
 
     /// The receipt of a transaction; `None` = not in a block that this node knows.
@@ -174,19 +186,6 @@ impl Rpc {
     pub(crate) async fn knows(&self, hash: B256) -> Result<bool, ChainError> {
         let known: Option<serde_json::Value> = self.call("eth_getTransactionByHash", (hash,)).await?;
         Ok(known.is_some())
-    }
-
-    /// Whether the contract has accepted anything of the shard.
-    pub(crate) async fn is_anchored(&self, contract: Address, shard: u32) -> Result<bool, ChainError> {
-        const METHOD: &str = "eth_call";
-        let request = TransactionRequest {
-            to: Some(contract.into()),
-            input: TransactionInput::new(abi::latest(shard)),
-            ..TransactionRequest::default()
-        };
-        let answer: Bytes = self.call(METHOD, (request, BlockNumberOrTag::Latest)).await?;
-        // No contract, no answer.
-        Ok(abi::latest_seq(&answer).is_some_and(|seq| seq > 0))
     }
 
     /// Hands exactly these bytes to a node.
