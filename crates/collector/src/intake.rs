@@ -54,6 +54,9 @@ pub(crate) struct Intake {
     active: BTreeMap<StreamId, Work>,
     held_bytes: usize,
     claim_cursor: StreamId,
+    /// The entries that an earlier process of this name has left are not all read yet. No claims meanwhile:
+    /// one would take the same entries over a second time and count them twice.
+    is_inheriting: bool,
     /// A claim is under way. A second one beside it could claim the same entries again and count twice.
     is_claiming: bool,
     /// Set when draining: told when nothing is active any more.
@@ -104,6 +107,7 @@ impl Intake {
             active: BTreeMap::new(),
             held_bytes: 0,
             claim_cursor: StreamId::ZERO,
+            is_inheriting: true,
             is_claiming: false,
             drained: None,
             _lifeline: parts.lifeline,
@@ -127,18 +131,12 @@ impl Intake {
             return;
         }
         let Some(mut reader) = self.reader.take() else { return };
-        let link = self.link.clone();
         let read = async move {
-            let result = match reader.next(room).await {
-                Ok(messages) if reader.is_history() && !messages.is_empty() => counted(&link, messages).await,
-                Ok(messages) => {
-                    Ok(messages.into_iter().map(|message| Delivered { message, deliveries: 1 }).collect())
-                }
-                Err(error) => Err(error),
-            };
+            let result = reader.next(room).await;
             (reader, result)
         };
         ctx.spawn(read.into_actor(self).map(|(reader, result), intake, ctx| {
+            intake.is_inheriting = reader.is_inheriting();
             intake.reader = Some(reader);
             match result {
                 Ok(entries) => {
@@ -238,7 +236,7 @@ impl Intake {
 
     fn claim(&mut self, ctx: &mut Context<Self>) {
         let room = self.room();
-        if room == 0 || self.is_claiming {
+        if room == 0 || self.is_claiming || self.is_inheriting {
             return;
         }
         self.is_claiming = true;
@@ -306,14 +304,6 @@ impl Intake {
         }
         self.read(ctx);
     }
-}
-
-/// Own pending entries with how often each was delivered.
-async fn counted(link: &Link, messages: Vec<common::link::Message>) -> Result<Vec<Delivered>, LinkError> {
-    let ids: Vec<StreamId> = messages.iter().map(|message| message.id).collect();
-    let counts = link.deliveries(&ids).await?;
-    let counted = messages.into_iter().zip(counts);
-    Ok(counted.map(|(message, deliveries)| Delivered { message, deliveries }).collect())
 }
 
 impl Actor for Intake {

@@ -48,6 +48,7 @@ mod wait;
 
 mod fronts;
 mod group;
+mod history;
 mod notification;
 mod read;
 mod reader;

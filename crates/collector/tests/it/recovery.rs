@@ -74,6 +74,50 @@ async fn a_request_taken_over_too_often_fails_as_a_crash() {
     collector.stop().await;
 }
 
+/// The newest of the connections on which readers wait, once all of them wait on connections above `above`.
+async fn readers_above(bed: &Bed, above: u64) -> u64 {
+    let mut newest = 0;
+    until("all readers are connected again", async || {
+        let listed = bed.redis.command(&["CLIENT", "LIST", "TYPE", "normal"]).unwrap();
+        let listed: String = redis::from_redis_value(listed).unwrap();
+        let waiting = listed.lines().filter(|line| line.contains("cmd=xreadgroup"));
+        let ids: Vec<u64> = waiting
+            .filter_map(|line| line.strip_prefix("id=")?.split(' ').next()?.parse().ok())
+            .filter(|id| *id > above)
+            .collect();
+        newest = ids.iter().copied().max().unwrap_or(0);
+        ids.len() == Shard::ALL.len()
+    })
+    .await;
+    newest
+}
+
+#[actix_rt::test]
+async fn lost_connections_during_a_slow_collection_are_no_take_overs() {
+    let bed = Bed::new().await;
+    sources(&bed, 3_600_000);
+    let mut settings = bed.settings("first");
+    settings.collect.claim_idle_ms = 3_600_000;
+    let first = bed.start_with(settings).await;
+    let body = with("X", &json!({"event_sources": ["slow"]}));
+    let rid = bed.post(&first, &body, &[]).await.rid();
+    let link = bed.link(Shard::Financial).await;
+    until("it is begun", async || link.record(rid).await.unwrap().unwrap().by.is_some()).await;
+    let mut newest = readers_above(&bed, 0).await;
+    for _ in 0..5 {
+        bed.redis.command(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
+        newest = readers_above(&bed, newest).await;
+    }
+    first.stop().await;
+    sources(&bed, 0);
+    let mut settings = bed.settings("second");
+    settings.collect.claim_idle_ms = 600;
+    let second = bed.start_with(settings).await;
+    let (_, message) = bed.input(1).await.remove(0);
+    assert_eq!((message.about().unwrap().rid, observations(&message).len()), (rid, 1));
+    second.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_restart_under_the_same_name_goes_on_at_once() {
     let bed = Bed::new().await;

@@ -2,14 +2,16 @@
 //!
 //! Delivery is at least once: an entry stays pending until COLLECTED acknowledges it. After every
 //! (re)connect the member's own pending entries come first, including those it is still working on (the
-//! caller knows them by id), then new ones. Entries idle for long are claimed from their member; the
-//! delivery count of a claim tells poison: XCLAIM counts survive a restart of Redis.
+//! caller knows them by id), then new ones. Entries idle for long are claimed from their member. The delivery
+//! count tells poison: it rises by every take-over, from another member or from an earlier process of the
+//! same name, and by nothing else; it survives a restart of Redis.
 
 use std::time::Duration;
 
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 
+use super::history::History;
 use super::reader::streams;
 use super::{BATCH_MAX, COLLECTORS_GROUP, Entry, Link, LinkError, Message, Stream, StreamId, bounded, reply};
 
@@ -19,11 +21,10 @@ pub struct GroupReader {
     link: Link,
     block: Duration,
     connection: Option<MultiplexedConnection>,
-    /// Where in the own pending entries the reader is; `None` = through, read new ones.
-    history: Option<StreamId>,
+    history: History,
 }
 
-/// A claimed entry.
+/// An entry given out for work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     pub message: Message,
@@ -43,7 +44,7 @@ impl Link {
     /// A group reader under the instance's name that waits up to `block` for new entries.
     #[must_use]
     pub fn group_reader(&self, block: Duration) -> GroupReader {
-        GroupReader { link: self.clone(), block, connection: None, history: Some(StreamId::ZERO) }
+        GroupReader { link: self.clone(), block, connection: None, history: History::new() }
     }
 
     /// Takes over up to `count` entries that were idle for `min_idle`, from `start` on.
@@ -94,8 +95,7 @@ impl Link {
         self.query(CALL, command.arg("JUSTID")).await.map(drop)
     }
 
-    /// How often each of these pending entries was delivered or claimed; 0 = acknowledged meanwhile. Tells
-    /// poison among the own pending entries that a restart finds again.
+    /// How often each of these pending entries was delivered or taken over; 0 = acknowledged meanwhile.
     ///
     /// # Errors
     /// See [`LinkError`].
@@ -132,10 +132,11 @@ fn delivery_count(call: &'static str, value: Value) -> Result<u64, LinkError> {
 }
 
 impl GroupReader {
-    /// Whether what [`Self::next`] gave last were own pending entries, delivered before, not new ones.
+    /// Whether entries that an earlier process of this name has left may still come. Claiming idle ones
+    /// waits until then, or they would count twice.
     #[must_use]
-    pub fn is_history(&self) -> bool {
-        self.history.is_some()
+    pub fn is_inheriting(&self) -> bool {
+        self.history.is_first()
     }
 
     /// The next up to `count` requests: own pending ones first, then new ones; empty at the time-out.
@@ -143,34 +144,31 @@ impl GroupReader {
     ///
     /// # Errors
     /// See [`LinkError`]; the next call connects again.
-    pub async fn next(&mut self, count: usize) -> Result<Vec<Message>, LinkError> {
+    pub async fn next(&mut self, count: usize) -> Result<Vec<Delivered>, LinkError> {
+        bounded("XREADGROUP", "count", count, BATCH_MAX)?;
         if self.connection.is_none() {
             let connection = self.link.commands.address().dedicated(self.block).await?;
             self.link.barrier().await?;
             self.connection = Some(connection);
-            self.history = Some(StreamId::ZERO);
+            self.history.again();
         }
-        while let Some(cursor) = self.history {
-            let entries = self.read(cursor.to_string(), count).await?;
-            self.history = entries.last().map(|entry| entry.id);
-            let (live, deleted): (Vec<Entry>, Vec<Entry>) =
-                entries.into_iter().partition(|entry| !entry.fields.is_empty());
-            self.forget(&deleted).await?;
-            if !live.is_empty() {
-                return Ok(live.into_iter().map(Entry::into_message).collect());
-            }
+        let own = self.history.next(&self.link, count).await?;
+        if !own.is_empty() {
+            return Ok(own);
         }
-        let entries = self.read(">".to_owned(), count).await?;
-        Ok(entries.into_iter().map(Entry::into_message).collect())
+        let entries = self.read_new(count).await?;
+        let delivered =
+            entries.into_iter().map(|entry| Delivered { message: entry.into_message(), deliveries: 1 });
+        Ok(delivered.collect())
     }
 
-    async fn read(&mut self, cursor: String, count: usize) -> Result<Vec<Entry>, LinkError> {
+    async fn read_new(&mut self, count: usize) -> Result<Vec<Entry>, LinkError> {
         const CALL: &str = "XREADGROUP";
         let mut command = redis::cmd(CALL);
         command.arg("GROUP").arg(COLLECTORS_GROUP).arg(self.link.commands.instance().as_str());
         let block_ms = u64::try_from(self.block.as_millis().max(1)).unwrap_or(u64::MAX);
         command.arg("COUNT").arg(count).arg("BLOCK").arg(block_ms);
-        command.arg("STREAMS").arg(Stream::Requests.key(&self.link.keys)).arg(cursor);
+        command.arg("STREAMS").arg(Stream::Requests.key(&self.link.keys)).arg(">");
         // Taken out so that a failed or cancelled read leaves no connection with a waiter behind.
         let Some(mut connection) = self.connection.take() else { return Ok(Vec::new()) };
         let value = command
@@ -179,18 +177,5 @@ impl GroupReader {
             .map_err(|source| LinkError::Redis { call: CALL, source })?;
         self.connection = Some(connection);
         Ok(streams(CALL, value)?.into_iter().flat_map(|(_, entries)| entries).collect())
-    }
-
-    /// An entry deleted while pending stays in the pending list until it is acknowledged.
-    async fn forget(&self, deleted: &[Entry]) -> Result<(), LinkError> {
-        if deleted.is_empty() {
-            return Ok(());
-        }
-        let mut command = redis::cmd("XACK");
-        command.arg(Stream::Requests.key(&self.link.keys)).arg(COLLECTORS_GROUP);
-        for entry in deleted {
-            command.arg(entry.id.to_string());
-        }
-        self.link.query("XACK", &command).await.map(drop)
     }
 }

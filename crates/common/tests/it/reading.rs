@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use common::link::{
-    Commit, Disposition, Entry, Feed, LinkError, Message, ReadFrom, Route, Scripts, Stream, StreamId,
+    Commit, Delivered, Disposition, Entry, Feed, GroupReader, LinkError, Message, ReadFrom, Route, Scripts,
+    Stream, StreamId,
 };
 
 use crate::bed::{Bed, Check, Stage, commit, connect, entry, lead, locked, name, rid, standalone, submit};
@@ -11,6 +12,10 @@ use crate::directed::logging;
 use crate::same;
 
 const BLOCK: Duration = Duration::from_millis(30);
+
+fn given(delivered: &[Delivered]) -> Vec<(StreamId, u64)> {
+    delivered.iter().map(|delivered| (delivered.message.id, delivered.deliveries)).collect()
+}
 
 fn ids(messages: &[Message]) -> Vec<StreamId> {
     messages.iter().map(|message| message.id).collect()
@@ -23,17 +28,54 @@ async fn a_group_member_reads_its_own_pending_entries_first_then_new_ones() -> C
     let (first, second) =
         (submit(&bed.link, 1, Route::Requests).await?, submit(&bed.link, 2, Route::Requests).await?);
     let mut reader = bed.link.group_reader(BLOCK);
-    same!(ids(&reader.next(10).await?), [first, second]);
+    same!(given(&reader.next(10).await?), [(first, 1), (second, 1)]);
     same!(reader.next(10).await?.len(), 0);
     // A new connection begins with what is pending, passes over what was deleted, then waits for new ones.
     bed.command(&["XDEL", &bed.keys.requests(), &first.to_string()]);
     let third = submit(&bed.link, 3, Route::Requests).await?;
     let mut again = bed.link.group_reader(BLOCK);
-    same!(ids(&again.next(10).await?), [second]);
-    same!(ids(&again.next(10).await?), [third]);
+    same!(again.is_inheriting(), true);
+    same!(given(&again.next(10).await?), [(second, 2)]);
+    same!(given(&again.next(10).await?), [(third, 1)]);
+    same!(again.is_inheriting(), false);
     // The deleted one is not pending any more.
     same!(bed.link.claim_idle(Duration::ZERO, StreamId::ZERO, 10).await?.entries.len(), 2);
     Ok(())
+}
+
+#[tokio::test]
+async fn own_pending_entries_count_once_per_process_and_not_per_reconnect() -> Check {
+    let bed = Bed::fresh().await;
+    let _ = bed.link.init("a", true).await?;
+    let pending: Vec<StreamId> = vec![
+        submit(&bed.link, 1, Route::Requests).await?,
+        submit(&bed.link, 2, Route::Requests).await?,
+        submit(&bed.link, 3, Route::Requests).await?,
+    ];
+    for process in 1..=3 {
+        let mut reader = bed.link.group_reader(BLOCK);
+        for reconnect in 0..5 {
+            // Two pages: the second one goes on after the first.
+            let mut all = given(&next(&mut reader, 2).await?);
+            all.extend(given(&next(&mut reader, 2).await?));
+            let expected: Vec<_> = pending.iter().map(|id| (*id, process)).collect();
+            same!((process, reconnect, all), (process, reconnect, expected));
+            same!(next(&mut reader, 2).await?.len(), 0);
+            bed.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+        }
+    }
+    Ok(())
+}
+
+/// Reads until the reader is connected again.
+async fn next(reader: &mut GroupReader, count: usize) -> Check<Vec<Delivered>> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match reader.next(count).await {
+            Err(error) if error.disposition() == Disposition::Retry && Instant::now() < deadline => {}
+            outcome => return Ok(outcome?),
+        }
+    }
 }
 
 #[tokio::test]
