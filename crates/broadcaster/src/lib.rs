@@ -14,6 +14,7 @@ mod service;
 
 mod covers;
 mod rendezvous;
+mod renewal;
 mod watch;
 
 mod backoff;

@@ -51,10 +51,24 @@ fn main() -> ExitCode {
     }
 }
 
+/// Serves until asked to stop. A changed target list drains the service and builds it anew in the same process, because
+/// supervisors take the end of a process for a failure.
 async fn run(settings: Settings) -> anyhow::Result<()> {
-    let service = broadcaster::build(settings).await?;
-    service.run(common::exit::signal()).await.context("the signal handlers cannot be installed")?;
-    Ok(())
+    let mut asked = std::pin::pin!(common::exit::signal());
+    loop {
+        let service = broadcaster::build(settings.clone()).await?;
+        let renewal = service.renewal();
+        let ended = service.run(async {
+            tokio::select! {
+                signal = &mut asked => Some(signal),
+                () = renewal => None,
+            }
+        });
+        match ended.await {
+            Some(signal) => return signal.map(drop).context("the signal handlers cannot be installed"),
+            None => tracing::info!("The target list has changed; starting anew with the new one"),
+        }
+    }
 }
 
 fn fail(error: &anyhow::Error, code: i32) -> ExitCode {

@@ -24,6 +24,7 @@ use crate::error::StartError;
 use crate::http::{self, Api};
 use crate::lane::{Lane, LaneParts};
 use crate::metrics::LaneLabels;
+use crate::renewal::Renewal;
 use crate::target::evm::{Evm, Limits, Place, Rpc, Wallets};
 use crate::target::null::Null;
 use crate::watch::{ShardWatch, WatchParts};
@@ -51,6 +52,7 @@ pub struct Service {
     shutdown: Shutdown,
     drain: watch::Sender<bool>,
     drained: mpsc::Receiver<()>,
+    renewal: watch::Receiver<bool>,
     servers: Vec<ServerHandle>,
 }
 
@@ -80,6 +82,7 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
     let shutdown = Shutdown::new();
     let board = Board::default();
     let (drain, drain_seen) = watch::channel(false);
+    let (renewal, renewal_seen) = Renewal::new(settings.clone());
     let (drained_sender, drained) = mpsc::channel(1);
     let names: Vec<Name> = targets.iter().map(|target| target.name.clone()).collect();
 
@@ -100,6 +103,7 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
             member_ttl_ms: settings.lane.lease_ttl_ms,
             readiness: readiness.clone(),
             drain: drain_seen.clone(),
+            renewal: renewal.clone(),
         };
         let views = ShardWatch::start(watch, shutdown.lifeline(format!("watch of shard {shard}")));
         for target in targets.iter() {
@@ -125,11 +129,11 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
     run_server(admin_server, &shutdown, "admin port");
     let addresses = Addresses { http: http_address, admin: admin_address };
     tracing::info!(%instance, http = %addresses.http, admin = %addresses.admin, "The broadcaster runs");
-    Ok(Service { addresses, instance, readiness, shutdown, drain, drained, servers })
+    Ok(Service { addresses, instance, readiness, shutdown, drain, drained, renewal: renewal_seen, servers })
 }
 
 /// What lanes of kind `evm` share.
-struct EvmParts {
+pub(crate) struct EvmParts {
     wallets: Wallets,
     endpoints: Endpoints,
     limits: Limits,
@@ -138,7 +142,7 @@ struct EvmParts {
 
 impl EvmParts {
     /// `None` if no target needs it: then neither keys nor endpoints have to exist.
-    fn load(settings: &Settings, targets: &Targets) -> Result<Option<Self>, StartError> {
+    pub(crate) fn load(settings: &Settings, targets: &Targets) -> Result<Option<Self>, StartError> {
         if targets.iter().all(|target| target.kind != TargetKind::Evm) {
             return Ok(None);
         }
@@ -153,12 +157,13 @@ impl EvmParts {
             gap_ms: evm.gap_ms,
             retry: evm.retry(),
         };
-        Ok(Some(Self {
-            wallets: Wallets::load(&settings.sender_keys_file)?,
-            endpoints: Endpoints::load(&settings.endpoints_file)?,
-            limits,
-            rpc_limit: Duration::from_millis(evm.rpc_timeout_ms),
-        }))
+        let wallets = Wallets::load(&settings.sender_keys_file)?;
+        let endpoints = Endpoints::load(&settings.endpoints_file)?;
+        // Seen before anything runs: a target without an endpoint.
+        for target in targets.iter().filter(|target| target.kind == TargetKind::Evm) {
+            endpoints.of(&target.name)?;
+        }
+        Ok(Some(Self { wallets, endpoints, limits, rpc_limit: Duration::from_millis(evm.rpc_timeout_ms) }))
     }
 }
 
@@ -257,6 +262,18 @@ impl Service {
     #[must_use]
     pub fn readiness(&self) -> &Readiness {
         &self.readiness
+    }
+
+    /// Resolves when the log names another target list and the targets file holds it: the process should drain
+    /// and build itself anew.
+    pub fn renewal(&self) -> impl Future<Output = ()> + use<> {
+        let mut renewal = self.renewal.clone();
+        async move {
+            if renewal.wait_for(|is_wanted| *is_wanted).await.is_err() {
+                // Nobody looks any more: the process drains.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Serves until `until` resolves, then drains; answers what it resolved to.

@@ -16,6 +16,7 @@ use common::supervise::{self, Lifeline};
 use tokio::sync::watch;
 
 use crate::covers::{Covers, CoversError};
+use crate::renewal::Renewal;
 
 /// What lanes see of a shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(crate) struct WatchParts {
     pub(crate) readiness: Readiness,
     /// Turns true when the process drains: its heartbeat ends, so that others take over.
     pub(crate) drain: watch::Receiver<bool>,
+    /// Told when the log names another target list.
+    pub(crate) renewal: Renewal,
 }
 
 /// The supervised actor: its end ends the process.
@@ -146,7 +149,10 @@ impl Looker {
         let paused = self.parts.link.paused(&self.parts.targets).await?;
         let standing = match (&self.generation, head.targets) {
             (None, _) | (_, None) => Standing::NotStarted,
-            (Some(_), Some(logged)) if logged != self.parts.digest => Standing::TargetsDiffer,
+            (Some(_), Some(logged)) if logged != self.parts.digest => {
+                self.parts.renewal.look(logged);
+                Standing::TargetsDiffer
+            }
             _ => Standing::Sound,
         };
         Ok(ShardView { standing, members, covers, rewinds: head.rewinds, paused })

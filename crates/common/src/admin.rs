@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -43,14 +43,19 @@ impl Readiness {
     }
 }
 
-/// Installs the process' metrics recorder. A second call in one process gives an empty one of its own.
+/// Installs the process' metrics recorder. Every further call in the process answers a handle of the same one, so that
+/// a service that is built anew goes on with it.
 #[must_use]
 pub fn install_metrics() -> PrometheusHandle {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    // In tests several services share a process; the first recorder stays.
-    drop(metrics::set_global_recorder(recorder));
-    handle
+    static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+    let install = || {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        // Only a recorder from elsewhere could be there already; then this one stays empty.
+        drop(metrics::set_global_recorder(recorder));
+        handle
+    };
+    INSTALLED.get_or_init(install).clone()
 }
 
 /// The admin server and the address it listens on.

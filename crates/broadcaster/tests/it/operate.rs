@@ -2,8 +2,9 @@
 
 use common::hash::Digest;
 use common::ids::{Rid, Shard};
+use common::targets::{Targets, Tier};
 
-use crate::bed::{Bed, Check, SHARD, entries};
+use crate::bed::{Bed, Check, SHARD, entries, name};
 use crate::process::Process;
 
 #[actix_rt::test]
@@ -122,6 +123,45 @@ async fn a_process_with_another_target_list_than_the_log_is_not_ready_and_sends_
     bed.log_targets(SHARD, logged)?;
     bed.mine_until_receipts(1).await?;
     assert_eq!(process.ready().await.0, 200);
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn a_changed_target_list_is_taken_over_without_a_restart_once_file_and_log_agree() -> Check {
+    let bed = Bed::set(&[("base", 8453)], &["bench"], Tier::Finalized).await?;
+    let both = bed.targets(Tier::Finalized)?;
+    let base = Targets::new(both.iter().filter(|target| target.name == name("base")).cloned().collect())?;
+    let log =
+        |targets: &Targets| Shard::ALL.iter().try_for_each(|shard| bed.log_targets(*shard, targets.digest()));
+    std::fs::write(bed.path("targets.json"), base.canonical())?;
+    log(&base)?;
+    let mut process = Process::start(&bed)?;
+    bed.until("ready with one target", async |_| Ok(process.ready().await.0 == 200)).await?;
+
+    // The log is ahead of the file: not ready, however often the file is read.
+    log(&both)?;
+    bed.until("not ready", async |_| Ok(process.ready().await.0 == 503)).await?;
+    std::fs::write(bed.path("targets.json"), b"{\"targets\": [")?;
+    bed.until("the half written file is read", async |bed| {
+        Ok(process.log(bed)?.contains("The targets file cannot be read again"))
+    })
+    .await?;
+    assert!(!process.log(&bed)?.contains("starting anew"), "taken over before file and log agree");
+    std::fs::write(bed.path("targets.json"), both.canonical())?;
+    bed.until("ready with both", async |_| {
+        Ok(process.ready().await.0 == 200 && process.lane("bench").await.is_ok())
+    })
+    .await?;
+    for target in bed.target_names() {
+        bed.relay(&target, 1, &entries(2)).await?;
+    }
+    let receipts = bed.mine_until_receipts(4).await?;
+    assert_eq!(receipts.iter().filter(|receipt| receipt.target == name("bench")).count(), 2);
+    bed.assert_at_rest(bed.chain()).await?;
+    let metrics = reqwest::get(format!("{}/metrics", process.admin)).await?.text().await?;
+    assert!(metrics.contains("bench"), "metrics go on: {metrics}");
+    assert!(process.is_running()?, "it is the same process");
+    assert_eq!(process.terminate()?, Some(0));
     Ok(())
 }
 

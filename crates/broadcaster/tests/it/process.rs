@@ -10,6 +10,7 @@ use crate::bed::{Bed, Check, PATIENCE, SECRET};
 /// A running broadcaster process; killed when dropped.
 pub(crate) struct Process {
     child: Child,
+    log_file: String,
     pub(crate) http: String,
     pub(crate) admin: String,
 }
@@ -55,9 +56,19 @@ impl Process {
         }
         command.env("OSS__HTTP__LISTEN", &http).env("OSS__HTTP__ADMIN_LISTEN", &admin);
         command.envs(QUICK.iter().copied()).envs(extra.iter().copied());
-        let log = std::fs::File::create(bed.path(&format!("{instance}-{}.log", http.replace(':', "-"))))?;
+        let log_file = format!("{instance}-{}.log", http.replace(':', "-"));
+        let log = std::fs::File::create(bed.path(&log_file))?;
         let child = command.stdin(Stdio::null()).stdout(log).stderr(Stdio::inherit()).spawn()?;
-        Ok(Self { child, http: format!("http://{http}"), admin: format!("http://{admin}") })
+        Ok(Self { child, log_file, http: format!("http://{http}"), admin: format!("http://{admin}") })
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self, bed: &Bed) -> Check<String> {
+        Ok(std::fs::read_to_string(bed.path(&self.log_file))?)
+    }
+
+    pub(crate) fn is_running(&mut self) -> Check<bool> {
+        Ok(self.child.try_wait()?.is_none())
     }
 
     /// Ends it with `kill -9`.
