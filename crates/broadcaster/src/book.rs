@@ -175,7 +175,9 @@ impl Book {
         }
     }
 
-    /// `deferred` if a part came back, `included` if all are in blocks, `sent` if one is on its way.
+    /// `deferred` if a part came back, `included` if all are in blocks, `sent` if one is on its way. After a reorganisation
+    /// this falls from `included` to `sent`; PROGRESS moves upwards only and keeps `included`, with the new block once
+    /// there is one. Only `final` says that an entry stays.
     fn progress(&self, seq: u64, work: &Work) -> Progress {
         let is_landed = |stage: &Stage| matches!(stage, Stage::Included { .. } | Stage::Finished(_));
         let has_moved = |stage: &Stage| is_landed(stage) || matches!(stage, Stage::Sent { .. });
