@@ -56,7 +56,7 @@ pub struct RelaySettings {
     pub out_max: u64,
     /// Most log entries in one call.
     pub run_max: usize,
-    /// When to look again at a target whose outbox was full.
+    /// When to look again at a target whose outbox was full; doubled up to 2 s while it stays full.
     pub full_retry_ms: u64,
 }
 

@@ -19,6 +19,12 @@ pub(crate) fn outbox_full(shard: Shard, target: &Name) {
         .increment(1);
 }
 
+/// An entry was built and, for an EVM target, signed.
+pub(crate) fn prepared(shard: Shard, target: &Name) {
+    metrics::counter!("oss_validator_relay_prepared_total", "shard" => shard.name(), "target" => target.to_string())
+        .increment(1);
+}
+
 /// Entries came from the archive or the log.
 pub(crate) fn replayed(shard: Shard, from_seq: u64, to_seq: u64, took: Duration) {
     metrics::counter!("oss_validator_replayed_total", "shard" => shard.name())

@@ -2,12 +2,16 @@
 //!
 //! One actor per shard, on a thread of its own because signing is computing. For every logged target it keeps
 //! one lane that goes from the target's watermark to the head: entries come from memory, or from the archive
-//! once memory has forgotten them. Each lane waits for itself alone, so a full outbox stops only its target.
+//! once memory has forgotten them. Each lane waits for itself alone, so a full outbox stops only its target, and it
+//! waits cheaply: what is signed stays signed, and one entry asks, ever more rarely, whether there is room again.
+//! What a target has finished before a REWIND goes to it as an entry with nothing in it.
 //! Nothing leaves before its entry is stable: the head is published after COMMIT, and the script checks again.
 //! All of it is idempotent: ids in the outbox are the log's, and the watermark in Redis decides.
 
+mod backoff;
 mod lane;
 mod recent;
+mod run;
 mod work;
 
 use std::collections::BTreeMap;

@@ -1,10 +1,13 @@
 //! One target's lane: from its watermark to the head, a run of entries per call.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::link::{Fence, RelayLimits, Relayed};
 
+use super::backoff::Backoff;
+use super::run::Run;
 use super::{Address, Work};
 use crate::config::RelaySettings;
 use crate::error::chain;
@@ -54,6 +57,9 @@ impl Lane {
     async fn relay_all(&self) -> Result<(), LaneFault> {
         let mut standing = self.shard.standing();
         let mut watermark = self.watermark().await?;
+        let mut run = Run::default();
+        let mut backoff = Backoff::new(self.settings.full_retry());
+        let mut is_full = false;
         loop {
             let head = standing.borrow_and_update().seq;
             let Some(done) = watermark else {
@@ -67,11 +73,23 @@ impl Lane {
                 }
                 continue;
             }
-            watermark = match self.relay_run(done + 1, head).await? {
-                Relayed::Ok { watermark } => Some(watermark),
+            if !run.follows(done) {
+                run = Run::new(done + 1, self.prepare(done + 1, head)?);
+            }
+            // One entry asks a full outbox whether there is room again.
+            let relayed = self.relay_run(&run, if is_full { 1 } else { usize::MAX }).await?;
+            is_full = matches!(relayed, Relayed::Full { .. });
+            watermark = match relayed {
+                Relayed::Ok { watermark } => {
+                    backoff.reset();
+                    Some(watermark)
+                }
                 Relayed::Full { watermark } => {
                     self.shard.note_full(&self.target.name);
-                    tokio::time::sleep(self.settings.full_retry()).await;
+                    if watermark > done {
+                        backoff.reset();
+                    }
+                    tokio::time::sleep(backoff.take()).await;
                     Some(watermark)
                 }
                 Relayed::Gap { watermark } => watermark,
@@ -81,6 +99,7 @@ impl Lane {
                 }
                 Relayed::Fenced => return Ok(()),
             };
+            run.relayed(watermark.unwrap_or(0));
             common::crash_point!("validator.after_relay");
         }
     }
@@ -90,38 +109,45 @@ impl Lane {
         Ok(head.watermarks.get(self.target.name.as_str()).copied())
     }
 
-    async fn relay_run(&self, first: u64, head: u64) -> Result<Relayed, LaneFault> {
-        let run = self.prepare(first, head)?;
-        let entries: Vec<Option<&[u8]>> = run.iter().map(Option::as_deref).collect();
+    /// Hands the first `max` entries of the run over.
+    async fn relay_run(&self, run: &Run, max: usize) -> Result<Relayed, LaneFault> {
+        let entries = run.entries(max);
         let limits =
             RelayLimits { out_max: self.settings.out_max, progress_ttl_ms: self.shard.record_ttl_ms() };
         common::crash_point!("validator.before_relay");
-        let call =
-            async || self.shard.link.relay(&self.fence, &self.target.name, first, &entries, limits).await;
+        let call = async || {
+            self.shard.link.relay(&self.fence, &self.target.name, run.first(), &entries, limits).await
+        };
         Ok(crate::retry::until_known("relay", call).await?)
     }
 
     /// The payloads of a run from `first`, within the bounds of one call; at least one entry.
     fn prepare(&self, first: u64, head: u64) -> Result<Vec<Option<Vec<u8>>>, LaneFault> {
+        let open = self.open(first)?;
         let mut run = Vec::new();
         let mut bytes = 0;
         let mut seq = first;
         while seq <= head && run.len() < self.settings.run_max && bytes < RUN_BYTES_MAX {
             match self.shard.recent.get(seq) {
                 Some(work) => {
-                    let payload = work.for_target(&self.target, &self.signer)?;
+                    let payload = self.payload(&work, &open)?;
                     bytes += payload.as_ref().map_or(0, Vec::len);
                     run.push(payload);
                     seq += 1;
                 }
-                None if run.is_empty() => return self.prepare_archived(first, head),
+                None if run.is_empty() => return self.prepare_archived(first, head, &open),
                 None => break,
             }
         }
         Ok(run)
     }
 
-    fn prepare_archived(&self, first: u64, head: u64) -> Result<Vec<Option<Vec<u8>>>, LaneFault> {
+    fn prepare_archived(
+        &self,
+        first: u64,
+        head: u64,
+        open: &BTreeSet<u64>,
+    ) -> Result<Vec<Option<Vec<u8>>>, LaneFault> {
         let page = Page { entries_max: self.settings.run_max, bytes_max: 4 * RUN_BYTES_MAX };
         let mut run = Vec::new();
         let mut bytes = 0;
@@ -130,10 +156,30 @@ impl Lane {
                 break;
             }
             let body = entry.decode().map_err(|source| LaneFault::Entry { seq: entry.seq, source })?;
-            let payload = Work::of(&body).for_target(&self.target, &self.signer)?;
+            let payload = self.payload(&Work::of(&body), open)?;
             bytes += payload.as_ref().map_or(0, Vec::len);
             run.push(payload);
         }
         if run.is_empty() { Err(LaneFault::Missing { seq: first }) } else { Ok(run) }
+    }
+
+    /// The entries of the next run that the target has still to finish. A target takes part in an entry from
+    /// its COMMIT on until its receipt is consumed, so only a REWIND meets entries that are not among them.
+    fn open(&self, first: u64) -> Result<BTreeSet<u64>, LaneFault> {
+        let open =
+            self.shard.view.snapshot()?.open_from(self.target.name.as_str(), first, self.settings.run_max)?;
+        Ok(open.into_iter().collect())
+    }
+
+    /// What of an entry goes to the target: nothing, if it has sent its receipt. A second one must not arise.
+    fn payload(&self, work: &Work, open: &BTreeSet<u64>) -> Result<Option<Vec<u8>>, LaneFault> {
+        if !open.contains(&work.seq) {
+            return Ok(None);
+        }
+        let payload = work.for_target(&self.target, &self.signer)?;
+        if payload.is_some() {
+            crate::metrics::prepared(self.shard.shard, &self.target.name);
+        }
+        Ok(payload)
     }
 }

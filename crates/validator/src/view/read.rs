@@ -170,8 +170,16 @@ impl Snapshot {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn open_entries(&self, target: &str, limit: usize) -> Result<Vec<u64>, ViewError> {
+        self.open_from(target, 0, limit)
+    }
+
+    /// Up to `limit` entries from `first` on, oldest first, in which the target is open.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn open_from(&self, target: &str, first: u64, limit: usize) -> Result<Vec<u64>, ViewError> {
         let table = self.txn.open_table(tables::OPEN)?;
-        let rows = table.range((target, 0)..=(target, u64::MAX))?.take(limit);
+        let rows = table.range((target, first)..=(target, u64::MAX))?.take(limit);
         rows.map(|row| Ok(row?.0.value().1)).collect()
     }
 

@@ -323,6 +323,12 @@ impl Validator {
         self.client.get(url).send().await.is_ok_and(|response| response.status() == StatusCode::OK)
     }
 
+    /// The metrics page.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.built("admin_address").await);
+        self.client.get(url).send().await.expect("an answer").text().await.expect("text")
+    }
+
     pub(crate) async fn ready(&self) {
         eventually("the validator is ready", async || self.is_ready().await.then_some(())).await;
         // Ready means that leases are held; the first answer follows the first look at the log.

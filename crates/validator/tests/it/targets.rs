@@ -131,3 +131,74 @@ async fn a_rewind_relays_what_the_target_has_not_finished_again_and_once() {
     let marks = bed.link().head().await.expect("reads").rewinds;
     assert_eq!(marks.get(name("base").as_str()).copied(), ordered_by, "the repeat ordered nothing");
 }
+
+/// Orders a rewind of `base`, and waits until it is decided and carried out.
+async fn rewind(bed: &Bed, validator: &Validator) {
+    let path = "/v1/targets/base/rewind?shard=financial";
+    let headers = [("Idempotency-Key", "again")];
+    let answer = validator.ask(Method::POST, path, "operate", &headers).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+    eventually("rewound", async || {
+        bed.link().head().await.expect("reads").rewinds.contains_key("base").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rewind_does_not_relay_what_the_target_has_finished_between_the_others() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let first = bed.decide(register("bond:A", &["base"])).await.seq.expect("a seq");
+    let second = bed.decide(mint("bond:A", "acct:alice", 1)).await.seq.expect("a seq");
+    let third = bed.decide(mint("bond:A", "acct:alice", 1)).await.seq.expect("a seq");
+    eventually("relayed", async || (bed.outbox("base").await == [first, second, third]).then_some(())).await;
+    let lane = bed.lane("base").await;
+    bed.finish(&lane, "base", second, Delivery::Final).await;
+    eventually("the receipt is in the log", async || {
+        (bed.link().backlog().await.expect("reads").receipts == 0).then_some(())
+    })
+    .await;
+    rewind(&bed, &validator).await;
+    eventually("relayed again up to the head", async || {
+        let head = bed.link().head().await.expect("reads");
+        (head.watermarks.get("base") == Some(&head.seq)).then_some(())
+    })
+    .await;
+    assert_eq!(bed.outbox("base").await, [first, third]);
+}
+
+/// How many entries were built for `base`.
+async fn prepared(validator: &Validator) -> u64 {
+    let page = validator.metrics().await;
+    let lines = page.lines().filter(|line| line.starts_with("oss_validator_relay_prepared_total"));
+    let values = lines.filter(|line| line.contains(r#"target="base""#));
+    values.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[tokio::test]
+async fn a_full_outbox_is_asked_again_without_building_its_entries_again() {
+    let bed = Bed::new(&["base", "op"]).await;
+    let validator = bed.start_with(&[("OSS__RELAY__OUT_MAX", "2"), ("OSS__RELAY__FULL_RETRY_MS", "5")]);
+    validator.ready().await;
+    let mut entries = vec![bed.decide(register("bond:A", &["base"])).await.seq.expect("a seq")];
+    for _ in 0..5 {
+        entries.push(bed.decide(mint("bond:A", "acct:alice", 1)).await.seq.expect("a seq"));
+    }
+    let full = async || {
+        let answer = validator.get("/v1/pipeline").await;
+        answer.body["shards"][0]["targets"]["base"]["outbox_full"].as_u64().unwrap_or(0)
+    };
+    eventually("it was found full several times", async || (full().await >= 6).then_some(())).await;
+    assert_eq!(bed.outbox("base").await, entries[..2]);
+    // A healthy lane of the same thread goes on.
+    let other = bed.decide(register("bond:B", &["op"])).await.seq.expect("a seq");
+    eventually("relayed", async || (bed.outbox("op").await == [other]).then_some(())).await;
+
+    let lane = bed.lane("base").await;
+    for entry in &entries {
+        eventually("relayed", async || bed.outbox("base").await.contains(entry).then_some(())).await;
+        bed.finish(&lane, "base", *entry, Delivery::Final).await;
+    }
+    assert_eq!(prepared(&validator).await, entries.len() as u64, "each was built once");
+}
