@@ -72,6 +72,8 @@ codes! {
     /// The source gave no document to take a value from.
     ObservationMissing = "OBSERVATION_MISSING",
     ObservationTooOld = "OBSERVATION_TOO_OLD",
+    /// The observation claims a time more than a minute beyond log time, so its age means nothing.
+    ObservationFromFuture = "OBSERVATION_FROM_FUTURE",
     PointerNotFound = "POINTER_NOT_FOUND",
     /// Not a whole number above zero and below 2^128 after scaling.
     ValueNotAnAmount = "VALUE_NOT_AN_AMOUNT",

@@ -7,6 +7,8 @@
 //! - `from`: the first observation of that source with kind `http_json`; its age is log time less `as_of`.
 //! - `backed_by`: the observation of that source with kind `event` whose identity ends in
 //!   `/<tx>/<position>`; its event must have the change's asset, kind, accounts and amount.
+//!
+//! Either is refused if its `as_of` lies more than [`FUTURE_MAX_MS`] beyond log time.
 
 use std::borrow::Cow;
 
@@ -19,6 +21,9 @@ use common::request::{BackedBy, Field, FromSource, Op, StateChange, SyncRequest}
 use super::codes::{Code, Errors};
 
 mod value;
+
+/// How far the clock of a source may be ahead of log time.
+const FUTURE_MAX_MS: u64 = 60_000;
 
 /// The value of a resolved field.
 pub(super) fn literal<T>(field: &Field<T>) -> &T {
@@ -164,6 +169,7 @@ impl Place<'_> {
             self.errors.add(Code::ObservationMissing, pointer, detail);
             return None;
         };
+        refuse_future(observation, self.time_ms, pointer, self.errors);
         let age_ms = self.time_ms.saturating_sub(observation.as_of_ms);
         if age_ms > u64::from(from.max_age_s) * 1000 {
             let detail = format!("the value is {age_ms} ms old, at most {} s are allowed", from.max_age_s);
@@ -184,6 +190,7 @@ impl Place<'_> {
             self.errors.add(Code::EventNotCollected, pointer, detail);
             return;
         };
+        refuse_future(observation, self.time_ms, &pointer, self.errors);
         let differing = match serde_json::from_str::<LedgerEvent>(observation.value.get()) {
             Ok(event) => difference(op, asset, &event),
             Err(_) => Some("form"),
@@ -192,6 +199,15 @@ impl Place<'_> {
             let detail = format!("the event differs from the change in: {field}");
             self.errors.add(Code::EventMismatch, pointer, detail);
         }
+    }
+}
+
+fn refuse_future(observation: &Observation, time_ms: u64, pointer: &str, errors: &mut Errors) {
+    let ahead_ms = observation.as_of_ms.saturating_sub(time_ms);
+    if ahead_ms > FUTURE_MAX_MS {
+        let detail =
+            format!("its time is {ahead_ms} ms beyond log time, at most {FUTURE_MAX_MS} are allowed");
+        errors.add(Code::ObservationFromFuture, pointer, detail);
     }
 }
 

@@ -10,7 +10,7 @@ use common::status::Delivery;
 use serde_json::{Value, json};
 
 use super::evidence::{backed, document, errors, event, minted, one, reopen, sourced, sourced_term, tx};
-use super::world::{World, about, bond, cancel, collected, parse, raw};
+use super::world::{START_MS, World, about, bond, cancel, collected, parse, raw};
 use crate::engine::RawInput;
 use crate::engine::codes::Code;
 
@@ -108,6 +108,12 @@ fn without_evidence() -> Vec<Rejected> {
             sourced("/a", 0),
             vec![document(r#"{"a":1}"#, 60_001)],
             Code::ObservationTooOld,
+            "/state_changes/0/amount",
+        ),
+        (
+            sourced("/a", 0),
+            vec![Observation { as_of_ms: START_MS + 60_001, ..document(r#"{"a":1}"#, 0) }],
+            Code::ObservationFromFuture,
             "/state_changes/0/amount",
         ),
         (sourced("/b", 0), vec![document(r#"{"a":1}"#, 0)], Code::PointerNotFound, "/state_changes/0/amount"),

@@ -168,6 +168,25 @@ fn a_value_from_a_source_is_taken_digit_by_digit() {
 }
 
 #[test]
+fn an_observation_from_the_future_is_refused_and_a_clock_that_is_a_minute_fast_is_not() {
+    let mut world = World::with_bond();
+    let at =
+        |observation: Observation, ahead_ms| Observation { as_of_ms: START_MS + ahead_ms, ..observation };
+    let value = |ahead_ms| vec![at(document(r#"{"a":"5"}"#, 0), ahead_ms)];
+    let proof = |ahead_ms| vec![at(event(1, &minted("5")), ahead_ms)];
+    let refused = |pointer: &str| vec![("OBSERVATION_FROM_FUTURE".to_owned(), pointer.to_owned())];
+    world.time_ms = START_MS;
+    for (index, request, late, in_time, pointer) in [
+        (0, sourced("/a", 0), value(60_001), value(60_000), "/state_changes/0/amount"),
+        (1, sourced_term("/a"), value(60_001), value(60_000), "/state_changes/0/terms/rate"),
+        (2, backed(1, "5"), proof(60_001), proof(60_000), "/state_changes/0/backed_by"),
+    ] {
+        assert_eq!(errors(&mut world, &format!("late{index}"), &request, late), refused(pointer));
+        assert_eq!(errors(&mut world, &format!("in-time{index}"), &request, in_time), [], "{pointer}");
+    }
+}
+
+#[test]
 fn independent_faults_are_listed_together_and_bounded() {
     let mut world = World::with_bond();
     let mut request = sourced("/a", 0);
