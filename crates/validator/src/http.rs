@@ -20,8 +20,9 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError as _};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use common::auth::{KeyRing, Principal, Scope};
 use common::ids::{Name, Shard};
 use common::problem::Problem;
@@ -90,7 +91,7 @@ impl Api {
             Some(state) => state.now().seq.to_string(),
             None => self.all_seqs(),
         };
-        let mut response = result.unwrap_or_else(|problem| problem.error_response());
+        let mut response = result.unwrap_or_else(HttpResponse::from_error);
         if let Ok(value) = HeaderValue::from_str(&seq) {
             response.headers_mut().insert(OSS_SEQ, value);
         }
@@ -100,7 +101,7 @@ impl Api {
 
 /// The API server on a bound port.
 pub(crate) fn serve(listener: TcpListener, workers: usize, api: Api) -> std::io::Result<Server> {
-    let server = HttpServer::new(move || App::new().app_data(Data::new(api.clone())).configure(routes));
+    let server = HttpServer::new(move || App::new().app_data(Data::new(api.clone())).wrap(from_fn(common::envelope::wrap)).configure(routes));
     Ok(server.workers(workers).disable_signals().shutdown_timeout(STOP_SECONDS).listen(listener)?.run())
 }
 

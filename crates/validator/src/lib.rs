@@ -16,6 +16,7 @@ mod retry;
 mod shard;
 
 pub mod engine;
+mod fold;
 mod pipeline;
 mod record_ttl;
 mod replay;
@@ -36,6 +37,7 @@ mod service;
 
 pub use config::{LeaseSettings, LogSettings, RelaySettings, Settings, ViewSettings};
 pub use data_dir::{DataDir, DataDirError};
+pub use fold::{Fold, FoldError};
 pub use service::{Service, StartError, build, clear_views};
 pub use signer::{Signature, Signer, SignerError};
 pub use view::ViewError;

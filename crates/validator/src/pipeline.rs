@@ -202,6 +202,7 @@ fn status_write(write: &engine::StatusWrite, time_ms: u64) -> StatusWrite<'_> {
         code: write.code.as_deref().map(|code| cut(code, CODE_BYTES_MAX)),
         errors: Some(write.errors.as_str()).filter(|errors| !errors.is_empty()),
         ended_ms: write.status.is_end().then_some(time_ms),
+        replaces: write.replaces,
     }
 }
 

@@ -273,6 +273,7 @@ impl Leader {
             code,
             errors: None,
             ended_ms: None,
+            replaces: None,
         };
         let entry = Commit {
             seq: self.seq,

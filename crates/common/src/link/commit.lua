@@ -2,9 +2,9 @@
 -- KEYS lease head log in inx receipts parked dlq ctl status att, then req:<rid> per status write
 -- ARGV epoch token seq prev digest root v body in_below inx_below receipts_below barrier targets ttl_ms
 --      parked_max dlq_max record_max rids n_statuses n_parked n_dead n_attempted, then
---      per status write: fp status rank seq outcome code errors ended; per parked message: payload;
+--      per status write: fp status rank seq outcome code errors ended replaces; per parked message: payload;
 --      per dead letter: stage code error attempts original; per attempted key: key
-local FIXED_KEYS, FIXED_ARGS, STATUS_ARGS, DEAD_ARGS = 11, 22, 8, 5
+local FIXED_KEYS, FIXED_ARGS, STATUS_ARGS, DEAD_ARGS = 11, 22, 9, 5
 local COMMITTED = 5
 local ZERO = '0x' .. string.rep('0', 64)
 local lease = redis.call('HMGET', KEYS[1], 'epoch', 'token')
@@ -105,8 +105,9 @@ local function write_status(key, a)
   -- guard:exists
   if not record[RANK] then return end
   -- /guard:exists
+  local is_other = record[FP] ~= ARGV[a + 1]
   -- guard:fp
-  if record[FP] ~= ARGV[a + 1] then return end
+  if is_other and record[FP] ~= ARGV[a + 9] then return end
   -- /guard:fp
   local old_rank = tonumber(record[RANK] or '0')
   -- guard:upwards
@@ -116,6 +117,11 @@ local function write_status(key, a)
   if code == '' then code = record[CODE] or '' end
   if errors == '' then errors = record[ERRORS] or '' end
   if rank >= COMMITTED then dropped, errors, is_cut = cut(record, code, errors) end
+  if is_other and record[TARGETS] then
+    dropped, is_cut = dropped or {}, true
+    dropped[#dropped + 1] = 'targets'
+    record[TARGETS] = false
+  end
   local version = tonumber(record[VERSION] or '0') + 1
   local write = {key, 'status', ARGV[a + 2], 'rank', ARGV[a + 3], 'version', version}
   local n = #write
@@ -125,6 +131,7 @@ local function write_status(key, a)
       n = n + 2
     end
   end
+  if is_other then set('fp', ARGV[a + 1]) end
   set('seq', ARGV[a + 4])
   set('outcome', ARGV[a + 5])
   if code ~= record[CODE] then set('code', code) end
@@ -136,7 +143,7 @@ local function write_status(key, a)
   -- guard:expiry
   if rank >= COMMITTED and old_rank < COMMITTED then redis.call('PEXPIRE', key, ARGV[14]) end
   -- /guard:expiry
-  record[RANK], record[VERSION] = rank, version
+  record[RANK], record[VERSION], record[FP] = rank, version, ARGV[a + 1]
   record[CODE], record[ERRORS] = code ~= '' and code, errors ~= '' and errors
 end
 

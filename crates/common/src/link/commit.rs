@@ -11,9 +11,10 @@
 //! trims everything below the id right after it, so an entry of the same millisecond that came later stays.
 //!
 //! A status write changes only an existing record with the same `fp` (a reused rid never gets the end of
-//! its predecessor) and only upwards. From `committed` on the record is cut to [`RECORD_BYTES_MAX`] and
-//! expires: the time runs from there, ended or not. What did not fit is marked by `cut` and stands in the
-//! validator's decisions.
+//! its predecessor) and only upwards. One exception: [`StatusWrite::replaces`] names the `fp` of a refused
+//! request that came with a decided one's id; the record becomes the decided one's again. From `committed` on
+//! the record is cut to [`RECORD_BYTES_MAX`] and expires: the time runs from there, ended or not. What did not
+//! fit is marked by `cut` and stands in the validator's decisions.
 
 use super::{Fence, Link, LinkError, STATUS_WRITES_MAX, Stream, StreamId, bounded, optional};
 use crate::hash::Digest;
@@ -57,6 +58,9 @@ pub struct StatusWrite<'a> {
     pub errors: Option<&'a str>,
     /// Log time at which the request ended, Unix ms.
     pub ended_ms: Option<u64>,
+    /// Another fingerprint the record may have: that of a request which came when the record of this one had
+    /// expired, and was refused. The record then gets `fp`, and loses the other request's targets.
+    pub replaces: Option<Digest>,
 }
 
 /// A message nobody can process.
@@ -155,7 +159,7 @@ impl Link {
             invocation.arg(write.fp.to_string()).arg(write.status.name()).arg(write.status.rank());
             invocation.arg(optional(write.seq)).arg(optional(write.outcome.map(OutcomeKind::name)));
             invocation.arg(write.code.unwrap_or_default()).arg(write.errors.unwrap_or_default());
-            invocation.arg(optional(write.ended_ms));
+            invocation.arg(optional(write.ended_ms)).arg(optional(write.replaces));
         }
         for payload in entry.parked {
             invocation.arg(*payload);

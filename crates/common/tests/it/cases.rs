@@ -94,6 +94,7 @@ cases! {
             code: None,
             errors: None,
             ended_ms: None,
+            replaces: None,
         };
         let dead = DeadLetter { stage: "validator", code: "BAD", error: "", attempts: 1, original: b"x" };
         bed.link.commit(&fence, &Commit {

@@ -87,8 +87,8 @@ pub struct Batch {
     /// The entry to commit; its digest chain is the shell's.
     pub body: common::entry::Body,
     pub changes: Changes,
-    /// Status records to write with COMMIT, each pair of request and fingerprint once, ordered by them. A
-    /// record that holds another fingerprint is not meant.
+    /// Status records to write with COMMIT, each pair of request and fingerprint once, ordered by them, then
+    /// one per refused conflict. A record that holds another fingerprint is not meant.
     pub statuses: Vec<StatusWrite>,
     /// Positions in the inputs of messages of an unknown schema version.
     pub parked: Vec<usize>,
@@ -138,6 +138,8 @@ pub struct StatusWrite {
     pub code: Option<String>,
     /// JSON array of outcome errors, or empty.
     pub errors: String,
+    /// The fingerprint of a refused request with this id, whose record this write may take the place of.
+    pub replaces: Option<Digest>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

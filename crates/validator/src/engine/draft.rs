@@ -28,6 +28,8 @@ pub(super) struct Draft {
     pub(super) decisions: BTreeMap<Rid, Decision>,
     pub(super) deliveries: BTreeMap<u64, Option<Deliveries>>,
     statuses: BTreeMap<(Rid, Digest), StatusWrite>,
+    /// Refused requests with the id of another one.
+    conflicts: BTreeSet<(Rid, Digest)>,
     pub(super) finals: BTreeSet<(Name, u64)>,
     pub(super) parked: Vec<usize>,
     pub(super) dead: Vec<DeadLetter>,
@@ -98,7 +100,8 @@ impl Draft {
         self.say(about, outcome, Some(code), errors, None);
     }
 
-    /// Another request has this id: this one is refused, the decision stays.
+    /// Another request has this id: this one is refused, the decision stays. The refusal is an outcome in the
+    /// log; the record shows the decision again, so that the refused request cannot hide it.
     pub(super) fn refuse_conflict(&mut self, about: Subject<'_>) {
         let code = Code::IdempotencyConflict;
         let told = |outcome: &Outcome| {
@@ -109,9 +112,8 @@ impl Draft {
         }
         let detail = "this request id belongs to a request with another content";
         let (code, errors) = Errors::one(code, "", detail).into_parts();
-        let rejected = OutcomeKind::Rejected;
-        self.write_status(about, Status::Rejected, rejected, Some(&code), &errors);
-        self.say(about, rejected, Some(code), errors, None);
+        self.conflicts.insert((about.rid, about.fp));
+        self.say(about, OutcomeKind::Rejected, Some(code), errors, None);
     }
 
     /// An outcome that decides nothing: the message waits for a build that can read it.
@@ -128,30 +130,19 @@ impl Draft {
 
     /// The status record of a request that an earlier entry decided may be new or behind: written again.
     pub(super) fn restore_status(&mut self, rid: Rid) {
-        let Some(decision) = self.decision(rid).filter(|decision| decision.seq < self.seq).cloned() else {
-            return;
+        let decision = self.decision(rid).filter(|decision| decision.seq < self.seq);
+        if let Some(write) = decision.and_then(|decision| status_of(rid, decision)) {
+            self.statuses.insert((rid, write.fp), write);
+        }
+    }
+
+    /// The records of refused requests, as the decisions stand at the end of the batch.
+    fn replacements(&self) -> Vec<StatusWrite> {
+        let replacement = |(rid, refused): &(Rid, Digest)| {
+            let write = status_of(*rid, self.decision(*rid)?)?;
+            Some(StatusWrite { replaces: Some(*refused), ..write })
         };
-        let Some(outcome) = outcome_named(&decision.outcome) else { return };
-        let (status, code) = match (outcome, decision.delivered.as_deref()) {
-            (OutcomeKind::Applied, None) => (Status::Committed, None),
-            (OutcomeKind::Applied, Some(FAILED)) => {
-                (Status::Failed, Some(Code::DeliveryFailed.name().to_owned()))
-            }
-            (OutcomeKind::Applied, Some(_)) => (Status::Completed, None),
-            _ => (end_of(outcome), decision.code),
-        };
-        let tenant: Option<Tenant> = decision.tenant.parse().ok();
-        let write = StatusWrite {
-            rid,
-            tenant,
-            fp: decision.fp,
-            status,
-            seq: decision.seq,
-            outcome,
-            code,
-            errors: String::new(),
-        };
-        self.statuses.insert((rid, decision.fp), write);
+        self.conflicts.iter().filter_map(replacement).collect()
     }
 
     /// The last waited target has answered.
@@ -165,11 +156,12 @@ impl Draft {
 
     /// The batch, once the entry and the new state are made.
     pub(super) fn into_batch(self, body: Body, values: BTreeMap<String, ValueChange>, next: Next) -> Batch {
+        let replacements = self.replacements();
         let Self { decisions, deliveries, finals, statuses, parked, dead, effects, .. } = self;
         Batch {
             body,
             changes: Changes { values, decisions, deliveries, finals },
-            statuses: statuses.into_values().collect(),
+            statuses: statuses.into_values().chain(replacements).collect(),
             parked,
             dead,
             effects,
@@ -225,9 +217,34 @@ impl Draft {
             outcome,
             code: code.map(str::to_owned),
             errors,
+            replaces: None,
         };
         self.statuses.insert((about.rid, about.fp), write);
     }
+}
+
+/// What the record of a decided request says.
+fn status_of(rid: Rid, decision: &Decision) -> Option<StatusWrite> {
+    let outcome = outcome_named(&decision.outcome)?;
+    let (status, code) = match (outcome, decision.delivered.as_deref()) {
+        (OutcomeKind::Applied, None) => (Status::Committed, None),
+        (OutcomeKind::Applied, Some(FAILED)) => {
+            (Status::Failed, Some(Code::DeliveryFailed.name().to_owned()))
+        }
+        (OutcomeKind::Applied, Some(_)) => (Status::Completed, None),
+        _ => (end_of(outcome), decision.code.clone()),
+    };
+    Some(StatusWrite {
+        rid,
+        tenant: decision.tenant.parse().ok(),
+        fp: decision.fp,
+        status,
+        seq: decision.seq,
+        outcome,
+        code,
+        errors: String::new(),
+        replaces: None,
+    })
 }
 
 fn outcome_named(name: &str) -> Option<OutcomeKind> {

@@ -9,7 +9,7 @@
 //! | unreadable, wrong shard | dead letter; REJECTED `MALFORMED` if it names a request nobody decided |
 //! | on a stream where its kind does not belong | dead letter |
 //! | about a request decided or met before, same tenant and fingerprint | dropped, its status written again |
-//! | the same with another one | REJECTED `IDEMPOTENCY_CONFLICT`; the decision stays |
+//! | the same with another one | REJECTED `IDEMPOTENCY_CONFLICT`; the decision stays, and the record shows it |
 //! | COLLECTED after its time | EXPIRED `TTL_EXPIRED` |
 //! | FAILED | FAILED with its code |
 //! | CANCEL of an undecided request | CANCELLED: one that waits in this batch is taken out, one still to come will be dropped as decided |

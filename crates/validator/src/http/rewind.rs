@@ -11,7 +11,8 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use common::auth::Scope;
 use common::hash::Digest;
-use common::ids::{IdempotencyKey, Name, Rid, Shard};
+use common::headers;
+use common::ids::{Name, Rid, Shard};
 use common::link::{Disposition, SendTo, Sent};
 use common::message::{About, Body, Command, Message};
 use common::problem::Problem;
@@ -21,7 +22,6 @@ use super::{Api, blocking, broken, not_found, path_part, query, unreachable};
 
 /// Own bound of `:inx`.
 const EXPRESS_MAX: u64 = 1_000;
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const REPLAYED: (&str, &str) = ("Idempotency-Replayed", "true");
 
 #[derive(Debug, Deserialize)]
@@ -45,7 +45,7 @@ async fn order(
     let principal = api.authorize(request, Scope::Operate)?;
     let target = path_part::<Name>(request, "target")?;
     let shard = place?.shard;
-    let key = idempotency_key(request)?;
+    let key = headers::idempotency_key(request.headers())?.ok_or_else(key_missing)?;
     let state = Arc::clone(api.led(shard)?);
     if state.engine().position().targets.get(&target).is_none() {
         return Err(not_found("There is no such target"));
@@ -63,8 +63,7 @@ async fn order(
         return Ok(accepted(rid, true));
     }
     let about = About { rid, tenant: principal.tenant.clone(), fp, accepted_ms: None };
-    let traceparent =
-        request.headers().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let traceparent = headers::traceparent(request.headers()).map(str::to_owned);
     let body = Body::Command { about, command: Command::Rewind { target } };
     let message = Message { id: rid.to_string(), traceparent, body };
     let sent =
@@ -78,17 +77,13 @@ async fn order(
     }
 }
 
-fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
-    let problem = |detail: &str| {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_request", "An Idempotency-Key is needed").error(
-            "#header/Idempotency-Key",
-            "invalid",
-            detail,
-        )
-    };
-    let value = request.headers().get(IDEMPOTENCY_KEY).ok_or_else(|| problem("missing"))?;
-    let text = value.to_str().map_err(|_| problem(IdempotencyKey::FORM))?;
-    text.parse().map_err(|_| problem(IdempotencyKey::FORM))
+fn key_missing() -> Problem {
+    let title = "An Idempotency-Key is needed";
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_request", title).error(
+        "#header/Idempotency-Key",
+        "missing",
+        "is required",
+    )
 }
 
 fn accepted(rid: Rid, replayed: bool) -> HttpResponse {

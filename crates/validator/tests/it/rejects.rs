@@ -85,3 +85,26 @@ async fn what_cannot_be_read_becomes_a_dead_letter_and_its_request_ends() {
     assert_eq!(bed.record(later).await.status, Status::Accepted);
     bed.decide(register("bond:A", &["base"])).await;
 }
+
+#[tokio::test]
+async fn a_key_that_comes_again_with_another_content_after_its_record_has_expired_hides_no_outcome() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let rid = bed.submit(register("bond:A", &["base"])).await;
+    let decided = bed.decided(rid).await;
+    bed.redis.command(&["DEL", &format!("{{oss:{SHARD}}}:req:{rid}")]).expect("expires");
+
+    bed.submit_as(&tenant(), rid, register("bond:B", &["base"])).await;
+    assert_ne!(bed.submitted.lock().expect("lock")[&rid], decided.fp);
+    let shown = bed.decided(rid).await;
+    assert_eq!(
+        (shown.fp, shown.status, shown.seq, shown.outcome, shown.code),
+        (decided.fp, Status::Committed, decided.seq, decided.outcome, None)
+    );
+    // The refusal is a fact of the log, and the other request had no effect.
+    validator.reach_head(&bed).await;
+    let (_, last) = crate::audit::log(&validator).await.pop().expect("entries");
+    assert_eq!(last.outcomes[0].code.as_deref(), Some("IDEMPOTENCY_CONFLICT"));
+    assert_eq!(validator.get("/v1/assets/bond:B").await.status, reqwest::StatusCode::NOT_FOUND);
+}

@@ -36,6 +36,7 @@ fn status(n: u8, status: Status) -> StatusWrite<'static> {
         code: None,
         errors: None,
         ended_ms: None,
+        replaces: None,
     }
 }
 
@@ -122,8 +123,19 @@ async fn a_status_write_leaves_a_record_of_another_request(bed: Bed) -> Check {
     let fence = lead(&bed.link).await?;
     submit(&bed.link, 1, Route::Input).await?;
     let predecessor = StatusWrite { fp: fp(9), ..status(1, Status::Completed) };
-    commit(&bed.link, &fence, &Commit { statuses: &[predecessor], ..entry(1) }).await?;
+    commit(&bed.link, &fence, &Commit { statuses: &[predecessor.clone()], ..entry(1) }).await?;
     same!(bed.link.record(rid(1)).await?.map(|record| record.status), Some(Status::Accepted));
+    // The record of a third request is not meant either; that of the refused one becomes the decided one's.
+    let third = StatusWrite { replaces: Some(fp(8)), ..predecessor.clone() };
+    commit(&bed.link, &fence, &Commit { statuses: &[third], ..entry(2) }).await?;
+    same!(bed.link.record(rid(1)).await?.map(|record| record.status), Some(Status::Accepted));
+    bed.command(&["HSET", &bed.keys.request(rid(1)), "targets", "base"]);
+    let decided = StatusWrite { replaces: Some(fp(1)), ..predecessor };
+    let refused = status(1, Status::Rejected);
+    commit(&bed.link, &fence, &Commit { statuses: &[decided, refused], ..entry(3) }).await?;
+    let record = bed.link.record(rid(1)).await?.ok_or("no record")?;
+    same!((record.fp, record.status, record.seq), (fp(9), Status::Completed, Some(1)));
+    same!((record.targets, record.is_cut), (None, true));
     Ok(())
 }
 

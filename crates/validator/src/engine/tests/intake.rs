@@ -57,11 +57,18 @@ fn an_id_with_another_content_is_refused_and_the_decision_stays() {
     // In the same entry, and in a later one.
     let batch = world.commit_in(vec![collected("k", &mint(5), vec![]), collected("k", &mint(6), vec![])]);
     assert_eq!(verdicts(&batch), ["REJECTED IDEMPOTENCY_CONFLICT", "APPLIED 2"]);
+    let decided = batch.body.seq;
     let batch = world.commit_in(vec![collected("k", &mint(7), vec![])]);
     assert_eq!(verdicts(&batch), ["REJECTED IDEMPOTENCY_CONFLICT"]);
     assert_eq!(batch.body.outcomes[0].fp, parse(&mint(7)).fingerprint());
     assert!(batch.changes.decisions.is_empty(), "the decision stays");
-    assert_eq!(batch.statuses[0].fp, parse(&mint(7)).fingerprint());
+    // The record, which the refused request has made anew, shows the decision again.
+    let [write] = batch.statuses.as_slice() else { panic!("one status") };
+    assert_eq!(
+        (write.fp, write.replaces),
+        (parse(&mint(5)).fingerprint(), Some(parse(&mint(7)).fingerprint()))
+    );
+    assert_eq!((write.status, write.seq, write.code.as_deref()), (Status::Committed, decided, None));
     assert_eq!(world.decisions[&rid("k", "acme")].fp, parse(&mint(5)).fingerprint());
     assert_eq!(world.balance("bond:a", "alice").units(), 105);
 }
