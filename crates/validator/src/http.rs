@@ -101,7 +101,9 @@ impl Api {
 
 /// The API server on a bound port.
 pub(crate) fn serve(listener: TcpListener, workers: usize, api: Api) -> std::io::Result<Server> {
-    let server = HttpServer::new(move || App::new().app_data(Data::new(api.clone())).wrap(from_fn(common::envelope::wrap)).configure(routes));
+    let server = HttpServer::new(move || {
+        App::new().app_data(Data::new(api.clone())).wrap(from_fn(common::envelope::wrap)).configure(routes)
+    });
     Ok(server.workers(workers).disable_signals().shutdown_timeout(STOP_SECONDS).listen(listener)?.run())
 }
 

@@ -147,7 +147,7 @@ impl Keeper {
         let Some(lead) = tenure.lead() else { return };
         match shard.link.release(&lead.fence).await {
             Ok(_) => {
-                tracing::warn!(shard = %shard.shard, "Gave the lease back: this process cannot lead all shards")
+                tracing::warn!(shard = %shard.shard, "Gave the lease back: this process cannot lead all shards");
             }
             Err(error) => {
                 tracing::warn!(shard = %shard.shard, error = %crate::error::chain(&error), "The lease runs out by itself");
