@@ -9,6 +9,7 @@ mod gather;
 mod log;
 mod outcomes;
 mod replay;
+mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +22,8 @@ pub use chain::{applied_once, chains_agree};
 pub use gather::{GatherError, drained, gather};
 pub use log::{epochs_rise, gapless};
 pub use outcomes::{decided_once, effects_once, only_submitted};
-pub use replay::{Fold, ReplayError, replays, supply_held};
+pub use replay::{ReplayError, replays, supply_held};
+pub use seen::{Sightings, seen_stays};
 
 /// What is known of a run after it was drained.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +35,8 @@ pub struct Evidence {
     pub acknowledged: BTreeSet<(Rid, Digest)>,
     /// What the collector says of them at the end.
     pub answers: BTreeMap<Rid, FinalAnswer>,
+    /// Entries as they were shown while the run went on: shard, number, digest.
+    pub seen: BTreeSet<(Shard, u64, Digest)>,
     /// Per chain that is a target.
     pub chains: BTreeMap<Name, ChainState>,
 }
@@ -100,6 +104,8 @@ pub enum Violation {
     Body { shard: Shard, seq: u64, source: serde_json::Error },
     #[error("I4: {shard}: the body of entry {seq} says it is entry {said} of {of}")]
     OtherBody { shard: Shard, seq: u64, said: u64, of: Shard },
+    #[error("I4: {shard}: entry {seq} was shown with digest {seen}, the log has {logged:?}")]
+    OtherDigest { shard: Shard, seq: u64, seen: Digest, logged: Option<Digest> },
     #[error("I5: {shard}: entry {seq}")]
     Replay { shard: Shard, seq: u64, source: ReplayError },
     #[error("I6: {shard}: the epoch falls from {before} to {epoch} at entry {seq}")]
@@ -126,6 +132,7 @@ pub enum Violation {
 /// The first invariant that does not hold.
 pub fn check_all(evidence: &Evidence) -> Result<Summary, Violation> {
     gapless(evidence)?;
+    seen_stays(evidence)?;
     epochs_rise(evidence)?;
     only_submitted(evidence)?;
     decided_once(evidence)?;

@@ -6,7 +6,6 @@
 //! outcomes, updates, root and aux. The state it runs on is this program's own, from the log alone.
 
 mod entries;
-mod memory;
 mod replay;
 
 use std::fs::File;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use common::entry::Outcome;
 use common::ids::{Rid, Shard};
 use common::message::{Body as MessageBody, Message};
-use common::observation::Observation;
+use common::observation::{Observation, ObservationKind};
 use common::request::SyncRequest;
 use common::status::{OutcomeKind, Status};
 
@@ -72,8 +72,8 @@ pub fn effects_once(evidence: &Evidence) -> Result<(), Violation> {
             continue;
         }
         for identity in identities(&request, &observations) {
-            let first = used.insert(identity.clone(), rid);
-            if let Some(first) = first.filter(|first| *first != rid) {
+            // Two changes of one request are two changes too.
+            if let Some(first) = used.insert(identity.clone(), rid) {
                 return Err(Violation::EventTwice { identity, first, second: rid });
             }
         }
@@ -87,8 +87,13 @@ fn identities(request: &SyncRequest, observations: &[Observation]) -> Vec<String
     backing
         .map(|backed_by| {
             let event = backed_by.event.to_string();
-            let mut known = observations.iter().filter_map(|observation| observation.identity.as_ref());
-            known.find(|identity| identity.ends_with(&event)).cloned().unwrap_or(event)
+            // `<chain>/<event>`: without the slash the event of another name could pass for it.
+            let ending = format!("/{event}");
+            let of_source = observations.iter().filter(|observation| {
+                observation.source == backed_by.source && observation.kind == ObservationKind::Event
+            });
+            let mut known = of_source.filter_map(|observation| observation.identity.as_ref());
+            known.find(|identity| identity.ends_with(&ending)).cloned().unwrap_or(event)
         })
         .collect()
 }

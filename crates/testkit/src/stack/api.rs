@@ -183,20 +183,29 @@ impl Api {
     pub async fn log(&self, shard: Shard) -> Result<Vec<Entry>, ApiError> {
         let mut log: Vec<Entry> = Vec::new();
         loop {
-            let from_seq = log.last().map_or(1, |entry| entry.seq + 1);
-            let path = format!("/v1/shards/{shard}/log?from_seq={from_seq}&limit={LOG_PAGE}");
-            let body = self.read(&path).await?;
-            let page: Page = serde_json::from_value(body.clone()).map_err(|_| unreadable(path, &body))?;
-            if page.entries.is_empty() {
+            let page = self.log_page(shard, log.last().map_or(1, |entry| entry.seq + 1)).await?;
+            if page.is_empty() {
                 return Ok(log);
             }
-            log.extend(page.entries.into_iter().map(|line| Entry {
-                seq: line.seq,
-                prev: line.prev,
-                digest: line.digest,
-                body: line.body.into_bytes(),
-            }));
+            log.extend(page);
         }
+    }
+
+    /// Entries from a number on, as many as the service gives at once; empty after the head.
+    ///
+    /// # Errors
+    /// As [`Api::read`].
+    pub async fn log_page(&self, shard: Shard, from_seq: u64) -> Result<Vec<Entry>, ApiError> {
+        let path = format!("/v1/shards/{shard}/log?from_seq={from_seq}&limit={LOG_PAGE}");
+        let body = self.read(&path).await?;
+        let page: Page = serde_json::from_value(body.clone()).map_err(|_| unreadable(path, &body))?;
+        let entry = |line: Line| Entry {
+            seq: line.seq,
+            prev: line.prev,
+            digest: line.digest,
+            body: line.body.into_bytes(),
+        };
+        Ok(page.entries.into_iter().map(entry).collect())
     }
 }
 

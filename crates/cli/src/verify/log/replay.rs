@@ -1,13 +1,12 @@
-//! One entry after the other: chain of digests, then the engine.
+//! One entry after the other: chain of digests, then the validator's own fold.
 
 use std::fmt::Write as _;
 
 use common::entry::Entry;
 use common::hash::Digest;
 use common::ids::Shard;
-use validator::engine::{Divergence, Engine, Fault, Position, inputs_of};
-
-use super::memory::Memory;
+use validator::engine::Position;
+use validator::{Fold, FoldError};
 
 /// The log is not what it says. Final: the entry named is the first one that differs.
 #[derive(Debug, thiserror::Error)]
@@ -22,10 +21,8 @@ pub(super) enum Difference {
     Body { seq: u64, source: serde_json::Error },
     #[error("entry {seq}: the body says it is entry {body}")]
     Number { seq: u64, body: u64 },
-    #[error("the replay differs")]
-    Divergence(#[from] Divergence),
-    #[error("the engine cannot go on")]
-    Fault(#[from] Fault),
+    #[error(transparent)]
+    Fold(#[from] FoldError),
 }
 
 impl Difference {
@@ -44,23 +41,22 @@ impl Difference {
 /// A log as far as it has been taken.
 #[derive(Debug)]
 pub(super) struct Replay {
-    engine: Engine,
-    memory: Memory,
+    fold: Fold,
     head: Digest,
     decided: u64,
 }
 
 impl Replay {
     pub(super) fn new(shard: Shard) -> Self {
-        Self { engine: Engine::genesis(shard), memory: Memory::default(), head: Digest::ZERO, decided: 0 }
+        Self { fold: Fold::genesis(shard), head: Digest::ZERO, decided: 0 }
     }
 
     pub(super) fn shard(&self) -> Shard {
-        self.engine.shard()
+        self.fold.shard()
     }
 
     pub(super) fn position(&self) -> &Position {
-        self.engine.position()
+        self.fold.position()
     }
 
     /// Digest of the last entry.
@@ -88,13 +84,9 @@ impl Replay {
         if body.seq != seq {
             return Err(Difference::Number { seq, body: body.seq });
         }
-        let plan = Engine::read(inputs_of(&body));
-        let loaded = self.memory.load(plan.needs());
-        let batch = self.engine.replay(&body, plan, loaded)?;
+        self.fold.push(&body)?;
         let deciding = body.outcomes.iter().filter(|outcome| outcome.outcome.is_deciding()).count();
         self.decided += u64::try_from(deciding).unwrap_or(u64::MAX);
-        self.memory.apply(batch.changes);
-        self.engine.accept(batch.next)?;
         self.head = entry.digest;
         Ok(())
     }

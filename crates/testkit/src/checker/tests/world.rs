@@ -1,4 +1,6 @@
-//! A small run decided by the engine: a bond on `base` and `op`, six requests, five entries.
+//! A small run decided by the engine: a bond on `base` and `op`, seven requests, six entries.
+
+use std::collections::BTreeSet;
 
 use common::entry::{Entry, InputStream};
 use common::hash::Digest;
@@ -9,10 +11,11 @@ use common::request::SyncRequest;
 use common::status::{OutcomeKind, Status};
 use common::targets::{Target, TargetKind, Targets};
 use serde_json::{Value, json};
-use validator::engine::{Engine, RawInput, Stamp};
+use validator::Fold;
+use validator::engine::{RawInput, Stamp};
 
 use crate::checker::chain::on_chain;
-use crate::checker::{AppliedBatch, ChainState, Evidence, FinalAnswer, Fold};
+use crate::checker::{AppliedBatch, ChainState, Evidence, FinalAnswer};
 
 const START_MS: u64 = 1_700_000_000_000;
 const SHARD: Shard = Shard::Financial;
@@ -28,7 +31,7 @@ struct World {
 }
 
 pub(in crate::checker) fn run() -> Evidence {
-    let mut world = World { state: Fold::new(SHARD), head: Digest::ZERO, evidence: Evidence::default() };
+    let mut world = World { state: Fold::genesis(SHARD), head: Digest::ZERO, evidence: Evidence::default() };
     world.commit(1, vec![raw(InputStream::Local, MessageBody::Targets(targets()))]);
     let setup = json!([
         {"kind": "REGISTER", "decimals": 2, "chains": ["base", "op"]},
@@ -39,12 +42,21 @@ pub(in crate::checker) fn run() -> Evidence {
     let move_all = json!([{"kind": "TRANSFER", "from": "bob", "to": "alice", "amount": "10000"}]);
     world.request(1, &[("a", &move_some, vec![]), ("b", &move_some, vec![]), ("c", &move_all, vec![])]);
     let event = format!("0x{}/0", "ab".repeat(32));
-    let backed = json!([{
-        "kind": "MINT", "to": "carol", "amount": "5",
-        "backed_by": {"source": "token", "event": event},
-    }]);
-    world.request(2, &[("d", &backed, vec![observed(&event)])]);
-    world.request(2, &[("e", &backed, vec![observed(&event)])]);
+    let mint = |source: &str, event: &str| {
+        json!({
+            "kind": "MINT", "to": "carol", "amount": "5",
+            "backed_by": {"source": source, "event": event},
+        })
+    };
+    let backed = json!([mint("token", &event)]);
+    // The first observation's identity ends like the event's, but is none of it: a slash is missing.
+    let other = Observation { identity: Some(format!("eip155:1{event}")), ..observed("token", &event) };
+    world.request(2, &[("d", &backed, vec![other, observed("token", &event)])]);
+    world.request(2, &[("e", &backed, vec![observed("token", &event)])]);
+    // One event through two sources, which no check of the request alone can see.
+    let event = format!("0x{}/0", "cd".repeat(32));
+    let twice = json!([mint("token", &event), mint("mirror", &event)]);
+    world.request(2, &[("f", &twice, vec![observed("token", &event), observed("mirror", &event)])]);
     world.evidence
 }
 
@@ -60,10 +72,10 @@ fn targets() -> Targets {
     Targets::new(vec![target("base"), target("op")]).expect("targets")
 }
 
-fn observed(event: &str) -> Observation {
+fn observed(source: &str, event: &str) -> Observation {
     let value = json!({"asset": "bond:a", "event": "mint", "to": "carol", "amount": "5"});
     Observation {
-        source: chain("token"),
+        source: chain(source),
         kind: ObservationKind::Event,
         value: serde_json::value::to_raw_value(&value).expect("json"),
         as_of_ms: START_MS,
@@ -85,7 +97,9 @@ impl World {
         for (key, changes, observations) in requests {
             let mut body = json!({"asset": {"id": "bond:a"}, "state_changes": changes});
             if !observations.is_empty() {
-                body["event_sources"] = json!(["token"]);
+                let sources: BTreeSet<&str> =
+                    observations.iter().map(|observation| observation.source.as_str()).collect();
+                body["event_sources"] = json!(sources);
             }
             let request = SyncRequest::parse(&body).expect("well formed");
             let key: IdempotencyKey = key.parse().expect("a key");
@@ -100,12 +114,8 @@ impl World {
     }
 
     fn commit(&mut self, epoch: u64, inputs: Vec<RawInput>) {
-        let plan = Engine::read(inputs);
-        let loaded = self.state.load(plan.needs());
         let stamp = Stamp { epoch, node: "validator-1".to_owned(), time_ms: START_MS };
-        let batch = self.state.engine().run(plan, loaded, stamp).expect("runs");
-        let body = batch.body.clone();
-        self.state.accept(batch).expect("follows");
+        let body = self.state.write(inputs, stamp).expect("runs");
         let entry = Entry::seal(self.head, &body);
         self.head = entry.digest;
         self.evidence.logs.entry(SHARD).or_default().push(entry);

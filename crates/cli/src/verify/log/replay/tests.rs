@@ -9,7 +9,7 @@ use common::state;
 use common::status::{Delivery, OutcomeKind};
 use common::targets::Targets;
 use serde_json::{Value, json};
-use validator::engine::{RawInput, Stamp};
+use validator::engine::{Divergence, RawInput, Stamp};
 
 use super::*;
 
@@ -18,39 +18,30 @@ const SHARD: Shard = Shard::Financial;
 /// Writes entries as a leader would.
 #[derive(Debug)]
 struct Writer {
-    engine: Engine,
-    memory: Memory,
+    fold: Fold,
     head: Digest,
     entries: Vec<Entry>,
 }
 
 impl Writer {
     fn new() -> Self {
-        Self {
-            engine: Engine::genesis(SHARD),
-            memory: Memory::default(),
-            head: Digest::ZERO,
-            entries: Vec::new(),
-        }
+        Self { fold: Fold::genesis(SHARD), head: Digest::ZERO, entries: Vec::new() }
     }
 
     fn write(&mut self, inputs: Vec<(InputStream, message::Body)>) -> Body {
-        let seq = self.engine.position().seq + 1;
+        let seq = self.fold.position().seq + 1;
         let raw = |(index, (stream, body)): (usize, (InputStream, message::Body))| RawInput {
             stream,
             id: if stream == InputStream::Local { String::new() } else { format!("{seq}000-{index}") },
             bytes: Message { id: "test".to_owned(), traceparent: None, body }.encode(),
         };
-        let plan = Engine::read(inputs.into_iter().enumerate().map(raw).collect());
-        let loaded = self.memory.load(plan.needs());
+        let inputs = inputs.into_iter().enumerate().map(raw).collect();
         let stamp = Stamp { epoch: 1, node: "validator-0".to_owned(), time_ms: 1_000 * seq };
-        let batch = self.engine.run(plan, loaded, stamp).expect("the engine runs");
-        let entry = Entry::seal(self.head, &batch.body);
-        self.memory.apply(batch.changes);
-        self.engine.accept(batch.next).expect("it follows");
+        let body = self.fold.write(inputs, stamp).expect("the engine runs");
+        let entry = Entry::seal(self.head, &body);
         self.head = entry.digest;
         self.entries.push(entry);
-        batch.body
+        body
     }
 }
 
@@ -116,7 +107,7 @@ fn forged(at: usize, change: impl FnOnce(&mut Value)) -> Vec<Entry> {
 
 fn field(result: Result<Replay, Difference>) -> (u64, &'static str) {
     match result {
-        Err(Difference::Divergence(Divergence::Field { seq, field })) => (seq, field),
+        Err(Difference::Fold(FoldError::Divergence(Divergence::Field { seq, field }))) => (seq, field),
         other => panic!("a divergence was expected, not {other:?}"),
     }
 }
@@ -126,10 +117,10 @@ fn a_log_replays_to_its_own_head_root_and_aux() {
     let writer = small_log();
     let replay = replay(&writer.entries).expect("equal");
     assert_eq!(replay.head(), writer.head);
-    assert_eq!(replay.position(), writer.engine.position());
+    assert_eq!(replay.position(), writer.fold.position());
     assert_eq!(replay.decided(), 3);
     let asset: AssetId = "bond:A".parse().expect("an asset");
-    let loaded = replay.memory.value(&common::keys::asset_key(&asset)).expect("the asset");
+    let loaded = replay.fold.values().get(&common::keys::asset_key(&asset)).expect("the asset");
     let record: state::AssetRecord = state::decode(loaded).expect("a record");
     assert_eq!((record.version, record.supply), (2, Amount::new(10)));
 }
