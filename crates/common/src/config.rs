@@ -25,17 +25,25 @@ pub enum ConfigError {
 /// # Errors
 /// A file cannot be read, or a value has the wrong type or name; the message names the key.
 pub fn load<T: DeserializeOwned>(defaults: &str, file: Option<&Path>) -> Result<T, ConfigError> {
+    layered(defaults, file, environment())
+}
+
+/// Variables stay text until the type of their setting is known: a name such as `123e4567` is no number, and
+/// a number in a text is read where one is wanted. A list is one text with commas.
+fn environment() -> config::Environment {
+    config::Environment::with_prefix("OSS").separator("__")
+}
+
+fn layered<T: DeserializeOwned>(
+    defaults: &str,
+    file: Option<&Path>,
+    environment: config::Environment,
+) -> Result<T, ConfigError> {
     let mut builder =
         config::Config::builder().add_source(config::File::from_str(defaults, config::FileFormat::Toml));
     if let Some(file) = file {
         builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
     }
-    let environment = config::Environment::with_prefix("OSS")
-        .separator("__")
-        .try_parsing(true)
-        // The one list among the settings: base URLs, separated by commas.
-        .list_separator(",")
-        .with_list_parse_key("validators");
     Ok(builder.add_source(environment).build()?.try_deserialize()?)
 }
 
@@ -81,3 +89,6 @@ pub fn read_secret(path: &Path) -> Result<SecretString, ConfigError> {
         .map_err(|source| ConfigError::Secret { path: path.to_owned(), source })?;
     Ok(SecretString::from(text.trim_end().to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
