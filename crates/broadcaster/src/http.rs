@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use common::auth::KeyRing;
@@ -38,6 +39,7 @@ pub(crate) fn serve(settings: &HttpSettings, api: Api) -> std::io::Result<(Serve
     let server = HttpServer::new(move || {
         App::new()
             .app_data(api.clone())
+            .wrap(from_fn(common::envelope::wrap))
             .service(
                 web::scope("/v1")
                     .service(targets::list)

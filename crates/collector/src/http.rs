@@ -4,7 +4,6 @@
 //! registered in the one scope here; actix does not look past a scope that matches a prefix.
 
 mod cancel;
-mod envelope;
 mod get;
 mod headers;
 mod openapi;
@@ -99,7 +98,7 @@ pub(crate) fn serve(
         let api = Data::new(Api { shared: shared.clone(), submitters: submitters.into() });
         App::new()
             .app_data(api)
-            .wrap(from_fn(envelope::wrap))
+            .wrap(from_fn(common::envelope::wrap))
             .configure(routes)
             .default_service(web::to(not_found))
     });
@@ -190,7 +189,7 @@ fn failed(shard: Shard, call: &'static str, error: &LinkError) -> Problem {
     }
 }
 
-/// What a panic becomes; nothing of it leaves the process.
+/// A fault of ours; nothing of it leaves the process.
 fn internal() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed")
 }

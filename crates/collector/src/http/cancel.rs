@@ -14,7 +14,7 @@ use common::status::Status;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::headers::{self, Patience};
+use super::headers::Patience;
 use super::submit::apply_preference;
 use super::{Api, get, wait};
 use crate::status::{StatusResource, View};
@@ -78,7 +78,7 @@ pub(super) async fn cancel(
         tenant: &view.record.tenant,
         fp: view.record.fp,
         accepted_ms: Some(view.record.at_ms),
-        traceparent: headers::traceparent(request.headers()),
+        traceparent: common::headers::traceparent(request.headers()),
     };
     match link.send(SendTo::Express, &id, &about.cancel(&id), EXPRESS_MAX).await {
         // The log decides once; a second CANCEL of the same request adds nothing.
@@ -114,7 +114,7 @@ fn pending(view: &View, patience: Patience) -> HttpResponse {
 
 /// 409 with the outcome.
 fn too_late(http: &HttpRequest, request: StatusResource) -> HttpResponse {
-    let trace_id = headers::traceparent(http.headers()).and_then(common::telemetry::trace_id);
+    let trace_id = common::headers::traceparent(http.headers()).and_then(common::telemetry::trace_id);
     let mut problem = Problem::new(StatusCode::CONFLICT, "already_decided", "The request is decided already")
         .detail(format!("it is {}", request.status.name()));
     problem.instance = Some(http.path().to_owned());

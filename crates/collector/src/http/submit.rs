@@ -60,11 +60,11 @@ pub(super) async fn submit(
 ) -> Result<HttpResponse, Problem> {
     let principal = api.authorize(&request, Scope::Submit)?;
     let patience = Patience::read(&request)?;
-    let key = headers::idempotency_key(request.headers())?;
+    let key = common::headers::idempotency_key(request.headers())?;
     let body = body(request.headers(), payload).await?;
     let admitted = admit::admit(&body, &api.shared.configured)?;
     api.require_known_data()?;
-    let traceparent = headers::traceparent(request.headers());
+    let traceparent = common::headers::traceparent(request.headers());
     let intent = intent(&admitted, principal.tenant, key.as_ref(), traceparent)?;
     let (shard, rid) = (intent.rid.shard(), intent.rid);
     let record = status::Submitted {

@@ -1,4 +1,8 @@
-//! What every answer has: `X-Request-Id`, and in problems `trace_id` and `instance`; and what a panic becomes.
+//! The outermost middleware of every API: what all answers have, whichever service gives them.
+//!
+//! In: a request, with the client's own `X-Request-Id` and `traceparent` where they are well formed. Out: its
+//! answer with `X-Request-Id`, in problems also `trace_id` and `instance`; a panic of a handler as a 500
+//! problem, and the service goes on. Counts and times each answer by its route's pattern.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -7,35 +11,44 @@ use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use common::problem::Problem;
 use futures_util::FutureExt as _;
+use metrics::{counter, histogram};
 use uuid::Uuid;
 
-use super::headers;
-use crate::metrics;
+use crate::headers;
+use crate::problem::Problem;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The outermost middleware.
-pub(super) async fn wrap<B: MessageBody + 'static>(
+/// The middleware, for `actix_web::middleware::from_fn`. It completes problems that reach it as errors: a
+/// handler that makes its answer itself uses `HttpResponse::from_error`.
+///
+/// # Errors
+/// The panic of a handler, as an error that answers with its problem; errors from within pass through.
+pub async fn wrap<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let begun = Instant::now();
-    let id = Ids::of(&request);
+    let (id, path) = (Ids::of(&request), request.path().to_owned());
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(Ok(response)) => {
-            let route = route_name(&response);
+            // The pattern is a bounded label; the path is not, anybody can choose it.
+            let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
             let response = finish(response.map_into_boxed_body(), &id);
-            metrics::answered(route, response.status().as_u16(), begun.elapsed());
+            count(route, &response, begun);
             Ok(response)
         }
         Ok(Err(error)) => Err(error),
         Err(_) => {
-            metrics::panicked(&id.request_id);
-            let mut response = HttpResponse::from_error(id.complete(super::internal(), None));
+            counter!("oss_http_panics_total").increment(1);
+            tracing::error!(request_id = id.request_id, "A request handler panicked");
+            // Nothing of the panic leaves the process.
+            let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed");
+            let mut response = HttpResponse::from_error(id.complete(problem, &path));
             id.stamp(response.headers_mut());
             Err(InternalError::from_response("panic", response).into())
         }
@@ -58,14 +71,14 @@ impl Ids {
         };
         let fresh = Uuid::now_v7();
         let request_id = given.filter(is_well_formed).map_or_else(|| fresh.to_string(), str::to_owned);
-        let trace = headers::traceparent(request.headers()).and_then(common::telemetry::trace_id);
+        let trace = headers::traceparent(request.headers()).and_then(crate::telemetry::trace_id);
         let trace_id = trace.map_or_else(|| fresh.simple().to_string(), str::to_owned);
         Self { request_id, trace_id }
     }
 
-    fn complete(&self, mut problem: Problem, instance: Option<&str>) -> Problem {
+    fn complete(&self, mut problem: Problem, path: &str) -> Problem {
         problem.trace_id = Some(self.trace_id.clone());
-        problem.instance = instance.map(str::to_owned);
+        problem.instance = Some(path.to_owned());
         problem
     }
 
@@ -76,14 +89,15 @@ impl Ids {
     }
 }
 
-/// The route's pattern, a bounded label; not the path, which anybody can choose.
-fn route_name<B>(response: &ServiceResponse<B>) -> &'static str {
-    match response.request().match_pattern().as_deref() {
-        Some("/v1/sync-requests") => "/v1/sync-requests",
-        Some("/v1/sync-requests/{rid}") => "/v1/sync-requests/{rid}",
-        Some(_) => "docs",
-        None => "none",
-    }
+fn count(route: String, response: &ServiceResponse<BoxBody>, begun: Instant) {
+    let class = match response.status().as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    counter!("oss_http_requests_total", "route" => route.clone(), "status" => class).increment(1);
+    histogram!("oss_http_request_seconds", "route" => route).record(begun.elapsed().as_secs_f64());
 }
 
 /// Completes a problem with what only the envelope knows.
@@ -91,7 +105,7 @@ fn finish(response: ServiceResponse<BoxBody>, id: &Ids) -> ServiceResponse<BoxBo
     let (request, mut response) = response.into_parts();
     let problem = response.error().and_then(|error| error.as_error::<Problem>()).cloned();
     if let Some(problem) = problem {
-        let mut complete = HttpResponse::from_error(id.complete(problem, Some(request.path())));
+        let mut complete = HttpResponse::from_error(id.complete(problem, request.path()));
         // Headers a handler added to its problem, such as Allow.
         for (name, value) in response.headers() {
             if !complete.headers().contains_key(name) {
@@ -105,29 +119,4 @@ fn finish(response: ServiceResponse<BoxBody>, id: &Ids) -> ServiceResponse<BoxBo
 }
 
 #[cfg(test)]
-mod tests {
-    use actix_web::middleware::from_fn;
-    use actix_web::test::{self, TestRequest};
-    use actix_web::{App, HttpResponse, web};
-    use common::problem::Problem;
-
-    #[actix_web::test]
-    async fn a_handler_that_panics_is_a_500_problem_and_the_service_goes_on() {
-        let app = App::new()
-            .wrap(from_fn(super::wrap))
-            .route("/panics", web::get().to(async || -> HttpResponse { panic!("told to") }))
-            .route("/works", web::get().to(async || HttpResponse::Ok().finish()));
-        let app = test::init_service(app).await;
-        let request = TestRequest::get().uri("/panics").append_header(("x-request-id", "r-1")).to_request();
-        let error = test::try_call_service(&app, request).await.expect_err("the error of the panic");
-        let response = error.error_response();
-        assert_eq!(response.status(), 500);
-        assert_eq!(response.headers().get("x-request-id").unwrap(), "r-1");
-        assert_eq!(response.headers().get("content-type").unwrap(), "application/problem+json");
-        let body = actix_web::body::to_bytes(response.into_body()).await.expect("a body");
-        let problem: Problem = serde_json::from_slice(&body).expect("a problem");
-        assert_eq!((problem.code.as_str(), problem.detail), ("internal", None));
-        let works = test::call_service(&app, TestRequest::get().uri("/works").to_request()).await;
-        assert_eq!(works.status(), 200);
-    }
-}
+mod tests;
