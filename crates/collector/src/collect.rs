@@ -2,13 +2,14 @@
 //!
 //! In: a message of `:requests` ([`Requested`]). Out: [`Finished`], the COLLECTED or FAILED message for `:in`
 //! and the state per source for the status record. A required source without an answer fails the request
-//! with the source, its code and a pointer; an optional one is left out.
+//! with the source, its code and a pointer; an optional one is left out. A saturated source is not asked and
+//! counts as one without an answer ([`Plan`]).
 //!
 //! Bounds: one observation [`limits::OBSERVATION_BYTES_MAX`], the message [`limits::MESSAGE_BYTES_MAX`].
 
 use std::time::{Duration, Instant};
 
-use common::ids::Rid;
+use common::ids::{Name, Rid};
 use common::link::StreamId;
 use common::message::Failure;
 use common::observation::Observation;
@@ -32,21 +33,63 @@ pub(crate) struct Finished {
     pub(crate) source_state: String,
 }
 
+/// Which sources of a request are asked.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The sources that have their share of the places already. They are not asked.
+    saturated: Vec<Name>,
+    /// A required one is among them: the request fails, so the others are not asked either.
+    is_hopeless: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(requested: &Requested, is_saturated: impl Fn(&Name) -> bool) -> Self {
+        let refused = || requested.needs.iter().filter(|need| is_saturated(&need.source));
+        Self {
+            saturated: refused().map(|need| need.source.clone()).collect(),
+            is_hopeless: refused().any(|need| need.required),
+        }
+    }
+
+    pub(crate) const fn refused(&self) -> usize {
+        self.saturated.len()
+    }
+
+    /// The sources the request will wait for.
+    pub(crate) fn asked(&self, requested: &Requested) -> Vec<Name> {
+        let sources = requested.needs.iter().map(|need| &need.source);
+        sources.filter(|source| !self.is_hopeless && !self.saturated.contains(source)).cloned().collect()
+    }
+}
+
 /// One source's answer.
 struct Answered<'a> {
     need: &'a Need,
     answer: Result<Vec<Observation>, SourceFault>,
 }
 
-/// Asks every source the request names and makes its message. Always ends by the deadline.
+/// Asks the sources of the plan and makes the request's message. Always ends by the deadline. `answered` is told
+/// of each source once it is not waited for any longer.
 pub(crate) async fn collect(
     id: StreamId,
     requested: &Requested,
+    plan: &Plan,
     sources: &Sources,
     patience: Duration,
+    answered: &dyn Fn(&Name),
 ) -> Finished {
     let deadline = Instant::now() + patience;
-    let answers = join_all(requested.needs.iter().map(|need| ask(need, sources, deadline))).await;
+    let is_of_use = |need: &&Need| !plan.is_hopeless || plan.saturated.contains(&need.source);
+    let needs = requested.needs.iter().filter(is_of_use);
+    let asks = needs.map(|need| {
+        let ask = ask(need, plan, sources, deadline);
+        async move {
+            let answer = ask.await;
+            answered(&need.source);
+            answer
+        }
+    });
+    let answers = join_all(asks).await;
     let source_state = answers
         .iter()
         .map(|answered| format!("{}={}", answered.need.source, state(&answered.answer)))
@@ -78,7 +121,11 @@ pub(crate) async fn collect(
     Finished { id, rid: requested.rid, payload, source_state }
 }
 
-async fn ask<'a>(need: &'a Need, sources: &Sources, deadline: Instant) -> Answered<'a> {
+async fn ask<'a>(need: &'a Need, plan: &Plan, sources: &Sources, deadline: Instant) -> Answered<'a> {
+    if plan.saturated.contains(&need.source) {
+        let fault = SourceFault::unavailable("the source is saturated: too many requests wait for it");
+        return Answered { need, answer: Err(fault) };
+    }
     let ask = Ask { events: need.events.iter().map(|(event, _)| event.clone()).collect(), deadline };
     let wait_until = tokio::time::Instant::from_std(deadline + ANSWER_GRACE);
     let answer = tokio::time::timeout_at(wait_until, sources.ask(&need.source, ask))

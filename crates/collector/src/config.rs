@@ -108,6 +108,13 @@ impl Settings {
                 faults.push(format!("{name} = {value}: expected 1 to {max}"));
             }
         }
+        // With fewer places a healthy source that is asked a lot would count as saturated.
+        if collect.waiting_max < collect.in_flight_max.saturating_mul(2) {
+            let (waiting_max, least) = (collect.waiting_max, collect.in_flight_max.saturating_mul(2));
+            faults.push(format!(
+                "collect.waiting_max = {waiting_max}: expected at least {least}, twice in_flight_max"
+            ));
+        }
         if faults.is_empty() { Ok(self) } else { Err(ConfigError::Faults(faults)) }
     }
 }
@@ -138,5 +145,8 @@ mod tests {
         for part in ["instance", "validators", "collect.deadline_ms", "collect.in_flight_max"] {
             assert!(text.contains(part), "{part} in {text}");
         }
+        let mut settings = defaults();
+        (settings.collect.in_flight_max, settings.collect.waiting_max) = (4, 7);
+        assert!(settings.checked().expect_err("too few").to_string().contains("collect.waiting_max"));
     }
 }

@@ -2,42 +2,40 @@
 //!
 //! In: entries of `:requests`. Out: each one collected for and handed to the deliverer. Per read batch one
 //! COLLECTING call says so in the records. The reader asks for no more than there is room for: at most
-//! `in_flight_max` entries in their first second and `waiting_max` older ones, which wait for slow sources.
+//! `in_flight_max` entries in their first second and `waiting_max` older ones, which wait for slow sources; no
+//! source takes the places of all others ([`places`]).
 //!
 //! Delivery is at least once, and an entry stays pending until COLLECTED: after a (re)connect own pending
 //! entries come again (those still worked on are known by id), silent collectors' entries are claimed after
 //! `claim_idle`, long ones of our own are renewed meanwhile. An entry claimed more than `claims_max` times
 //! ends as FAILED `COLLECT_CRASH`: collecting it kills collectors.
 
-use std::collections::BTreeMap;
+mod places;
+
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, Message, WrapFuture as _};
-use common::ids::Rid;
+use common::ids::{Name, Rid};
 use common::link::{Claimed, Delivered, Disposition, GroupReader, Link, LinkError, StreamId};
 use common::supervise::Lifeline;
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
-use crate::collect::{self, Finished};
+use crate::collect::{self, Finished, Plan};
 use crate::config::CollectSettings;
 use crate::deliver::{Deliver, Deliverer, Settled};
 use crate::generation::Generation;
 use crate::metrics;
 use crate::source::Sources;
 use crate::wire::Requested;
+use places::Places;
 
 const READ_BLOCK: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// An entry that is worked on for so long waits for a slow source. It leaves its place to quick ones and
-/// counts against `waiting_max` instead, so that a dead source does not stop the shard.
-const QUICK: Duration = Duration::from_secs(1);
 /// How often places are looked for that slow entries have left.
 const ROOM_INTERVAL: Duration = Duration::from_millis(250);
-/// Most bytes of messages held at one time; one read may go over it.
-const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Claims are looked for so many times per `claim_idle`, own entries are renewed half as often.
 const CLAIMS_PER_IDLE: u32 = 6;
 
@@ -50,9 +48,7 @@ pub(crate) struct Intake {
     deliverer_lifeline: Option<Lifeline>,
     /// `None` while a read is under way.
     reader: Option<GroupReader>,
-    /// The entries being worked on.
-    active: BTreeMap<StreamId, Work>,
-    held_bytes: usize,
+    places: Places,
     claim_cursor: StreamId,
     /// The entries that an earlier process of this name has left are not all read yet. No claims meanwhile:
     /// one would take the same entries over a second time and count them twice.
@@ -64,13 +60,6 @@ pub(crate) struct Intake {
     _lifeline: Lifeline,
 }
 
-/// One entry being worked on.
-#[derive(Debug, Clone, Copy)]
-struct Work {
-    begun: Instant,
-    bytes: usize,
-}
-
 /// Stop reading and tell when everything begun has been handed over.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -80,6 +69,11 @@ pub(crate) struct Drain(pub(crate) oneshot::Sender<()>);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Abandon(StreamId);
+
+/// A source has answered for an entry.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Answered(StreamId, Name);
 
 /// What an intake is made of.
 #[derive(Debug)]
@@ -104,8 +98,7 @@ impl Intake {
             deliverer: None,
             deliverer_lifeline: Some(parts.deliverer_lifeline),
             reader: Some(reader),
-            active: BTreeMap::new(),
-            held_bytes: 0,
+            places: Places::new(parts.settings.in_flight_max, parts.settings.waiting_max),
             claim_cursor: StreamId::ZERO,
             is_inheriting: true,
             is_claiming: false,
@@ -115,13 +108,7 @@ impl Intake {
     }
 
     fn room(&self) -> usize {
-        if self.drained.is_some() || self.held_bytes >= HELD_BYTES_MAX {
-            return 0;
-        }
-        let quick = self.active.values().filter(|work| work.begun.elapsed() < QUICK).count();
-        let waiting = self.active.len() - quick;
-        let room = self.settings.in_flight_max.saturating_sub(quick);
-        room.min(self.settings.waiting_max.saturating_sub(waiting))
+        if self.drained.is_some() { 0 } else { self.places.room(Instant::now()) }
     }
 
     /// Reads on if no read is under way and there is room.
@@ -170,32 +157,35 @@ impl Intake {
         let mut rids = Vec::with_capacity(entries.len());
         for Delivered { message, deliveries } in entries {
             let id = message.id;
-            if self.active.contains_key(&id) {
+            if self.places.contains(id) {
                 continue;
             }
-            let bytes = message.payload.len();
-            self.held_bytes += bytes;
-            self.active.insert(id, Work { begun: Instant::now(), bytes });
+            let (bytes, now) = (message.payload.len(), Instant::now());
             // The first delivery is no claim.
             let claims = deliveries.saturating_sub(1);
             match Requested::read(&message.payload) {
                 Err(unreadable) => {
                     metrics::passed_on_unread(self.link.shard());
+                    self.places.take(id, bytes, Vec::new(), now);
                     // Without a rid there is no record to move; one that was never used moves none.
                     let rid = unreadable.rid.unwrap_or_else(|| Rid::fresh(self.link.shard()));
                     self.deliver(Finished { id, rid, payload: message.payload, source_state: String::new() });
                 }
                 Ok(requested) if claims > self.settings.claims_max => {
                     metrics::poisoned(self.link.shard(), requested.rid, claims);
+                    self.places.take(id, bytes, Vec::new(), now);
                     self.deliver(collect::crashed(id, &requested, claims));
                 }
                 Ok(requested) => {
                     rids.push(requested.rid);
-                    self.collect(id, requested, ctx);
+                    let plan = Plan::new(&requested, |source| self.places.is_saturated(source));
+                    metrics::saturated(self.link.shard(), plan.refused());
+                    self.places.take(id, bytes, plan.asked(&requested), now);
+                    self.collect(id, requested, plan, ctx);
                 }
             }
         }
-        metrics::in_flight(self.link.shard(), self.active.len());
+        metrics::in_flight(self.link.shard(), self.places.len());
         if !rids.is_empty() {
             let link = self.link.clone();
             // A hint for clients: if it is lost, the record says `accepted` a little longer.
@@ -209,14 +199,15 @@ impl Intake {
     }
 
     /// Collects for one entry beside all others. A panic there costs this entry only.
-    fn collect(&self, id: StreamId, requested: Requested, ctx: &Context<Self>) {
+    fn collect(&self, id: StreamId, requested: Requested, plan: Plan, ctx: &Context<Self>) {
         let Some(deliverer) = self.deliverer.clone() else { return };
         let (sources, intake, shard) = (self.sources.clone(), ctx.address(), self.link.shard());
         let patience = Duration::from_millis(self.settings.deadline_ms);
         actix::spawn(async move {
             let begun = Instant::now();
             let requested = Rc::new(requested);
-            let collected = collect::collect(id, &requested, &sources, patience);
+            let answered = |source: &Name| intake.do_send(Answered(id, source.clone()));
+            let collected = collect::collect(id, &requested, &plan, &sources, patience, &answered);
             if let Ok(finished) = AssertUnwindSafe(collected).catch_unwind().await {
                 metrics::collected(shard, begun.elapsed());
                 common::crash_point!("collector.collected");
@@ -268,9 +259,7 @@ impl Intake {
 
     /// Says for everything begun some time ago that it is still worked on.
     fn renew(&mut self, ctx: &mut Context<Self>) {
-        let age = self.claim_round();
-        let ids: Vec<StreamId> =
-            self.active.iter().filter(|(_, work)| work.begun.elapsed() >= age).map(|(id, _)| *id).collect();
+        let ids = self.places.older_than(self.claim_round(), Instant::now());
         if ids.is_empty() {
             return;
         }
@@ -289,12 +278,10 @@ impl Intake {
 
     fn settle(&mut self, ids: &[StreamId], ctx: &mut Context<Self>) {
         for id in ids {
-            if let Some(work) = self.active.remove(id) {
-                self.held_bytes -= work.bytes;
-            }
+            self.places.leave(*id);
         }
-        metrics::in_flight(self.link.shard(), self.active.len());
-        if self.active.is_empty()
+        metrics::in_flight(self.link.shard(), self.places.len());
+        if self.places.is_empty()
             && let Some(drained) = self.drained.take()
         {
             // Whoever asked may have lost patience. Draining goes on, towards a channel nobody listens to.
@@ -340,6 +327,14 @@ impl Handler<Abandon> for Intake {
 
     fn handle(&mut self, Abandon(id): Abandon, ctx: &mut Self::Context) {
         self.settle(&[id], ctx);
+    }
+}
+
+impl Handler<Answered> for Intake {
+    type Result = ();
+
+    fn handle(&mut self, Answered(id, source): Answered, _: &mut Self::Context) {
+        self.places.answered(id, &source);
     }
 }
 

@@ -16,24 +16,6 @@ pub(crate) fn submitted(shard: Shard, requests: usize, took: Duration) {
     histogram!("oss_stage_duration_seconds", "stage" => "submit").record(took.as_secs_f64());
 }
 
-/// One HTTP request was answered.
-pub(crate) fn answered(route: &'static str, status: u16, took: Duration) {
-    let class = match status / 100 {
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
-    };
-    counter!("oss_http_requests_total", "route" => route, "status" => class).increment(1);
-    histogram!("oss_http_request_seconds", "route" => route).record(took.as_secs_f64());
-}
-
-/// A handler panicked; the client got a 500.
-pub(crate) fn panicked(request_id: &str) {
-    counter!("oss_http_panics_total").increment(1);
-    tracing::error!(request_id, "A request handler panicked");
-}
-
 /// A call to Redis failed. Actors repeat it; a client is told.
 pub(crate) fn link_failed(shard: Shard, call: &'static str, error: &LinkError) {
     counter!("oss_link_failures_total", "shard" => shard.name(), "call" => call).increment(1);
@@ -50,6 +32,13 @@ pub(crate) fn in_flight(shard: Shard, requests: usize) {
 pub(crate) fn collected(shard: Shard, took: Duration) {
     histogram!("oss_stage_duration_seconds", "stage" => "collect").record(took.as_secs_f64());
     counter!("oss_collected_total", "shard" => shard.name()).increment(1);
+}
+
+/// Sources of a request were not asked because they hold their share of the places.
+pub(crate) fn saturated(shard: Shard, sources: usize) {
+    if sources > 0 {
+        counter!("oss_source_saturated_total", "shard" => shard.name()).increment(sources as u64);
+    }
 }
 
 /// COLLECTED was answered; `gone` of the entries had been handed over before.

@@ -120,6 +120,41 @@ async fn requests_that_wait_for_a_dead_source_leave_their_places_to_others() {
     collector.stop().await;
 }
 
+#[actix_rt::test]
+async fn a_dead_source_above_its_share_fails_at_once_and_leaves_the_other_places_free() {
+    let bed = Bed::new().await;
+    bed.sources(&json!([waiting("dead", 3_600_000), waiting("quick", 0)]));
+    let mut settings = bed.settings("collector-1");
+    (settings.collect.in_flight_max, settings.collect.waiting_max) = (4, 8);
+    let collector = bed.start_with(settings).await;
+    let begun = Instant::now();
+    for n in 0..12 {
+        let sources = json!({"event_sources": ["quick", "dead"]});
+        bed.post(&collector, &with(&format!("D{n}"), &sources), &[]).await;
+    }
+    let optional = json!({"event_sources": [{"source": "dead", "required": false}, "quick"]});
+    let optional = bed.post(&collector, &with("O", &optional), &[]).await.rid();
+    let quick = bed.post(&collector, &with("Q", &json!({"event_sources": ["quick"]})), &[]).await.rid();
+    // Four of the twelve wait for the deadline, half of the places; nobody waits behind them.
+    let early = bed.input(10).await;
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(early.len(), 10);
+    for (_, message) in &early {
+        let rid = message.about().unwrap().rid;
+        if rid == optional || rid == quick {
+            assert_eq!(observations(message).len(), 1);
+            continue;
+        }
+        let failure = failure(message);
+        assert_eq!(
+            (failure.code.as_str(), failure.pointer.as_deref()),
+            ("SOURCE_UNAVAILABLE", Some("/event_sources/1"))
+        );
+        assert!(failure.detail.contains("saturated"), "{failure:?}");
+    }
+    collector.stop().await;
+}
+
 /// A server of documents and the source that reads `/doc` from it.
 async fn documents(bed: &Bed, fields: Value) -> MockServer {
     let server = MockServer::start().await;
