@@ -123,7 +123,7 @@ async fn a_status_write_leaves_a_record_of_another_request(bed: Bed) -> Check {
     let fence = lead(&bed.link).await?;
     submit(&bed.link, 1, Route::Input).await?;
     let predecessor = StatusWrite { fp: fp(9), ..status(1, Status::Completed) };
-    commit(&bed.link, &fence, &Commit { statuses: &[predecessor.clone()], ..entry(1) }).await?;
+    commit(&bed.link, &fence, &Commit { statuses: std::slice::from_ref(&predecessor), ..entry(1) }).await?;
     same!(bed.link.record(rid(1)).await?.map(|record| record.status), Some(Status::Accepted));
     // The record of a third request is not meant either; that of the refused one becomes the decided one's.
     let third = StatusWrite { replaces: Some(fp(8)), ..predecessor.clone() };
