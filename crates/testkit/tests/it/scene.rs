@@ -1,5 +1,7 @@
 //! What the runs share: the three chains, a drained and checked end, the command line's own verdict.
 
+mod token;
+
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use common::request::SyncRequest;
 use testkit::checker::{self, Evidence, Summary};
 use testkit::load::{Acknowledged, Planned};
 use testkit::stack::{Answer, Api, Stack};
+
+pub(crate) use token::Token;
 
 /// Names and chain ids of the targets, as `oss up` has them.
 pub(crate) const CHAINS: [(&str, u64); 3] = [("base", 8_453), ("arbitrum", 42_161), ("optimism", 10)];
