@@ -10,5 +10,6 @@ mod kills;
 mod one_key;
 mod rejections;
 mod restart;
+mod rotation;
 mod smoke;
 mod takeover;
