@@ -64,6 +64,10 @@ async fn own_pending_entries_count_once_per_process_and_not_per_reconnect() -> C
             bed.command(&["CLIENT", "KILL", "TYPE", "normal"]);
         }
     }
+    // Control: reading the history in a group does raise the counts.
+    let key = bed.keys.requests();
+    bed.command(&["XREADGROUP", "GROUP", "collectors", "collector-1", "STREAMS", &key, "0"]);
+    same!(until_read(|| bed.link.deliveries(&pending)).await?, [4, 4, 4]);
     Ok(())
 }
 
