@@ -64,10 +64,10 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
                 () = renewal => None,
             }
         });
-        match ended.await {
-            Some(signal) => return signal.map(drop).context("the signal handlers cannot be installed"),
-            None => tracing::info!("The target list has changed; starting anew with the new one"),
+        if let Some(signal) = ended.await {
+            return signal.map(drop).context("the signal handlers cannot be installed");
         }
+        tracing::info!("The target list has changed; starting anew with the new one");
     }
 }
 
