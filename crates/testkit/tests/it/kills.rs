@@ -121,10 +121,11 @@ impl Backed {
             let mut applied = 0;
             for rid in rids {
                 let answer = api.status(*rid).await.must();
-                match (answer.text("/status"), answer.text("/code")) {
-                    ("completed", _) => applied += 1,
-                    ("rejected", code) => assert_eq!(code, "EVENT_ALREADY_USED", "{}", answer.body),
-                    _ => panic!("{}", answer.body),
+                if answer.text("/status") == "completed" {
+                    applied += 1;
+                } else {
+                    let said = (answer.text("/status"), answer.text("/code"));
+                    assert_eq!(said, ("rejected", "EVENT_ALREADY_USED"), "{}", answer.body);
                 }
             }
             assert_eq!(applied, 1, "{rids:?}");
