@@ -56,6 +56,7 @@ impl World {
             contract: None,
             tier: None,
             set_id: None,
+            retired: false,
         };
         let targets = Targets::new(names.map(target).to_vec()).expect("targets");
         let bytes = Message { id: "t".to_owned(), traceparent: None, body: Body::Targets(targets) }.encode();

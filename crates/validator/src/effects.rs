@@ -41,7 +41,7 @@ pub(crate) fn encode(effects: &[Effect]) -> Vec<u8> {
         match effect {
             Effect::StartTarget { target } => pending.start.push(target.clone()),
             Effect::Rewind { target } => pending.rewind.push(target.clone()),
-            // Seen from the tables instead: every row in which a target that is not in the list is open.
+            // Seen from the tables instead: every row in which a target that is not in use is open.
             Effect::StopTarget { .. } => {}
         }
     }

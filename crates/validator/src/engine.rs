@@ -10,9 +10,11 @@
 //! Invariants: a batch is a function of the engine's position, its messages, the loaded state and the
 //! stamp; [`Engine::run`] changes nothing; the same entry gives the same batch on every machine.
 
+use std::collections::BTreeSet;
+
 use common::entry::{Body, EntryKind};
 use common::hash::Digest;
-use common::ids::Shard;
+use common::ids::{Rid, Shard};
 use common::message;
 use common::targets::Targets;
 use serde::{Deserialize, Serialize};
@@ -159,6 +161,17 @@ impl Engine {
     /// # Errors
     /// See [`Fault`]; nothing is decided then.
     pub fn run(&self, plan: Plan, loaded: Loaded, stamp: Stamp) -> Result<Batch, Fault> {
+        self.decide(plan, loaded, stamp, &BTreeSet::new())
+    }
+
+    /// `broken` are requests known to end as `INTERNAL`: the engine that wrote the entry failed on them.
+    fn decide(
+        &self,
+        plan: Plan,
+        loaded: Loaded,
+        stamp: Stamp,
+        broken: &BTreeSet<Rid>,
+    ) -> Result<Batch, Fault> {
         let Plan { messages, keyspace, .. } = plan;
         let kind = entry_kind(&messages)?;
         let seq = self.position.seq + 1;
@@ -170,7 +183,7 @@ impl Engine {
         let context = Context { shard: self.shard, time_ms, targets };
         let candidates = intake::intake(&messages, context, &mut draft)?;
         let order = order::of_candidates(&candidates);
-        let conditions = execute::Conditions { seq, time_ms, targets, draft: &draft };
+        let conditions = execute::Conditions { seq, time_ms, targets, draft: &draft, broken };
         let verdicts = execute::execute(&candidates, &order, &mut work, conditions, levels::Edges::ALL);
         let committed = commit::commit(&candidates, &order, verdicts, work, targets, &mut draft);
 

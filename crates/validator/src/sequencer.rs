@@ -16,7 +16,7 @@ use common::ids::Name;
 use common::link::{Feed, Fence, Fronts, ReadFrom, Reader, Stream, StreamId};
 use common::message::{Body, Message};
 use common::supervise::halt;
-use common::targets::Targets;
+use common::targets::{Targets, Unfollowed};
 use tokio::sync::watch;
 
 use crate::config::LeaseSettings;
@@ -68,6 +68,8 @@ struct Runner {
     reader: Reader,
     round: u64,
     rate: Rate,
+    /// Why the targets file is not taken over.
+    refused: Option<Unfollowed>,
 }
 
 /// Counts decided requests for the records' time to live.
@@ -90,7 +92,7 @@ impl Sequencer {
     pub(crate) fn new(shard: Arc<ShardState>, duties: Duties, life: Life) -> Self {
         let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
         let rate = Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 };
-        let runner = Runner { shard, duties, tenure, reader, round: 0, rate };
+        let runner = Runner { shard, duties, tenure, reader, round: 0, rate, refused: None };
         Self { runner: Some(runner), _life: life }
     }
 }
@@ -277,14 +279,15 @@ impl Runner {
         *ordered = Some((targets, self.round));
     }
 
-    /// The leader's own facts: a new target list, or receipts for what a removed target leaves open.
+    /// The leader's own facts: a new target list, or receipts for what a retired target leaves open. A file whose
+    /// list may not follow the log's changes nothing and is told.
     async fn own_facts(&mut self, _fence: &Fence) -> Result<Option<Intake>, Failure> {
         let wanted = Arc::clone(&self.duties.targets.borrow_and_update());
         let logged = self.shard.engine().position().targets.clone();
-        let bodies = if *wanted == logged {
-            crate::targets_entry::receipts_of_removed(&self.shard, &logged)?
-        } else {
+        let bodies = if self.is_to_be_logged(&wanted, &logged) {
             vec![Body::Targets((*wanted).clone())]
+        } else {
+            crate::targets_entry::receipts_of_retired(&self.shard, &logged)?
         };
         if bodies.is_empty() {
             return Ok(None);
@@ -296,6 +299,22 @@ impl Runner {
             RawInput { stream: InputStream::Local, id: String::new(), bytes: message.encode() }
         };
         Ok(Some(Intake { inputs: bodies.into_iter().map(input).collect(), now_ms, ..Intake::default() }))
+    }
+
+    fn is_to_be_logged(&mut self, wanted: &Targets, logged: &Targets) -> bool {
+        let refused = if wanted == logged { None } else { wanted.check_follows(logged).err() };
+        if self.refused != refused {
+            let part = format!("targets.{}", self.shard.shard);
+            match &refused {
+                None => self.duties.readiness.set(&part, Ok("follow the log's")),
+                Some(refused) => {
+                    tracing::error!(shard = %self.shard.shard, %refused, "The targets file is not taken over");
+                    self.duties.readiness.set(&part, Err(&refused.to_string()));
+                }
+            }
+        }
+        self.refused = refused;
+        self.refused.is_none() && wanted != logged
     }
 
     /// What waits, or nothing after a moment's sleep.

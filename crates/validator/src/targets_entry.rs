@@ -1,7 +1,8 @@
-//! What a removed target leaves behind: rows of `deliveries` in which it is still open.
+//! What a retired target leaves behind: rows of `deliveries` in which it is still open.
 //!
-//! In: the view and the logged targets. Out: a bounded number of RECEIPT messages with status `revoked`, which the
-//! leader logs as its own facts until no row names a target that is not in the list.
+//! In: the view and the logged targets. Out: a bounded number of RECEIPT messages with status `failed`, which the
+//! leader logs as its own facts until no row names a target that is not in use: what was not delivered before
+//! the target was retired never will be.
 
 use common::message::{Body, Receipt};
 use common::status::Delivery;
@@ -15,7 +16,7 @@ const RECEIPTS_MAX: usize = 64;
 const STATUSES_MAX: usize = 512;
 
 /// The next receipts; empty = nothing is left open.
-pub(crate) fn receipts_of_removed(shard: &ShardState, logged: &Targets) -> Result<Vec<Body>, ViewError> {
+pub(crate) fn receipts_of_retired(shard: &ShardState, logged: &Targets) -> Result<Vec<Body>, ViewError> {
     let snapshot = shard.view.snapshot()?;
     let mut bodies = Vec::new();
     let mut statuses = 0;
@@ -29,7 +30,7 @@ pub(crate) fn receipts_of_removed(shard: &ShardState, logged: &Targets) -> Resul
             if bodies.len() >= RECEIPTS_MAX || (statuses > STATUSES_MAX && !bodies.is_empty()) {
                 return Ok(bodies);
             }
-            let receipt = Receipt { seq, target: name.clone(), status: Delivery::Revoked, parts: Vec::new() };
+            let receipt = Receipt { seq, target: name.clone(), status: Delivery::Failed, parts: Vec::new() };
             bodies.push(Body::Receipt(receipt));
         }
     }

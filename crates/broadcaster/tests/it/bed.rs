@@ -116,6 +116,7 @@ impl Bed {
             contract: Some(common::bridge::Address(chain.bridge.address.into())),
             tier: Some(tier),
             set_id: Some(1),
+            retired: false,
         });
         let null = self.nulls.iter().map(|name| Target {
             name: name.clone(),
@@ -124,6 +125,7 @@ impl Bed {
             contract: None,
             tier: None,
             set_id: None,
+            retired: false,
         });
         Ok(Targets::new(evm.chain(null).collect())?)
     }

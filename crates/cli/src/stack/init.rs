@@ -141,6 +141,7 @@ async fn deploy_target(
         contract: Some(args::address(bridge.address)),
         tier: Some(plan.tier),
         set_id: Some(bridge.set_id),
+        retired: false,
     })
 }
 

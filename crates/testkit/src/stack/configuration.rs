@@ -107,7 +107,15 @@ fn write_null(folder: &Path, plan: &Plan) -> Result<(), StackError> {
     };
     let targets = plan.null_targets.iter().map(|name| {
         let name = name.parse().map_err(|_| StackError::Configuration { file: TARGETS })?;
-        Ok(Target { name, kind: TargetKind::Null, chain_id: None, contract: None, tier: None, set_id: None })
+        Ok(Target {
+            name,
+            kind: TargetKind::Null,
+            chain_id: None,
+            contract: None,
+            tier: None,
+            set_id: None,
+            retired: false,
+        })
     });
     let targets = Targets::new(targets.collect::<Result<_, StackError>>()?)
         .map_err(|_| StackError::Configuration { file: TARGETS })?;

@@ -155,8 +155,8 @@ pub struct DeadLetter {
 pub enum Effect {
     /// Set a new target's watermark so that its first relayed entry is the next one.
     StartTarget { target: Name },
-    /// The target is no longer in the log's list. For every row of `deliveries` in which it is open, feed in
-    /// a `local` RECEIPT of it with status `revoked` and no parts, some per batch: that ends the waiting.
+    /// The target is retired. For every row of `deliveries` in which it is open, feed in a `local` RECEIPT of it
+    /// with status `failed` and no parts, some per batch: that ends the waiting.
     StopTarget { target: Name },
     /// Relay what the target has not finished again.
     Rewind { target: Name },
@@ -177,6 +177,9 @@ pub enum Fault {
     /// A target list shares its batch with other messages.
     #[error("a target list makes an entry of its own, here it came with {others} other messages")]
     TargetsNotAlone { others: usize },
+    /// A target list that may not come after the one in force.
+    #[error("the target list does not follow the one in force")]
+    Targets(#[from] common::targets::Unfollowed),
     /// The leaves handed to a restore are not those of the stored position.
     #[error("the leaves give root {computed}, the position says {stated}")]
     Root { stated: Digest, computed: Digest },

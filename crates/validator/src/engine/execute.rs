@@ -9,11 +9,11 @@
 //! 2. what can be told apart from each other: version, asset, issuer, status, targets, evidence;
 //! 3. the changes one after another, up to the first that fails.
 //!
-//! A panic is a fault of this program in this request: it is rejected with `INTERNAL` and leaves no trace,
-//! the same on every machine that replays it.
+//! A panic is a fault of this program in this request: it is rejected with `INTERNAL` and leaves no trace. That is
+//! a fact of the log: a replay takes it as given, so a build without the fault gets the same state.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::ids::Rid;
@@ -46,6 +46,8 @@ pub(super) struct Conditions<'a> {
     pub(super) time_ms: u64,
     pub(super) targets: &'a Targets,
     pub(super) draft: &'a Draft,
+    /// In a replay, the requests that the log says ended as `INTERNAL`; a build that can run them must not.
+    pub(super) broken: &'a BTreeSet<Rid>,
 }
 
 /// Runs all requests and gives their verdicts by place in the order.
@@ -127,15 +129,18 @@ impl<'r, 'a> Run<'r, 'a> {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let internal =
+            || Errors::one(Code::Internal, "", "the engine failed on this request; it had no effect");
+        if self.conditions.broken.contains(&candidate.about.rid) {
+            return Err(internal());
+        }
         // Nothing outlives a panic: the overlay is dropped, the state was only read.
         let ran = catch_unwind(AssertUnwindSafe(|| {
             #[cfg(test)]
             tests::panic_if_asked(candidate.request);
             Checked { candidate, conditions: self.conditions, work }.run()
         }));
-        ran.unwrap_or_else(|_| {
-            Err(Errors::one(Code::Internal, "", "the engine failed on this request; it had no effect"))
-        })
+        ran.unwrap_or_else(|_| Err(internal()))
     }
 
     fn check_dependencies(

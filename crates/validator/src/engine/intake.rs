@@ -107,7 +107,7 @@ impl<'a> Intake<'a, '_> {
                 }
             }
             Body::Receipt(receipt) => receipts::consume(receipt, self.context.targets, self.draft)?,
-            Body::Targets(list) => targets::replace(self.context.targets, list, self.draft),
+            Body::Targets(list) => targets::replace(self.context.targets, list, self.draft)?,
         }
         Ok(())
     }

@@ -6,7 +6,8 @@
 //!   `DELIVERY_FAILED`; their outcome stays APPLIED;
 //! - `revoked`: every update was skipped, so nothing was delivered; who waits for the target goes on
 //!   waiting, for the entry of the REVERT that covers the updates;
-//! - any status, if the target is no longer in the log's list: it is not waited for any more.
+//! - `failed` or `revoked` of a retired target, which the leader itself feeds in where no broadcaster will
+//!   answer any more: given up by an operator, so as `failed`.
 //!
 //! A receipt for an entry or target that is not open, because it is unknown or came before, changes nothing.
 
@@ -24,16 +25,16 @@ pub(super) fn consume(receipt: &Receipt, targets: &Targets, draft: &mut Draft) -
     else {
         return Ok(());
     };
-    let removed = targets.get(target).is_none();
-    if !removed && !status.is_receipt() {
+    if !status.is_receipt() {
         return Ok(());
     }
     row.open.remove(target.as_str());
     if *status == Delivery::Final {
         draft.finals.insert((target.clone(), *seq));
     }
-    if removed || *status != Delivery::Revoked {
-        let failed = *status == Delivery::Failed && !removed;
+    let retired = targets.get(target).is_none();
+    if retired || *status != Delivery::Revoked {
+        let failed = *status != Delivery::Final;
         let mut ended = Vec::new();
         for (rid, waited) in &mut row.waiting {
             if waited.remove(target.as_str()) && (failed || waited.is_empty()) {

@@ -99,19 +99,22 @@ fn choose_seq(state: &ShardState, snapshot: &Snapshot, asset: &AssetId, root: &R
         let newest = newest.first().copied().ok_or_else(|| no_final_root(chain))?;
         return known_seq(state, newest, head);
     }
-    let chains = chains_of(snapshot, asset)?;
+    let chains = chains_of(state, snapshot, asset)?;
     match newest_common(snapshot, &chains, head).map_err(|error| broken(&error))? {
         Some(seq) => known_seq(state, seq, head),
         None => Err(no_common_root(snapshot, &chains)),
     }
 }
 
-/// The asset's chains; none if it does not exist, whose absence is proved against the newest root.
-fn chains_of(snapshot: &Snapshot, asset: &AssetId) -> Result<BTreeSet<String>, Problem> {
+/// The asset's chains in use; none if it does not exist, whose absence is proved against the newest root.
+fn chains_of(state: &ShardState, snapshot: &Snapshot, asset: &AssetId) -> Result<BTreeSet<String>, Problem> {
     let record = snapshot.value(&asset_key(asset)).map_err(|error| broken(&error))?;
     let Some(record) = record else { return Ok(BTreeSet::new()) };
     let record: AssetRecord = common::state::decode(&record).map_err(|error| broken(&error))?;
-    Ok(record.chains.into_iter().collect())
+    let engine = state.engine();
+    let targets = &engine.position().targets;
+    let is_used = |chain: &String| chain.parse().is_ok_and(|name| targets.get(&name).is_some());
+    Ok(record.chains.into_iter().filter(is_used).collect())
 }
 
 /// The newest entry of the last 1,024 that is final on all of `chains`.

@@ -96,7 +96,13 @@ impl Bed {
     }
 
     pub(crate) fn write_targets(&self, targets: &[&str]) {
-        let targets: Vec<Value> = targets.iter().map(|name| json!({"name": name, "kind": "null"})).collect();
+        self.write_targets_with_retired(targets, &[]);
+    }
+
+    pub(crate) fn write_targets_with_retired(&self, targets: &[&str], retired: &[&str]) {
+        let used = targets.iter().map(|name| json!({"name": name, "kind": "null"}));
+        let retired = retired.iter().map(|name| json!({"name": name, "kind": "null", "retired": true}));
+        let targets: Vec<Value> = used.chain(retired).collect();
         let text = json!({ "targets": targets }).to_string();
         // In one step, as an operator should: the process must never read half a file.
         let draft = self.path("targets.draft");
@@ -321,6 +327,12 @@ impl Validator {
     pub(crate) async fn is_ready(&self) -> bool {
         let url = format!("http://{}/readyz", self.built("admin_address").await);
         self.client.get(url).send().await.is_ok_and(|response| response.status() == StatusCode::OK)
+    }
+
+    /// What `/readyz` says.
+    pub(crate) async fn readiness(&self) -> String {
+        let url = format!("http://{}/readyz", self.built("admin_address").await);
+        self.client.get(url).send().await.expect("an answer").text().await.expect("text")
     }
 
     /// The metrics page.

@@ -70,7 +70,7 @@ async fn a_file_that_cannot_be_used_changes_nothing() {
 }
 
 #[tokio::test]
-async fn requests_do_not_wait_for_a_removed_target() {
+async fn requests_that_wait_for_a_target_fail_when_it_is_retired_and_later_ones_do_not_wait_for_it() {
     let bed = Bed::new(&["base", "gone"]).await;
     let validator = bed.start();
     validator.ready().await;
@@ -79,10 +79,59 @@ async fn requests_do_not_wait_for_a_removed_target() {
     eventually("relayed", async || (bed.outbox("base").await == [entry]).then_some(())).await;
     let lane = bed.lane("base").await;
     bed.finish(&lane, "base", entry, Delivery::Final).await;
-    bed.write_targets(&["base"]);
-    eventually("completed", async || (bed.record(rid).await.status == Status::Completed).then_some(())).await;
+    bed.write_targets_with_retired(&["base"], &["gone"]);
+    let record = eventually("ended", async || {
+        let record = bed.record(rid).await;
+        record.status.is_end().then_some(record)
+    })
+    .await;
+    assert_eq!((record.status, record.code.as_deref()), (Status::Failed, Some("DELIVERY_FAILED")));
+
+    let later = bed.submit(mint("bond:A", "acct:alice", 1)).await;
+    let entry = bed.decided(later).await.seq.expect("a seq");
+    eventually("relayed", async || bed.outbox("base").await.contains(&entry).then_some(())).await;
+    bed.finish(&lane, "base", entry, Delivery::Final).await;
+    eventually("completed", async || (bed.record(later).await.status == Status::Completed).then_some(()))
+        .await;
+    let proof = validator.get("/v1/assets/bond:A/proof").await;
+    assert_eq!((proof.status, proof.body["seq"].as_u64()), (StatusCode::OK, Some(entry)), "{proof:?}");
     validator.reach_head(&bed).await;
     audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
+}
+
+#[tokio::test]
+async fn a_target_that_vanishes_from_the_file_is_missed_and_loses_nothing() {
+    let bed = Bed::new(&["base", "op"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let first = bed.submit(register("bond:A", &["base", "op"])).await;
+    let first_entry = bed.decided(first).await.seq.expect("a seq");
+    bed.write_targets(&["base"]);
+    let why = eventually("not ready", async || {
+        let answer = validator.readiness().await;
+        answer.contains("target op is missing").then_some(answer)
+    })
+    .await;
+    assert!(why.contains("retired"), "it says what to do instead: {why}");
+    let second = bed.submit(mint("bond:A", "acct:alice", 1)).await;
+    let second_entry = bed.decided(second).await.seq.expect("a seq");
+    eventually("still relayed to both", async || {
+        (bed.outbox("op").await == [first_entry, second_entry]).then_some(())
+    })
+    .await;
+    assert_eq!(bed.record(first).await.status, Status::Committed, "nothing was given up");
+    bed.write_targets(&["base", "op"]);
+    eventually("ready again", async || validator.is_ready().await.then_some(())).await;
+    // One that was given up does not come back, whatever the file says.
+    bed.write_targets_with_retired(&["base"], &["op"]);
+    eventually("ended", async || (bed.record(second).await.status == Status::Failed).then_some(())).await;
+    bed.write_targets(&["base", "op"]);
+    eventually("refused", async || {
+        validator.readiness().await.contains("op was retired and cannot come back").then_some(())
+    })
+    .await;
+    let all = kinds(&bed, &validator).await;
+    assert_eq!(all.iter().filter(|kind| **kind == EntryKind::Targets).count(), 2);
 }
 
 #[tokio::test]

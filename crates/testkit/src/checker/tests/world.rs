@@ -68,6 +68,7 @@ fn targets() -> Targets {
         contract: None,
         tier: None,
         set_id: None,
+        retired: false,
     };
     Targets::new(vec![target("base"), target("op")]).expect("targets")
 }

@@ -2,6 +2,8 @@
 //! one kind of edge; WAW has its control beside [`levels`](super::levels), since real requests read what they
 //! write. Also: a panic is an outcome.
 
+use std::collections::BTreeSet;
+
 use common::entry::InputStream;
 use common::request::{Op, SyncRequest};
 use serde_json::{Value, json};
@@ -69,7 +71,8 @@ fn ran(world: &World, plan: &Plan, edges: Option<Edges>) -> (Vec<String>, String
     let context = Context { shard: world.engine.shard(), time_ms: START_MS, targets: &list };
     let candidates = intake(messages, context, &mut draft).expect("judged");
     let order = order::of_candidates(&candidates);
-    let conditions = Conditions { seq: 9, time_ms: START_MS, targets: &list, draft: &draft };
+    let conditions =
+        Conditions { seq: 9, time_ms: START_MS, targets: &list, draft: &draft, broken: &BTreeSet::new() };
     let verdicts = if let Some(edges) = edges {
         execute(&candidates, &order, &mut work, conditions, edges)
     } else {
@@ -130,7 +133,8 @@ fn transfers_between_different_accounts_of_one_asset_share_a_level() {
     let context = Context { shard: world.engine.shard(), time_ms: START_MS, targets: &list };
     let candidates = intake(&plan.messages, context, &mut draft).expect("judged");
     let order = order::of_candidates(&candidates);
-    let conditions = Conditions { seq: 9, time_ms: START_MS, targets: &list, draft: &draft };
+    let conditions =
+        Conditions { seq: 9, time_ms: START_MS, targets: &list, draft: &draft, broken: &BTreeSet::new() };
     let slots = plan.needs().keys.len();
     let accesses = super::Run::new(&candidates, &order, conditions).accesses(slots);
     assert_eq!(super::levels(&accesses, slots * 2, Edges::ALL), [0, 0, 1]);

@@ -105,16 +105,14 @@ fn a_receipt_counts_only_where_broadcasters_or_the_leader_write() {
 }
 
 #[test]
-fn a_removed_target_is_not_waited_for() {
+fn a_retired_target_fails_who_waits_for_it_and_is_not_waited_for_any_more() {
     let mut world = waiting();
-    let batch = world.set_targets(&["base", "arb"]);
+    let batch = world.retire(&["base", "arb"], &["op"]);
     assert_eq!(batch.kind(), EntryKind::Targets);
     assert_eq!(batch.effects, [Effect::StopTarget { target: "op".parse().expect("name") }]);
     // Earlier requests: the leader ends the waiting, entry by entry.
-    let batch = world.commit(vec![receipt_on(InputStream::Local, 3, "op", Delivery::Revoked)]);
-    assert_eq!(statuses(&batch), [(Status::Completed, None)]);
-    let batch = world.commit(vec![receipt(3, "base", Delivery::Final)]);
-    assert_eq!(statuses(&batch), [(Status::Completed, None)]);
+    let batch = world.commit(vec![receipt_on(InputStream::Local, 3, "op", Delivery::Failed)]);
+    assert_eq!(statuses(&batch), [(Status::Failed, Some("DELIVERY_FAILED")); 2]);
     // Later ones do not name it.
     let change = json!([{"kind": "MINT", "to": "bob", "amount": "1"}]);
     let mut only_op = bond(&change);
@@ -125,6 +123,31 @@ fn a_removed_target_is_not_waited_for() {
     assert_eq!(row.open, ["base".to_owned()].into());
     assert_eq!(row.waiting.values().collect::<Vec<_>>(), [&["base".to_owned()].into()]);
     assert!(statuses(&batch).contains(&(Status::Completed, None)), "nothing to wait for: completed at once");
+}
+
+#[test]
+fn what_a_retired_target_still_answers_counts_as_what_it_is() {
+    for (answer, status, code) in [
+        (Delivery::Final, Status::Completed, None),
+        (Delivery::Revoked, Status::Failed, Some("DELIVERY_FAILED")),
+    ] {
+        let mut world = waiting();
+        world.retire(&["base", "arb"], &["op"]);
+        let batch = world.commit(vec![receipt(3, "op", answer)]);
+        assert!(statuses(&batch).contains(&(status, code)), "{answer:?}: {batch:?}");
+        assert!(world.deliveries[&3].waiting.values().all(|waited| !waited.contains("op")));
+    }
+}
+
+#[test]
+fn a_list_that_does_not_follow_is_refused_whole() {
+    let mut world = waiting();
+    let list = |targets| vec![raw(InputStream::Local, Body::Targets(targets))];
+    let missing = world.decide(list(targets(&["base", "arb"])));
+    assert!(matches!(missing, Err(Fault::Targets(_))), "{missing:?}");
+    world.retire(&["base", "arb"], &["op"]);
+    let revived = world.decide(list(targets(&["base", "op", "arb"])));
+    assert!(matches!(revived, Err(Fault::Targets(_))), "{revived:?}");
 }
 
 #[test]

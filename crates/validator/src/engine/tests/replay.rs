@@ -52,6 +52,56 @@ fn a_changed_entry_is_named_by_its_first_differing_field() {
     assert!(matches!(replayed(&world, &old), Err(Divergence::Field { field: "epoch", .. })));
 }
 
+/// One request that is rejected for two reasons.
+fn rejected(world: &World) -> Body {
+    let change = json!([{"kind": "TRANSFER", "from": "alice", "to": "bob", "amount": "1"}]);
+    let mut request = bond(&change);
+    request["expected_version"] = json!(99);
+    request["target_chains"] = json!(["arb"]);
+    let inputs = vec![raw(InputStream::In, collected("a", &request, vec![]))];
+    let body = world.decide(inputs).expect("runs").body;
+    assert_eq!(body.outcomes[0].errors.len(), 2, "{body:?}");
+    body
+}
+
+#[test]
+fn the_wording_of_an_error_may_change_with_a_release_but_not_its_place_or_code() {
+    let world = World::with_bond();
+    let right = rejected(&world);
+    let mut reworded = right.clone();
+    "said otherwise".clone_into(&mut reworded.outcomes[0].errors[1].detail);
+    replayed(&world, &reworded).expect("replays");
+    let changes: [Change; 4] = [
+        |body| "/elsewhere".clone_into(&mut body.outcomes[0].errors[1].pointer),
+        |body| "OTHER".clone_into(&mut body.outcomes[0].errors[1].code),
+        |body| body.outcomes[0].errors.truncate(1),
+        |body| body.outcomes[0].code = Some("OTHER".to_owned()),
+    ];
+    for change in changes {
+        let mut wrong = right.clone();
+        change(&mut wrong);
+        let replay = replayed(&world, &wrong);
+        assert!(matches!(replay, Err(Divergence::Field { field: "outcomes", .. })), "{replay:?}");
+    }
+}
+
+#[test]
+fn a_request_that_an_older_engine_failed_on_stays_without_effect() {
+    let world = World::with_bond();
+    let applied = world.decide(vec![raw(InputStream::In, transfer("a"))]).expect("runs").body;
+    // The entry as an engine wrote it that failed on what this one can do.
+    let plan = Engine::read(inputs_of(&applied));
+    let loaded = world.load(&plan);
+    let broken = [applied.outcomes[0].rid].into();
+    let failed = world.engine.decide(plan, loaded, world.stamp(), &broken).expect("runs").body;
+    assert_eq!(failed.outcomes[0].code.as_deref(), Some("INTERNAL"));
+    assert!(failed.updates.is_empty() && failed.root == world.engine.position().root);
+    replayed(&world, &failed).expect("the log's word is taken");
+    let otherwise = Body { outcomes: applied.outcomes, ..failed };
+    let replay = replayed(&world, &otherwise);
+    assert!(matches!(replay, Err(Divergence::Field { field: "updates", .. })), "{replay:?}");
+}
+
 #[test]
 fn a_restored_engine_goes_on_with_the_same_entries() {
     let mut world = World::with_bond();

@@ -32,15 +32,22 @@ pub(in crate::engine) struct World {
 }
 
 pub(in crate::engine) fn targets(names: &[&str]) -> Targets {
-    let target = |name: &&str| Target {
+    targets_with_retired(names, &[])
+}
+
+fn targets_with_retired(names: &[&str], retired: &[&str]) -> Targets {
+    let target = |name: &str, retired| Target {
         name: name.parse().expect("a name"),
         kind: TargetKind::Null,
         chain_id: None,
         contract: None,
         tier: None,
         set_id: None,
+        retired,
     };
-    Targets::new(names.iter().map(target).collect()).expect("targets")
+    let used = names.iter().map(|name| target(name, false));
+    let all = used.chain(retired.iter().map(|name| target(name, true)));
+    Targets::new(all.collect()).expect("targets")
 }
 
 pub(in crate::engine) fn rid(key: &str, tenant: &str) -> Rid {
@@ -109,6 +116,11 @@ impl World {
 
     pub(in crate::engine) fn set_targets(&mut self, names: &[&str]) -> Batch {
         self.commit(vec![raw(InputStream::Local, message::Body::Targets(targets(names)))])
+    }
+
+    pub(in crate::engine) fn retire(&mut self, used: &[&str], retired: &[&str]) -> Batch {
+        let list = message::Body::Targets(targets_with_retired(used, retired));
+        self.commit(vec![raw(InputStream::Local, list)])
     }
 
     pub(in crate::engine) fn load(&self, plan: &Plan) -> Loaded {

@@ -14,6 +14,7 @@ fn target(name: &str, kind: TargetKind) -> Target {
         contract: evm.then_some(common::bridge::Address([3; 20])),
         tier: evm.then_some(Tier::Finalized),
         set_id: evm.then_some(4),
+        retired: false,
     }
 }
 
