@@ -59,8 +59,8 @@ pub use bind::{Bind, Bound};
 pub use collected::{Collected, Collection};
 pub use collecting::Collecting;
 pub use commit::{
-    Commit, Committed, Consumed, DEAD_LETTERS_MAX, DeadLetter, FullStream, PARKED_MAX, RECORD_BYTES_MAX,
-    StatusWrite,
+    Commit, Committed, Consumed, DEAD_LETTERS_MAX, DeadLetter, FullStream, PARKED_MAX, Parked,
+    RECORD_BYTES_MAX, StatusWrite,
 };
 pub use connect::{Address, Commands};
 pub use done::{Done, DoneEntry, DoneReply, Finished};

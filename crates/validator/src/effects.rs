@@ -81,10 +81,18 @@ pub(crate) async fn carry_out(shard: &ShardState, fence: &Fence) -> Result<Carri
     Ok(CarriedOut::Done)
 }
 
-/// Goes back to the oldest entry that the target has sent no receipt for.
+/// Goes back to the oldest entry that the target has sent no receipt for. If there is none, REWIND still notes that
+/// this order is carried out: another process would do it later, when something is open again.
 async fn rewind(shard: &ShardState, fence: &Fence, target: &Name, seq: u64) -> Result<CarriedOut, Failure> {
     let open = shard.view.snapshot()?.open_entries(target.as_str(), 1)?;
-    let Some(from_seq) = open.first().copied() else { return Ok(CarriedOut::Done) };
+    let from_seq = if let Some(oldest) = open.first() {
+        *oldest
+    } else {
+        let head = crate::retry::until_known("read head", async || shard.link.head().await).await?;
+        // Without a watermark nothing was ever relayed.
+        let Some(watermark) = head.watermarks.get(target.as_str()) else { return Ok(CarriedOut::Done) };
+        watermark + 1
+    };
     let call = async || shard.link.rewind(fence, target, seq, from_seq).await;
     match crate::retry::until_known("rewind a target", call).await? {
         Rewound::Ok { watermark } => {

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::entry::{Body, Entry, EntryKind, InputStream};
-use common::link::{Commit, Committed, Consumed, DeadLetter, Fence, Fronts, Message, StatusWrite, StreamId};
+use common::link::{
+    Commit, Committed, Consumed, DeadLetter, Fence, Fronts, Message, Parked, StatusWrite, StreamId,
+};
 use common::message;
 
 use crate::engine::select::{Fronts as Waits, Waiting, select};
@@ -71,7 +73,7 @@ impl Intake {
         let mut last = None;
         for message in messages.into_iter().take(count) {
             last = Some(message.id);
-            self.inputs.push(RawInput { stream, id: message.id.to_string(), bytes: message.payload });
+            self.inputs.push(RawInput { stream, id: message.first.to_string(), bytes: message.payload });
         }
         last
     }
@@ -135,7 +137,16 @@ async fn commit(
     let statuses: Vec<StatusWrite<'_>> =
         batch.statuses.iter().map(|write| status_write(write, time_ms)).collect();
     let parked = originals(&batch.body, batch.parked.iter().copied());
-    let parked: Vec<&[u8]> = parked.iter().map(Vec::as_slice).collect();
+    let parked: Vec<Parked<'_>> = batch
+        .parked
+        .iter()
+        .zip(&parked)
+        .map(|(at, payload)| Parked {
+            payload,
+            // What an entry says of its inputs was read from streams.
+            first: batch.body.inputs.get(*at).and_then(|input| input.id.parse().ok()).unwrap_or_default(),
+        })
+        .collect();
     let dead = originals(&batch.body, batch.dead.iter().map(|dead| dead.input));
     let dead_letters: Vec<DeadLetter<'_>> =
         batch.dead.iter().zip(&dead).map(|(dead, original)| dead_letter(dead, original)).collect();

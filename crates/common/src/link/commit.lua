@@ -2,7 +2,7 @@
 -- KEYS lease head log in inx receipts parked dlq ctl status att, then req:<rid> per status write
 -- ARGV epoch token seq prev digest root v body in_below inx_below receipts_below barrier targets ttl_ms
 --      parked_max dlq_max record_max rids n_statuses n_parked n_dead n_attempted, then
---      per status write: fp status rank seq outcome code errors ended replaces; per parked message: payload;
+--      per status write: fp status rank seq outcome code errors ended replaces; per parked message: payload first;
 --      per dead letter: stage code error attempts original; per attempted key: key
 local FIXED_KEYS, FIXED_ARGS, STATUS_ARGS, DEAD_ARGS = 11, 22, 9, 5
 local COMMITTED = 5
@@ -153,8 +153,8 @@ for i = 1, n_statuses do
   a = a + STATUS_ARGS
 end
 for _ = 1, n_parked do
-  redis.call('XADD', KEYS[7], '*', 'm', ARGV[a + 1])
-  a = a + 1
+  redis.call('XADD', KEYS[7], '*', 'm', ARGV[a + 1], 'first', ARGV[a + 2])
+  a = a + 2
 end
 for _ = 1, n_dead do
   redis.call('XADD', KEYS[8], '*', 'stage', ARGV[a + 1], 'code', ARGV[a + 2], 'error', ARGV[a + 3],

@@ -93,7 +93,7 @@ pub struct Commit<'a> {
     pub statuses: &'a [StatusWrite<'a>],
     /// How long a record lives from `committed` on, ms.
     pub record_ttl_ms: u64,
-    pub parked: &'a [&'a [u8]],
+    pub parked: &'a [Parked<'a>],
     pub dead_letters: &'a [DeadLetter<'a>],
     /// The keys of ATTEMPT notes that this entry settles; empty outside suspect mode.
     pub attempted: &'a [&'a str],
@@ -101,6 +101,14 @@ pub struct Commit<'a> {
     pub barrier: Option<&'a [u8]>,
     /// A TARGETS entry's SHA-256 of the target list.
     pub targets: Option<Digest>,
+}
+
+/// A message set aside for a build that can read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parked<'a> {
+    pub payload: &'a [u8],
+    /// The stream id under which the message came first; its time of acceptance.
+    pub first: StreamId,
 }
 
 /// A bounded stream that has no room for what the entry would add.
@@ -161,8 +169,8 @@ impl Link {
             invocation.arg(write.code.unwrap_or_default()).arg(write.errors.unwrap_or_default());
             invocation.arg(optional(write.ended_ms)).arg(optional(write.replaces));
         }
-        for payload in entry.parked {
-            invocation.arg(*payload);
+        for parked in entry.parked {
+            invocation.arg(parked.payload).arg(parked.first.to_string());
         }
         for dead in entry.dead_letters {
             invocation.arg(dead.stage).arg(dead.code).arg(dead.error).arg(dead.attempts).arg(dead.original);

@@ -112,10 +112,13 @@ impl Stream {
     }
 }
 
-/// One message of a stream: its id and its exact bytes.
+/// One message of a stream: its ids and its exact bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
+    /// Where it stands now.
     pub id: StreamId,
+    /// Under which id it came first: another one than `id` if it was parked meanwhile.
+    pub first: StreamId,
     pub payload: Vec<u8>,
 }
 
@@ -143,8 +146,9 @@ impl Entry {
     /// into a dead letter like any other unreadable message.
     #[must_use]
     pub fn into_message(self) -> Message {
+        let first = self.field("first").and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
         let payload = self.fields.into_iter().find(|(name, _)| name == "m").map(|(_, value)| value);
-        Message { id: self.id, payload: payload.unwrap_or_default() }
+        Message { id: self.id, first: first.unwrap_or(self.id), payload: payload.unwrap_or_default() }
     }
 
     /// Reads the reply of XRANGE and of one stream in XREAD. An entry deleted while pending has no

@@ -1,6 +1,6 @@
 //! UNPARK: the first leader that knows a parked message's version moves it back to `:in`.
 //!
-//! Fenced. An id that is no longer in `:parked` was moved before. Replies: `OK` and per item `OK <id in :in>`
+//! With its fields goes the id under which it came first, so its time of acceptance does not move. Fenced. An id that is no longer in `:parked` was moved before. Replies: `OK` and per item `OK <id in :in>`
 //! or `GONE`; `FENCED`.
 
 use super::{BATCH_MAX, Fence, Link, LinkError, StreamId, bounded};

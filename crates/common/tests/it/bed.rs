@@ -12,7 +12,7 @@ use common::link::{
     RelayLimits, Relayed, Route, Scripts, Store, Stored, StreamId, Submission, SubmitBounds, Submitted,
     Token,
 };
-use common::link::{Initialised, Item, Message, Started};
+use common::link::{Initialised, Item, Message, Parked, Started};
 use redis::Value;
 use testkit::redis::{RedisOptions, RedisServer};
 
@@ -31,6 +31,14 @@ const PENDING: &str = "local p = redis.pcall('XPENDING', KEYS[1], 'collectors') 
 pub(crate) const NONE: Vec<String> = Vec::new();
 
 /// The keys in which two pictures differ, with both contents.
+/// Under which id set-aside messages came.
+pub(crate) const FIRST: StreamId = StreamId::new(1_700_000_000_000, 3);
+
+/// A message that nobody can read yet.
+pub(crate) fn aside(payload: &[u8]) -> Parked<'_> {
+    Parked { payload, first: FIRST }
+}
+
 pub(crate) fn changed(before: &Picture, after: &Picture) -> Vec<String> {
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let differ = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
@@ -307,7 +315,7 @@ impl Stage {
         let leader = lead(link).await?;
         commit(link, &leader, &entry(1)).await?;
         commit(link, &leader, &entry(2)).await?;
-        commit(link, &leader, &Commit { parked: &[b"{\"v\":9}"], ..entry(3) }).await?;
+        commit(link, &leader, &Commit { parked: &[aside(b"{\"v\":9}")], ..entry(3) }).await?;
         let parked = link.front(common::link::Stream::Parked, 1).await?;
         let parked = parked.first().map(|message: &Message| message.id).ok_or("nothing parked")?;
         same!(link.start_target(&leader, &target(), 0).await?, Started::Ok);

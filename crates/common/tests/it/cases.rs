@@ -10,8 +10,8 @@ use common::link::{
 use common::status::{Delivery, OutcomeKind, Status};
 
 use crate::bed::{
-    BOUNDS, Bed, Check, LIMITS, Stage, TTL_MS, bind, entry, fp, item, name, rid, store, submission, target,
-    tenant,
+    BOUNDS, Bed, Check, LIMITS, Stage, TTL_MS, aside, bind, entry, fp, item, name, rid, store, submission,
+    target, tenant,
 };
 
 type Running = Pin<Box<dyn Future<Output = Check<String>>>>;
@@ -100,7 +100,7 @@ cases! {
         bed.link.commit(&fence, &Commit {
             consumed: Consumed { input: Some(stage.input), ..Consumed::default() },
             statuses: &[status],
-            parked: &[b"p"],
+            parked: &[aside(b"p")],
             dead_letters: &[dead],
             barrier: Some(b"{}"),
             ..entry(4)

@@ -7,7 +7,9 @@ use common::link::{
     Stream, StreamId,
 };
 
-use crate::bed::{Bed, Check, Stage, commit, connect, entry, lead, locked, name, rid, standalone, submit};
+use crate::bed::{
+    Bed, Check, Stage, aside, commit, connect, entry, lead, locked, name, rid, standalone, submit,
+};
 use crate::directed::logging;
 use crate::same;
 
@@ -198,7 +200,7 @@ async fn body_and_payload_bytes_come_back_exactly() -> Check {
     let bed = Bed::fresh().await;
     let fence = lead(&bed.link).await?;
     let bytes: Vec<u8> = (0..=255).collect();
-    commit(&bed.link, &fence, &Commit { body: &bytes, parked: &[&bytes], ..entry(1) }).await?;
+    commit(&bed.link, &fence, &Commit { body: &bytes, parked: &[aside(&bytes)], ..entry(1) }).await?;
     same!(bed.link.log_range(1, 1).await?[0].body, bytes);
     same!(bed.link.front(Stream::Parked, 1).await?[0].payload, bytes);
     Ok(())

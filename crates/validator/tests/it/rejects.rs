@@ -1,6 +1,7 @@
 //! Bad input that only the state can tell: accepted, then `rejected` with its code; the root does not move.
 
 use common::ids::Rid;
+use common::link::Stream;
 use common::status::Status;
 use serde_json::{Value, json};
 
@@ -84,6 +85,24 @@ async fn what_cannot_be_read_becomes_a_dead_letter_and_its_request_ends() {
     .await;
     assert_eq!(bed.record(later).await.status, Status::Accepted);
     bed.decide(register("bond:A", &["base"])).await;
+}
+
+#[tokio::test]
+async fn time_goes_on_for_a_request_that_is_parked() {
+    let bed = Bed::new(&["base"]).await;
+    let rid = bed.submit(register("bond:A", &["base"])).await;
+    let front = bed.link().front(Stream::Input, 1).await.expect("reads");
+    let payload = std::str::from_utf8(&front[0].payload).expect("text");
+    let key = |name: &str| format!("{{oss:{SHARD}}}:{name}");
+    // As a leader that could not read it left it, in another year.
+    bed.redis
+        .command(&["XADD", &key("parked"), "*", "m", payload, "first", "1700000000000-0"])
+        .expect("adds");
+    bed.redis.command(&["XDEL", &key("in"), &front[0].id.to_string()]).expect("deletes");
+    let validator = bed.start();
+    validator.ready().await;
+    let record = bed.decided(rid).await;
+    assert_eq!((record.status, record.code.as_deref()), (Status::Expired, Some("TTL_EXPIRED")));
 }
 
 #[tokio::test]

@@ -194,6 +194,16 @@ async fn rewind(bed: &Bed, validator: &Validator) {
 }
 
 #[tokio::test]
+async fn a_rewind_with_nothing_to_relay_is_carried_out_all_the_same() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    rewind(&bed, &validator).await;
+    let entry = bed.decide(register("bond:A", &["base"])).await.seq.expect("a seq");
+    eventually("relayed", async || (bed.outbox("base").await == [entry]).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_rewind_does_not_relay_what_the_target_has_finished_between_the_others() {
     let bed = Bed::new(&["base"]).await;
     let validator = bed.start();

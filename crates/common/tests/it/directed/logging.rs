@@ -8,7 +8,8 @@ use common::link::{
 use common::status::{OutcomeKind, Status};
 
 use crate::bed::{
-    BOUNDS, Bed, Check, TTL_MS, commit, digest, entry, fp, lead, rid, submission, submit, tenant,
+    BOUNDS, Bed, Check, FIRST, TTL_MS, aside, commit, digest, entry, fp, lead, rid, submission, submit,
+    tenant,
 };
 use crate::{guarded, same};
 
@@ -101,8 +102,8 @@ async fn a_full_dead_letter_stream_refuses_the_entry(bed: Bed) -> Check {
 async fn a_full_parked_stream_refuses_the_entry(bed: Bed) -> Check {
     let fence = lead(&bed.link).await?;
     fill(&bed, &bed.keys.parked(), PARKED_MAX);
-    commit(&bed.link, &fence, &Commit { parked: &[b"{}"], ..entry(1) }).await?;
-    let more = Commit { parked: &[b"{}"], ..entry(2) };
+    commit(&bed.link, &fence, &Commit { parked: &[aside(b"{}")], ..entry(1) }).await?;
+    let more = Commit { parked: &[aside(b"{}")], ..entry(2) };
     same!(bed.link.commit(&fence, &more).await?, Committed::Full(FullStream::Parked));
     same!(bed.link.head().await?.seq, 1);
     Ok(())
@@ -270,7 +271,7 @@ pub(crate) async fn a_revert_raises_the_barrier_and_every_commit_notifies(bed: B
 
 pub(crate) async fn parked_and_dead_messages_are_set_aside_and_come_back(bed: Bed) -> Check {
     let fence = lead(&bed.link).await?;
-    let aside = Commit { parked: &[b"{\"v\":9}"], dead_letters: &[dead_letter()], ..entry(1) };
+    let aside = Commit { parked: &[aside(b"{\"v\":9}")], dead_letters: &[dead_letter()], ..entry(1) };
     commit(&bed.link, &fence, &aside).await?;
     let dead = bed.command(&["XRANGE", &bed.keys.dead_letters(), "-", "+"]);
     same!(format!("{dead:?}").contains("NOT_JSON"), true);
@@ -281,6 +282,7 @@ pub(crate) async fn parked_and_dead_messages_are_set_aside_and_come_back(bed: Be
     let input = bed.link.front(Stream::Input, 9).await?;
     same!(moved, [input.first().map(|message| message.id), None]);
     same!(input[0].payload, b"{\"v\":9}");
+    same!((input[0].first, message.first), (FIRST, FIRST));
     same!(bed.length(&bed.keys.parked()), 0);
     Ok(())
 }
