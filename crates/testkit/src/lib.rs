@@ -1,6 +1,7 @@
 //! What tests share: private servers, a whole stack of real binaries, load for it and the checks of a finished run.
 
 pub mod ports;
+pub mod proxy;
 pub mod redis;
 
 pub mod anvil;

@@ -4,6 +4,8 @@
 //! (there a script with a key of another slot, or an undeclared one, fails) or with little memory. Dropping
 //! it stops the server and removes its folder. `redis-server` is taken from the path.
 
+mod power;
+
 use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,10 +16,13 @@ use redis::{Client, Connection, RedisError, Value};
 use tempfile::TempDir;
 
 use crate::ports;
+use power::Shim;
 
 /// How long a start may take: loading the file, and the two seconds a cluster node waits before it is ok.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(4);
+/// Where Redis keeps its append-only files.
+const AOF_FOLDER: &str = "appendonlydir";
 /// Another process may take the port between the search and the start.
 const START_ATTEMPTS: usize = 5;
 
@@ -28,6 +33,8 @@ pub struct RedisOptions {
     pub cluster: bool,
     /// For example `8mb`.
     pub maxmemory: Option<String>,
+    /// Its power can be cut and its clock moved; needs `gcc`.
+    pub shim: bool,
 }
 
 /// A server could not be started or spoken to.
@@ -48,6 +55,7 @@ pub struct RedisServer {
     port: u16,
     folder: TempDir,
     child: Option<Child>,
+    shim: Option<Shim>,
 }
 
 impl RedisServer {
@@ -56,7 +64,8 @@ impl RedisServer {
     /// # Errors
     /// There is no `redis-server`, or it does not become ready.
     pub fn start(options: RedisOptions) -> Result<Self, RedisServerError> {
-        let mut server = Self { options, port: ports::free()?, folder: new_folder()?, child: None };
+        let shim = options.shim.then(Shim::build).transpose()?;
+        let mut server = Self { options, port: ports::free()?, folder: new_folder()?, child: None, shim };
         for _ in 1..START_ATTEMPTS {
             if server.spawn().is_ok() {
                 return server.assign_slots().map(|()| server);
@@ -94,6 +103,50 @@ impl RedisServer {
             child.wait()?;
         }
         Ok(())
+    }
+
+    /// Ends the server as a power cut of its machine would: `kill -9`, and what was not fsynced is gone.
+    /// Answers how many bytes of the append-only file that were.
+    ///
+    /// # Errors
+    /// It was started without a shim, or its files cannot be cut.
+    pub fn cut_power(&mut self) -> Result<u64, RedisServerError> {
+        self.kill()?;
+        Ok(self.shim()?.cut(&self.folder.path().join(AOF_FOLDER))?)
+    }
+
+    /// Moves the server's wall clock: so far ahead of the machine's, or behind it.
+    ///
+    /// # Errors
+    /// It was started without a shim.
+    pub fn set_clock(&self, offset_ms: i64) -> Result<(), RedisServerError> {
+        Ok(self.shim()?.set_clock(offset_ms)?)
+    }
+
+    /// The server stops answering without closing anything (SIGSTOP).
+    ///
+    /// # Errors
+    /// The process cannot be signalled.
+    pub fn freeze(&self) -> Result<(), RedisServerError> {
+        self.signal("-STOP")
+    }
+
+    /// The server goes on (SIGCONT).
+    ///
+    /// # Errors
+    /// The process cannot be signalled.
+    pub fn thaw(&self) -> Result<(), RedisServerError> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<(), RedisServerError> {
+        let Some(child) = &self.child else { return Ok(()) };
+        let status = Command::new("kill").args([signal, &child.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other("kill failed").into()) }
+    }
+
+    fn shim(&self) -> Result<&Shim, RedisServerError> {
+        self.shim.as_ref().ok_or_else(|| io::Error::other("the server runs without a shim").into())
     }
 
     /// Starts the server again on the same port and data.
@@ -140,6 +193,9 @@ impl RedisServer {
         }
         if let Some(maxmemory) = &self.options.maxmemory {
             command.args(["--maxmemory", maxmemory]);
+        }
+        if let Some(shim) = &self.shim {
+            command.envs(shim.variables());
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         self.child = Some(child);
@@ -217,6 +273,48 @@ mod tests {
         assert!(server.command(&["PING"]).is_err());
         server.restart().expect("starts again");
         assert_eq!(server.command(&["GET", "a"]).expect("reads"), Value::BulkString(b"1".to_vec()));
+    }
+
+    fn shimmed() -> RedisServer {
+        RedisServer::start(RedisOptions { shim: true, ..RedisOptions::default() }).expect("starts")
+    }
+
+    #[test]
+    fn a_power_cut_takes_what_was_not_fsynced_and_nothing_else() {
+        let mut server = shimmed();
+        server.command(&["SET", "safe", "1"]).expect("writes");
+        server.config_set("appendfsync", "no").expect("sets");
+        server.command(&["SET", "lost", "1"]).expect("writes");
+        assert!(server.cut_power().expect("is cut") > 0);
+        server.restart().expect("starts again");
+        let get = |key| server.command(&["GET", key]).expect("reads");
+        assert_eq!((get("safe"), get("lost")), (Value::BulkString(b"1".to_vec()), Value::Nil));
+
+        // With every write fsynced nothing is lost; `kill -9` alone never takes what was written.
+        server.command(&["SET", "safe", "2"]).expect("writes");
+        assert_eq!(server.cut_power().expect("is cut"), 0);
+        server.restart().expect("starts again");
+        assert_eq!(server.command(&["GET", "safe"]).expect("reads"), Value::BulkString(b"2".to_vec()));
+    }
+
+    #[test]
+    fn the_clock_of_a_server_can_be_moved_both_ways() {
+        let server = shimmed();
+        let seconds = || match server.command(&["TIME"]).expect("answers") {
+            Value::Array(parts) => match parts.first() {
+                Some(Value::BulkString(text)) => {
+                    String::from_utf8_lossy(text).parse::<i64>().expect("a number")
+                }
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        let before = seconds();
+        for (offset_ms, least, most) in [(3_600_000, 3_600, 3_700), (-3_600_000, -3_600, -3_500)] {
+            server.set_clock(offset_ms).expect("moves");
+            let moved = seconds() - before;
+            assert!((least..most).contains(&moved), "{moved}");
+        }
     }
 
     #[test]
