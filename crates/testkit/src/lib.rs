@@ -12,3 +12,5 @@ pub mod stack;
 
 #[cfg(feature = "checker")]
 pub mod checker;
+#[cfg(feature = "checker")]
+pub mod storm;

@@ -8,6 +8,7 @@
 mod api;
 mod configuration;
 mod faults;
+mod links;
 mod plan;
 mod process;
 mod programs;
@@ -25,6 +26,8 @@ use crate::redis::{RedisOptions, RedisServer};
 
 pub use api::{Answer, Api, ApiError};
 pub use configuration::Tokens;
+pub use links::Link;
+use links::Links;
 pub use plan::{NULL_SOURCE, Plan, Role, Service, StackError};
 use process::Process;
 pub use programs::Programs;
@@ -50,6 +53,7 @@ pub struct Stack {
     chains: Vec<Chain>,
     source: Option<Anvil>,
     redis: RedisServer,
+    links: Links,
     tokens: Tokens,
     // One for all: to make a client takes as long as many a test.
     http: reqwest::Client,
@@ -65,7 +69,7 @@ impl Stack {
     pub async fn start(plan: Plan) -> Result<Self, StackError> {
         let programs = Programs::find()?;
         let folder = TempDir::with_prefix("oss-stack-")?;
-        let redis = RedisServer::start(RedisOptions::default())?;
+        let redis = RedisServer::start(RedisOptions { shim: plan.fragile, ..RedisOptions::default() })?;
         let anvil =
             |chain_id| Anvil::start(AnvilOptions { chain_id, mining: Mining::Every(1), keep_state: true });
         let (mut anvils, mut source) = (Vec::new(), None);
@@ -76,6 +80,9 @@ impl Stack {
             }
         }
         let made = configuration::make(folder.path(), &plan, &programs, &anvils, source.as_ref())?;
+        let endpoints = folder.path().join(configuration::ENDPOINTS);
+        let links =
+            if plan.fragile { Links::to_chains(&anvils, &endpoints).await? } else { Links::default() };
         let chains = anvils.into_iter().map(|(name, anvil)| {
             let contract = made.contracts.get(&name).cloned().unwrap_or_default();
             let name = name.parse().map_err(|_| StackError::NoSuchPart { name })?;
@@ -84,8 +91,8 @@ impl Stack {
         let chains = chains.collect::<Result<_, StackError>>()?;
         let (tokens, http, services) = (made.tokens, api::http(), BTreeMap::new());
         let mut stack =
-            Self { services, chains, source, redis, tokens, http, programs, folder: Some(folder) };
-        stack.services = stack.processes(&plan)?;
+            Self { services, chains, source, redis, links, tokens, http, programs, folder: Some(folder) };
+        stack.services = stack.processes(&plan).await?;
         configuration::write_stack_file(&stack)?;
         for process in stack.services.values_mut() {
             process.start()?;
@@ -94,7 +101,7 @@ impl Stack {
         Ok(stack)
     }
 
-    fn processes(&self, plan: &Plan) -> Result<BTreeMap<Service, Process>, StackError> {
+    async fn processes(&mut self, plan: &Plan) -> Result<BTreeMap<Service, Process>, StackError> {
         let mut ports = BTreeMap::new();
         for (role, count) in [
             (Role::Validator, plan.validators),
@@ -110,17 +117,23 @@ impl Stack {
             .filter(|(service, _)| service.role == Role::Validator)
             .map(|(_, (api, _))| format!("http://127.0.0.1:{api}"))
             .collect();
-        let process = |(service, (api, admin)): (&Service, &(u16, u16))| {
-            let mut settings =
-                configuration::settings(*service, self.folder(), &self.redis.url(), &validators);
+        let mut processes = BTreeMap::new();
+        for (service, (api, admin)) in &ports {
+            let redis = if plan.fragile {
+                self.links.add_redis(*service, self.redis.port()).await?
+            } else {
+                self.redis.url()
+            };
+            let mut settings = configuration::settings(*service, self.folder(), &redis, &validators);
             settings.push(("OSS__HTTP__LISTEN".to_owned(), format!("127.0.0.1:{api}")));
             settings.push(("OSS__HTTP__ADMIN_LISTEN".to_owned(), format!("127.0.0.1:{admin}")));
             let own = plan.settings.iter().filter(|(role, ..)| *role == service.role);
             settings.extend(own.map(|(_, name, value)| ((*name).to_owned(), value.clone())));
             let program = self.programs.service(service.role);
-            (*service, Process::new(*service, program, settings, *api, *admin, &self.logs()))
-        };
-        Ok(ports.iter().map(process).collect())
+            let process = Process::new(*service, program, settings, *api, *admin, &self.logs());
+            processes.insert(*service, process);
+        }
+        Ok(processes)
     }
 
     /// The folder with configuration, data and logs.

@@ -20,6 +20,22 @@ impl Stack {
         Ok(self.process(service)?.kill()?)
     }
 
+    /// The process stands still without ending (SIGSTOP).
+    ///
+    /// # Errors
+    /// There is no such process, or it cannot be signalled.
+    pub fn freeze(&mut self, service: Service) -> Result<(), StackError> {
+        Ok(self.process(service)?.signal("-STOP")?)
+    }
+
+    /// The process goes on (SIGCONT).
+    ///
+    /// # Errors
+    /// There is no such process, or it cannot be signalled.
+    pub fn thaw(&mut self, service: Service) -> Result<(), StackError> {
+        Ok(self.process(service)?.signal("-CONT")?)
+    }
+
     /// Starts a process again if it does not run; does not wait until it is ready.
     ///
     /// # Errors
@@ -74,6 +90,14 @@ impl Stack {
     /// It cannot be signalled.
     pub fn kill_redis(&mut self) -> Result<(), StackError> {
         Ok(self.redis.kill()?)
+    }
+
+    /// Cuts redis' power; answers how many bytes of its file were not safe.
+    ///
+    /// # Errors
+    /// The stack is not fragile.
+    pub fn cut_redis_power(&mut self) -> Result<u64, StackError> {
+        Ok(self.redis.cut_power()?)
     }
 
     /// Starts redis again on the same port and data and waits until it answers.

@@ -51,6 +51,9 @@ pub struct Plan {
     pub source_delay_ms: u64,
     /// When a transaction is final: `latest`, `safe` or `finalized`.
     pub tier: &'static str,
+    /// Every service reaches Redis, and every chain is reached, over a path that can fail; Redis' power can be cut and
+    /// its clock moved.
+    pub fragile: bool,
     /// Further settings of a role, as `OSS__…` variables.
     pub settings: Vec<(Role, &'static str, String)>,
 }
@@ -65,6 +68,7 @@ impl Default for Plan {
             broadcasters: 1,
             source_delay_ms: 5,
             tier: "finalized",
+            fragile: false,
             settings: Vec::new(),
         }
     }

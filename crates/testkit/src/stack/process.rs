@@ -75,10 +75,19 @@ impl Process {
         Ok(())
     }
 
+    /// Sends a signal by name, if it runs.
+    pub(super) fn signal(&self, signal: &str) -> io::Result<()> {
+        let Some(child) = &self.child else { return Ok(()) };
+        Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status()?;
+        Ok(())
+    }
+
     /// SIGTERM and a bounded wait; `None` = it did not run.
     pub(super) async fn stop(&mut self) -> io::Result<Option<ExitStatus>> {
-        let Some(child) = &self.child else { return Ok(None) };
-        Command::new("kill").args(["-TERM", &child.id().to_string()]).stderr(Stdio::null()).status()?;
+        if self.child.is_none() {
+            return Ok(None);
+        }
+        self.signal("-TERM")?;
         let deadline = Instant::now() + STOP_WITHIN;
         while Instant::now() < deadline {
             if let Some(status) = self.ended()? {

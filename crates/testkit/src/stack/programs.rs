@@ -1,4 +1,4 @@
-//! Where the real binaries are: `OSS_BIN_DIR`, else the folder above the test executable's.
+//! Where the real binaries are: `OSS_BIN_DIR`, else beside the running executable or, for a test, one folder above.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,11 @@ impl Programs {
         let folder = match std::env::var_os("OSS_BIN_DIR") {
             Some(folder) => PathBuf::from(folder),
             // target/<profile>/deps/<test> → target/<profile>
-            None => std::env::current_exe()?.ancestors().nth(2).map(Path::to_owned).unwrap_or_default(),
+            None => {
+                let executable = std::env::current_exe()?;
+                let mut folders = executable.ancestors().skip(1).take(2);
+                folders.find(|folder| folder.join("oss").is_file()).map(Path::to_owned).unwrap_or_default()
+            }
         };
         let programs = Self { folder };
         for name in ["oss", "collector", "validator", "broadcaster"] {

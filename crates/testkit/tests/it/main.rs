@@ -12,4 +12,5 @@ mod rejections;
 mod restart;
 mod rotation;
 mod smoke;
+mod storm;
 mod takeover;
