@@ -12,14 +12,13 @@ pub struct Programs {
 
 impl Programs {
     pub(super) fn find() -> Result<Self, StackError> {
-        let folder = match std::env::var_os("OSS_BIN_DIR") {
-            Some(folder) => PathBuf::from(folder),
+        let folder = if let Some(folder) = std::env::var_os("OSS_BIN_DIR") {
+            PathBuf::from(folder)
+        } else {
             // target/<profile>/deps/<test> → target/<profile>
-            None => {
-                let executable = std::env::current_exe()?;
-                let mut folders = executable.ancestors().skip(1).take(2);
-                folders.find(|folder| folder.join("oss").is_file()).map(Path::to_owned).unwrap_or_default()
-            }
+            let executable = std::env::current_exe()?;
+            let mut folders = executable.ancestors().skip(1).take(2);
+            folders.find(|folder| folder.join("oss").is_file()).map(Path::to_owned).unwrap_or_default()
         };
         let programs = Self { folder };
         for name in ["oss", "collector", "validator", "broadcaster"] {
