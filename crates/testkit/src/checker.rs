@@ -5,6 +5,7 @@
 //! evidence was tampered with and it must find that.
 
 mod chain;
+mod drain;
 mod gather;
 mod log;
 mod outcomes;
@@ -19,7 +20,8 @@ use common::ids::{AssetId, Name, Rid, Shard};
 use common::status::{OutcomeKind, Status};
 
 pub use chain::{applied_once, chains_agree};
-pub use gather::{GatherError, drained, gather};
+pub use drain::drained;
+pub use gather::{GatherError, gather};
 pub use log::{epochs_rise, gapless};
 pub use outcomes::{decided_once, effects_once, only_submitted};
 pub use replay::{ReplayError, replays, supply_held};
