@@ -118,6 +118,10 @@ pub enum Violation {
     VersionFell { chain: Name, asset: Digest, before: u64, version: u64 },
     #[error("I9: {chain}: version {version} of asset {asset} is not in the log like this")]
     NotLogged { chain: Name, asset: Digest, version: u64 },
+    #[error(
+        "I9: {chain}: version {version} of asset {asset} never took effect, and no REVERT that did covers it"
+    )]
+    NeverLanded { chain: Name, asset: Digest, version: u64 },
     #[error("I10: {chain}: version {version} of asset {asset} took effect twice")]
     VersionTwice { chain: Name, asset: Digest, version: u64 },
     #[error("I10: {chain}: part {part} of entry {seq} of shard {shard} took effect twice")]
