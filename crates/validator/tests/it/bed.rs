@@ -323,6 +323,21 @@ impl Validator {
         self.client.get(url).send().await.is_ok_and(|response| response.status() == StatusCode::OK)
     }
 
+    /// A page of the admin port.
+    pub(crate) async fn admin(&self, path: &str) -> (StatusCode, Value) {
+        let url = format!("http://{}{path}", self.built("admin_address").await);
+        let response = self.client.get(url).send().await.expect("an answer");
+        (response.status(), response.json().await.expect("json"))
+    }
+
+    /// The exit code of `validator healthcheck` for this process.
+    pub(crate) async fn healthcheck(&self, bed: &Bed) -> i32 {
+        let mut command = bed.command();
+        command.env("OSS__HTTP__ADMIN_LISTEN", self.built("admin_address").await);
+        let status = command.arg("healthcheck").stdout(Stdio::null()).status().expect("runs");
+        status.code().expect("an exit code")
+    }
+
     /// The metrics page.
     pub(crate) async fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.built("admin_address").await);
