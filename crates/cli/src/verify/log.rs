@@ -53,13 +53,12 @@ struct Report {
 }
 
 pub(crate) async fn run(global: &Global, args: &VerifyLogArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let (mut entries, head) = match &args.from_file {
-        Some(file) => (Entries::of_file(file)?, None),
-        None => {
-            let client = Client::new(Access::find(global)?)?;
-            let head = Head::of_service(&client, args.shard).await?;
-            (Entries::of_service(client, args.shard), Some(head))
-        }
+    let (mut entries, head) = if let Some(file) = &args.from_file {
+        (Entries::of_file(file)?, None)
+    } else {
+        let client = Client::new(Access::find(global)?)?;
+        let head = Head::of_service(&client, args.shard).await?;
+        (Entries::of_service(client, args.shard), Some(head))
     };
     let mut record = args.save.as_deref().map(Record::create).transpose()?;
     let started = Instant::now();
