@@ -5,7 +5,7 @@
 port=${1:-8080}
 for path in /openapi.json /v1/shards /v1/targets; do
     exec 3<>"/dev/tcp/127.0.0.1/$port" || exit 1
-    printf 'GET %s HTTP/1.0\r\n\r\n' "$path" >&3
+    printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$path" >&3
     read -r -t 2 line <&3 || exit 1
     case $line in
         'HTTP/1.'?' 2'* | 'HTTP/1.'?' 4'*) ;;
