@@ -126,8 +126,12 @@ async function main(children) {
 }
 
 const children = [];
-main(children).then(() => 0, (error) => { console.error(`check-proxy: ${error.stack}`); return 1; }).then((code) => {
+process.on('exit', () => {
   children.forEach((child) => child.kill('SIGKILL'));
   rmSync(work, { recursive: true });
-  process.exit(code);
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+main(children).then(() => process.exit(0), (error) => {
+  console.error(`check-proxy: ${error.stack}`);
+  process.exit(1);
 });

@@ -1,5 +1,7 @@
 //! A private Redis, a data folder, keys, targets; validators as child processes; requests as SUBMIT writes them.
 
+mod admin;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -316,32 +318,6 @@ impl Validator {
             (answer.status == StatusCode::OK).then_some(())
         })
         .await;
-    }
-
-    pub(crate) async fn is_ready(&self) -> bool {
-        let url = format!("http://{}/readyz", self.built("admin_address").await);
-        self.client.get(url).send().await.is_ok_and(|response| response.status() == StatusCode::OK)
-    }
-
-    /// A page of the admin port.
-    pub(crate) async fn admin(&self, path: &str) -> (StatusCode, Value) {
-        let url = format!("http://{}{path}", self.built("admin_address").await);
-        let response = self.client.get(url).send().await.expect("an answer");
-        (response.status(), response.json().await.expect("json"))
-    }
-
-    /// The exit code of `validator healthcheck` for this process.
-    pub(crate) async fn healthcheck(&self, bed: &Bed) -> i32 {
-        let mut command = bed.command();
-        command.env("OSS__HTTP__ADMIN_LISTEN", self.built("admin_address").await);
-        let status = command.arg("healthcheck").stdout(Stdio::null()).status().expect("runs");
-        status.code().expect("an exit code")
-    }
-
-    /// The metrics page.
-    pub(crate) async fn metrics(&self) -> String {
-        let url = format!("http://{}/metrics", self.built("admin_address").await);
-        self.client.get(url).send().await.expect("an answer").text().await.expect("text")
     }
 
     pub(crate) async fn ready(&self) {
