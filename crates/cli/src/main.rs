@@ -7,6 +7,7 @@
 
 mod args;
 mod exit;
+mod input;
 mod ui;
 
 mod access;

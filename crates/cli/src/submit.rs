@@ -1,16 +1,15 @@
 //! `oss submit FILE`: sends a request; with `--wait` or `--until` follows it.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use common::request::limits;
 
 use crate::access::Access;
 use crate::args::{Global, SubmitArgs, Until};
 use crate::client::Client;
 use crate::exit::Exit;
+use crate::input;
 use crate::ui::Ui;
 use crate::watch;
 
@@ -31,18 +30,7 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs, ui: &Ui) -> anyhow::
     Ok(view.exit())
 }
 
-/// Reads a file, or stdin for `-`; a request cannot be longer than the service takes.
-pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes_max = limits::BODY_BYTES_MAX as u64 + 1;
-    let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin().take(bytes_max).read_to_end(&mut bytes).context("cannot read stdin")?;
-    } else {
-        let source = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-        source
-            .take(bytes_max)
-            .read_to_end(&mut bytes)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-    }
-    Ok(bytes)
+/// Reads the request, as far as the service takes one; a longer one gets the service's own refusal.
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    input::read(file, limits::BODY_BYTES_MAX as u64 + 1)
 }

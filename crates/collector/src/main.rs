@@ -21,7 +21,7 @@ struct Cli {
 enum Command {
     /// Run the service (the default).
     Run,
-    /// Ask this service's own /readyz; exit 0 when it is ready.
+    /// Ask this service's own /healthz; exit 0 when it is ready.
     Healthcheck,
     /// Print a development API key.
     PrintDevKey {

@@ -5,6 +5,7 @@
 //! evidence was tampered with and it must find that.
 
 mod chain;
+mod drain;
 mod gather;
 mod log;
 mod outcomes;
@@ -19,7 +20,8 @@ use common::ids::{AssetId, Name, Rid, Shard};
 use common::status::{OutcomeKind, Status};
 
 pub use chain::{applied_once, chains_agree};
-pub use gather::{GatherError, drained, gather};
+pub use drain::drained;
+pub use gather::{GatherError, gather};
 pub use log::{epochs_rise, gapless};
 pub use outcomes::{decided_once, effects_once, only_submitted};
 pub use replay::{ReplayError, replays, supply_held};
@@ -116,6 +118,10 @@ pub enum Violation {
     VersionFell { chain: Name, asset: Digest, before: u64, version: u64 },
     #[error("I9: {chain}: version {version} of asset {asset} is not in the log like this")]
     NotLogged { chain: Name, asset: Digest, version: u64 },
+    #[error(
+        "I9: {chain}: version {version} of asset {asset} never took effect, and no REVERT that did covers it"
+    )]
+    NeverLanded { chain: Name, asset: Digest, version: u64 },
     #[error("I10: {chain}: version {version} of asset {asset} took effect twice")]
     VersionTwice { chain: Name, asset: Digest, version: u64 },
     #[error("I10: {chain}: part {part} of entry {seq} of shard {shard} took effect twice")]

@@ -3,7 +3,7 @@
 //! The binaries are those beside it: `cargo build --bins` first.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
@@ -11,6 +11,8 @@ use testkit::storm::{self, Options};
 
 /// Set for the process inside the namespace.
 const INSIDE: &str = "OSS_STORM_INSIDE";
+/// A new namespace's loopback is down. Debian keeps `ip` where only root's PATH looks.
+const START: &str = r#"PATH="$PATH:/usr/sbin:/sbin" ip link set lo up && exec "$0" "$@""#;
 
 #[derive(Debug, Parser)]
 #[command(name = "testkit", about = "Runs of Oracle State Synchronizer that no test has time for")]
@@ -56,14 +58,25 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs itself again where nobody else uses ports.
+/// Runs itself again where nobody else uses ports; where that is not allowed, among everybody else.
 fn enter() -> ExitCode {
     let itself = match std::env::current_exe() {
         Ok(path) => path,
         Err(error) => return fail(&error),
     };
-    let mut command = Command::new("unshare");
-    command.args(["--net", "sh", "-c", r#"ip link set lo up && exec "$0" "$@""#]).arg(itself);
+    let ways: [&[&str]; 2] = [&["--net"], &["--net", "--map-root-user"]];
+    let is_allowed = |way: &&&[&str]| {
+        let tried = Command::new("unshare").args(**way).arg("true").stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    };
+    let mut command = if let Some(way) = ways.iter().find(is_allowed) {
+        let mut command = Command::new("unshare");
+        command.args(*way).args(["sh", "-c", START]).arg(itself);
+        command
+    } else {
+        eprintln!("storm: no network namespace of its own is to be had; it shares the machine's");
+        Command::new(itself)
+    };
     fail(&command.args(std::env::args_os().skip(1)).env(INSIDE, "1").exec())
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 use common::admin::Readiness;
-use common::ids::Name;
+use common::ids::{Name, Shard};
 use common::link::{Fence, Leased, Token};
 use tokio::sync::watch;
 
@@ -183,27 +183,114 @@ impl Keeper {
     }
 
     fn report(&self) {
-        let waiting: Vec<String> = self
+        let shards: Vec<Share> = self
             .shards
             .iter()
-            .filter_map(|shard| match shard.tenure() {
-                Tenure::Leading(lead) if lead.is_fresh(self.settings) => None,
-                Tenure::Leading(_) => Some(format!("{}: lease not renewed in time", shard.shard)),
-                Tenure::Waiting { holder: Some(holder) } => Some(format!("{}: led by {holder}", shard.shard)),
-                Tenure::Waiting { holder: None } => Some(format!("{}: no lease yet", shard.shard)),
+            .map(|shard| Share {
+                shard: shard.shard,
+                tenure: shard.tenure(),
+                is_ready_to_lead: shard.is_ready_to_lead(),
             })
             .collect();
-        if waiting.is_empty() {
-            self.readiness.set("leader", Ok("leads all shards"));
-        } else {
-            self.readiness.set("leader", Err(&waiting.join("; ")));
+        match role(&shards, self.settings) {
+            Role::Leader => self.readiness.set("leader", Ok("leads all shards")),
+            Role::Standby { leader } => {
+                self.readiness.stand_by("leader", &format!("standby: follows the log, led by {leader}"));
+            }
+            Role::CatchingUp { shards } => {
+                self.readiness.set("leader", Err(&format!("catching up: {}", shards.join(", "))));
+            }
+            Role::Between { missing } => self.readiness.set("leader", Err(&missing.join("; "))),
         }
+    }
+}
+
+/// A shard as far as it says what this process is.
+#[derive(Debug, Clone)]
+struct Share {
+    shard: Shard,
+    tenure: Tenure,
+    is_ready_to_lead: bool,
+}
+
+/// What this process is to the shards, all of which one process leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Role {
+    Leader,
+    /// The log of every shard is here up to its head, and another process leads.
+    Standby {
+        leader: String,
+    },
+    /// These shards' logs are not here yet, or have a hole.
+    CatchingUp {
+        shards: Vec<String>,
+    },
+    /// No lease yet, or one that is running out; what is missing, shard by shard.
+    Between {
+        missing: Vec<String>,
+    },
+}
+
+fn role(shards: &[Share], settings: LeaseSettings) -> Role {
+    let missing: Vec<String> = shards
+        .iter()
+        .filter_map(|Share { shard, tenure, .. }| match tenure {
+            Tenure::Leading(lead) if lead.is_fresh(settings) => None,
+            Tenure::Leading(_) => Some(format!("{shard}: lease not renewed in time")),
+            Tenure::Waiting { holder: Some(holder) } => Some(format!("{shard}: led by {holder}")),
+            Tenure::Waiting { holder: None } => Some(format!("{shard}: no lease yet")),
+        })
+        .collect();
+    if missing.is_empty() {
+        return Role::Leader;
+    }
+    let behind: Vec<String> =
+        shards.iter().filter(|share| !share.is_ready_to_lead).map(|share| share.shard.to_string()).collect();
+    if !behind.is_empty() {
+        return Role::CatchingUp { shards: behind };
+    }
+    // The first shard's lease is the gate of the others: its holder is the leader of all, and is asked for no other.
+    match shards.first().map(|first| &first.tenure) {
+        Some(Tenure::Waiting { holder: Some(leader) }) => Role::Standby { leader: leader.clone() },
+        _ => Role::Between { missing },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SETTINGS: LeaseSettings = LeaseSettings { ttl_ms: 600_000, renew_ms: 1_000 };
+
+    fn share(shard: Shard, tenure: Tenure) -> Share {
+        Share { shard, tenure, is_ready_to_lead: true }
+    }
+
+    fn leading() -> Tenure {
+        let fence = Fence { epoch: 1, token: Token::random() };
+        Tenure::Leading(Lead { fence, renewed: Instant::now(), ttl: Duration::from_mins(10) })
+    }
+
+    fn waiting(holder: Option<&str>) -> Tenure {
+        Tenure::Waiting { holder: holder.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_process_leads_stands_by_catches_up_or_is_between_two_leaders() {
+        let of =
+            |first: Tenure, second: Tenure| [share(Shard::Financial, first), share(Shard::Gaming, second)];
+        assert_eq!(role(&of(leading(), leading()), SETTINGS), Role::Leader);
+        let standby = of(waiting(Some("other")), waiting(None));
+        assert_eq!(role(&standby, SETTINGS), Role::Standby { leader: "other".to_owned() });
+        // Who lacks a part of any log cannot take over.
+        let mut behind = standby;
+        behind[1].is_ready_to_lead = false;
+        assert_eq!(role(&behind, SETTINGS), Role::CatchingUp { shards: vec!["gaming".to_owned()] });
+        // Nobody is known to lead, or the second lease is still another's.
+        for between in [of(waiting(None), waiting(None)), of(leading(), waiting(Some("other")))] {
+            assert!(matches!(role(&between, SETTINGS), Role::Between { .. }), "{between:?}");
+        }
+    }
 
     #[test]
     fn a_lease_is_held_until_its_life_after_the_last_renewal_is_over() {

@@ -24,7 +24,7 @@ struct Arguments {
 enum Command {
     /// Run the service (the default).
     Run,
-    /// Ask the running service's /readyz; exit code 0 when it is ready.
+    /// Ask the running service's /healthz; exit code 0 when it leads, or follows and could take over.
     Healthcheck,
     /// Delete the view of the first free data folder; the next start rebuilds it from the archive and the log.
     RebuildView,

@@ -1,18 +1,21 @@
 //! `oss verify log`: a shard's log from its first entry, checked and computed again.
 //!
 //! In: entries, page by page from the validator or from a recorded file. Out: `equal` with the head, or the
-//! first entry and field that differ. Checked per entry: the digest covers `prev` and body, `prev` is the entry
+//! first entry and field that differ. A service's log must reach the head that the service shows, with its digest,
+//! root and aux; a file says no head, so that only what it holds is checked, and the result says that. Checked per entry: the digest covers `prev` and body, `prev` is the entry
 //! before, numbers are dense, epochs never fall; then the engine runs its inputs again and must give the same
 //! outcomes, updates, root and aux. The state it runs on is this program's own, from the log alone.
 
 mod entries;
+mod head;
 mod replay;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use common::hash::Digest;
 use common::ids::Shard;
 use serde::Serialize;
@@ -22,7 +25,8 @@ use crate::args::{Global, VerifyLogArgs};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::ui::{self, Ui};
-use entries::Entries;
+use entries::{Entries, Recorded};
+use head::Head;
 use replay::{Difference, Replay};
 
 /// How often progress is told, in entries.
@@ -32,6 +36,7 @@ const TELL_EVERY: u64 = 1_000;
 #[derive(Debug, Serialize)]
 struct Report {
     shard: Shard,
+    /// Every entry is what its replay gives, and the service's head was reached.
     equal: bool,
     /// Entries that were checked and are equal.
     entries: u64,
@@ -42,48 +47,93 @@ struct Report {
     aux: Digest,
     epoch: u64,
     seconds: f64,
+    /// The head that the service showed; none for a file, of which the end may be missing.
+    compared_with: Option<Head>,
     difference: Option<String>,
 }
 
 pub(crate) async fn run(global: &Global, args: &VerifyLogArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let mut entries = match &args.from_file {
-        Some(file) => Entries::of_file(file)?,
-        None => Entries::of_service(Client::new(Access::find(global)?)?, args.shard),
+    let (mut entries, head) = if let Some(file) = &args.from_file {
+        (Entries::of_file(file)?, None)
+    } else {
+        let client = Client::new(Access::find(global)?)?;
+        let head = Head::of_service(&client, args.shard).await?;
+        (Entries::of_service(client, args.shard), Some(head))
     };
-    let mut record = match &args.save {
-        Some(path) => Some(BufWriter::new(
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
-        )),
-        None => None,
-    };
+    let mut record = args.save.as_deref().map(Record::create).transpose()?;
     let started = Instant::now();
     let spinner = ui.spinner(format!("log of {}", args.shard));
     let mut replay = Replay::new(args.shard);
-    let mut difference = None;
-    while let Some(entry) = entries.next().await? {
-        if let Some(file) = &mut record {
-            serde_json::to_writer(&mut *file, &entry)?;
-            file.write_all(b"\n")?;
-        }
-        let seq = entry.seq;
-        if let Err(found) = replay.take(&entry.into()) {
-            difference = Some(found);
-            break;
-        }
-        if seq.is_multiple_of(TELL_EVERY) {
-            spinner.set_message(format!("log of {}: {seq} entries", args.shard));
-        }
-    }
-    if let Some(mut file) = record {
-        file.flush()?;
+    let told = |seq: u64| spinner.set_message(format!("log of {}: {seq} entries", args.shard));
+    let checked = check(&mut entries, head.as_ref(), &mut replay, record.as_mut(), told).await?;
+    if let Some(record) = record {
+        record.finish()?;
     }
     spinner.finish_and_clear();
-    let report = report(&replay, difference.as_ref(), started.elapsed().as_secs_f64());
+    if head.is_none() && checked.is_ok() && replay.position().seq == 0 {
+        bail!("the file holds no entries: nothing was checked");
+    }
+    let report = report(&replay, head, checked.err().as_ref(), started.elapsed().as_secs_f64());
     ui.result(&report, || human(&report))?;
     Ok(if report.equal { Exit::Done } else { Exit::Failed })
 }
 
-fn report(replay: &Replay, difference: Option<&Difference>, seconds: f64) -> Report {
+/// Replays every entry; the outer error is one of reading.
+async fn check(
+    entries: &mut Entries,
+    head: Option<&Head>,
+    replay: &mut Replay,
+    mut record: Option<&mut Record>,
+    told: impl Fn(u64),
+) -> anyhow::Result<Result<(), Difference>> {
+    let compare = |replay: &Replay| head.map_or(Ok(()), |head| head.compare(replay));
+    // A shard without entries has a head too.
+    if let Err(difference) = compare(replay) {
+        return Ok(Err(difference));
+    }
+    while let Some(entry) = entries.next().await? {
+        if let Some(record) = &mut record {
+            record.write(&entry)?;
+        }
+        let seq = entry.seq;
+        if let Err(difference) = replay.take(&entry.into()).and_then(|()| compare(replay)) {
+            return Ok(Err(difference));
+        }
+        if seq.is_multiple_of(TELL_EVERY) {
+            told(seq);
+        }
+    }
+    let found = replay.position().seq;
+    let promised = head.map(|head| head.seq).max(entries.head());
+    Ok(match promised {
+        Some(head) if found < head => Err(Difference::Short { found, head }),
+        _ => Ok(()),
+    })
+}
+
+/// A file of one entry a line, written while the log is read.
+struct Record {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Record {
+    fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
+    fn write(&mut self, entry: &Recorded) -> anyhow::Result<()> {
+        serde_json::to_writer(&mut self.file, entry)?;
+        self.file.write_all(b"\n").with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.file.flush().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+fn report(replay: &Replay, head: Option<Head>, difference: Option<&Difference>, seconds: f64) -> Report {
     let position = replay.position();
     Report {
         shard: replay.shard(),
@@ -95,12 +145,18 @@ fn report(replay: &Replay, difference: Option<&Difference>, seconds: f64) -> Rep
         aux: position.aux,
         epoch: position.epoch,
         seconds,
+        compared_with: head,
         difference: difference.map(Difference::sentence),
     }
 }
 
 fn human(report: &Report) -> String {
-    let mut table = ui::table(["log", if report.equal { "equal" } else { "different" }]);
+    let verdict = match (report.equal, &report.compared_with) {
+        (false, _) => "different",
+        (true, Some(_)) => "equal",
+        (true, None) => "consistent, its end unknown",
+    };
+    let mut table = ui::table(["log", verdict]);
     table.add_row(["shard", report.shard.name()]);
     table.add_row(["entries", &report.entries.to_string()]);
     table.add_row(["requests decided", &report.decided.to_string()]);
@@ -108,6 +164,11 @@ fn human(report: &Report) -> String {
     table.add_row(["state root", &report.root.to_string()]);
     table.add_row(["aux", &report.aux.to_string()]);
     table.add_row(["epoch", &report.epoch.to_string()]);
+    let compared = match &report.compared_with {
+        Some(head) => format!("the service's head, entry {}: digest, root, aux", head.seq),
+        None => "nothing: a file says no head, later entries may be missing".to_owned(),
+    };
+    table.add_row(["compared with", &compared]);
     if let Some(difference) = &report.difference {
         table.add_row(["difference", difference]);
     }

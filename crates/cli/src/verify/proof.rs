@@ -10,8 +10,12 @@ use serde::Serialize;
 
 use crate::args::VerifyProofArgs;
 use crate::exit::Exit;
-use crate::submit;
+use crate::input;
 use crate::ui::{self, Ui};
+
+/// A proof holds the whole value of its key: an asset with 64 terms of 1 KiB and its documents, in hex, is longer
+/// than any request.
+const PROOF_BYTES_MAX: u64 = 1 << 20;
 
 /// The result, as `-o json` prints it.
 #[derive(Debug, Serialize)]
@@ -33,7 +37,7 @@ struct Fault {
 }
 
 pub(crate) fn run(args: &VerifyProofArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let bytes = submit::read(&args.file)?;
+    let bytes = input::read_whole(&args.file, PROOF_BYTES_MAX)?;
     let proof: StateProof = serde_json::from_slice(&bytes).context("this is not a proof")?;
     let checked = check(&proof, args.root);
     let report = Report {

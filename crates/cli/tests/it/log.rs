@@ -4,6 +4,8 @@
 //! that an old log keeps its meaning.
 
 use serde_json::{Value, json};
+use wiremock::matchers::{method, path, query_param};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::oss::{Ended, data, oss};
 
@@ -38,8 +40,104 @@ async fn the_recorded_log_is_equal_to_its_replay() {
     assert_eq!(report["head"], last["digest"]);
     let body: Value = serde_json::from_str(last["body"].as_str().expect("text")).expect("json");
     assert_eq!((&report["root"], &report["aux"]), (&body["root"], &body["aux"]));
+}
+
+#[tokio::test]
+async fn a_file_is_only_consistent_because_nothing_says_where_its_log_ends() {
     let table = oss(&["verify", "log", "--from-file", &data(RECORD)]).await;
-    assert!(table.stdout.contains("equal"), "{table:?}");
+    assert!(table.stdout.contains("consistent, its end unknown"), "{table:?}");
+    assert!(table.stdout.contains("compared with") && table.stdout.contains("says no head"), "{table:?}");
+    let cut = verify_lines(&lines()[..7]).await;
+    assert_eq!((cut.code, &cut.json()["entries"]), (0, &json!(7)));
+    assert_eq!(cut.json()["compared_with"], json!(null));
+    let empty = verify_lines(&[]).await;
+    assert_eq!(empty.code, 1);
+    assert!(empty.stdout.is_empty() && empty.stderr.contains("nothing was checked"), "{empty:?}");
+}
+
+/// Where the shard stood after an entry, as `GET /v1/shards/{S}` shows it.
+fn position(entry: &Value) -> Value {
+    let body: Value = serde_json::from_str(entry["body"].as_str().expect("text")).expect("json");
+    json!({
+        "shard": "financial", "seq": entry["seq"], "digest": entry["digest"], "root": body["root"],
+        "aux": body["aux"], "epoch": body["epoch"],
+    })
+}
+
+/// Checks against a service that shows this position and gives these entries in two pages that speak of a head.
+async fn verify_service(position: &Value, entries: &[Value], head: u64) -> Ended {
+    let service = MockServer::start().await;
+    let show = |answer: Value| ResponseTemplate::new(200).set_body_json(answer);
+    Mock::given(method("GET"))
+        .and(path("/v1/shards/financial"))
+        .respond_with(show(position.clone()))
+        .mount(&service)
+        .await;
+    let (first, second) = entries.split_at(entries.len().min(4));
+    for (from_seq, page, next) in [("1", first, (!second.is_empty()).then_some(5)), ("5", second, None)] {
+        let mut answer = json!({"shard": "financial", "head": head, "entries": page});
+        if let Some(next) = next {
+            answer["next_from_seq"] = json!(next);
+        }
+        Mock::given(method("GET"))
+            .and(path("/v1/shards/financial/log"))
+            .and(query_param("from_seq", from_seq))
+            .respond_with(show(answer))
+            .mount(&service)
+            .await;
+    }
+    let url = service.uri();
+    oss(&["--url", &url, "--api-key", "oss_test_secret", "verify", "log", "-o", "json"]).await
+}
+
+#[tokio::test]
+async fn a_service_s_log_is_equal_when_its_replay_stands_at_the_head_that_is_shown() {
+    let lines = lines();
+    let head = position(&lines[8]);
+    let ended = verify_service(&head, &lines, 9).await;
+    assert_eq!((ended.code, &ended.json()["equal"]), (0, &json!(true)), "{ended:?}");
+    for field in ["seq", "digest", "root", "aux"] {
+        assert_eq!(ended.json()["compared_with"][field], head[field]);
+    }
+    // The log went on after the head was shown.
+    let grown = verify_service(&position(&lines[6]), &lines, 9).await;
+    assert_eq!((grown.code, &grown.json()["entries"]), (0, &json!(9)), "{grown:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_ends_before_the_head_is_different_whoever_names_the_head() {
+    let lines = lines();
+    let (head, cut_head) = (position(&lines[8]), position(&lines[6]));
+    let table = [
+        (&head, &lines[..7], 7, "entry 7"),
+        (&head, &lines[..0], 0, "entry 0"),
+        // Only the log's own pages know of more.
+        (&cut_head, &lines[..7], 9, "entry 7"),
+    ];
+    for (position, entries, page_head, named) in table {
+        let ended = verify_service(position, entries, page_head).await;
+        assert_eq!((ended.code, &ended.json()["equal"]), (1, &json!(false)), "{ended:?}");
+        let difference = ended.json()["difference"].to_string();
+        assert!(difference.contains(named) && difference.contains("head is entry 9"), "{difference}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_the_replay_does_not_give_is_different_and_the_field_is_named() {
+    let lines = lines();
+    for field in ["digest", "root", "aux"] {
+        let mut head = position(&lines[8]);
+        head[field] = json!(format!("0x{}", "ab".repeat(32)));
+        let ended = verify_service(&head, &lines, 9).await;
+        assert_eq!((ended.code, &ended.json()["equal"]), (1, &json!(false)), "{field}");
+        let difference = ended.json()["difference"].to_string();
+        assert!(difference.contains(&format!("entry 9: the replay gives {field}")), "{difference}");
+    }
+    // A shard without entries stands somewhere too.
+    let zero = format!("0x{}", "00".repeat(32));
+    let none = json!({"seq": 0, "digest": zero, "root": format!("0x{}", "ab".repeat(32)), "aux": zero});
+    let ended = verify_service(&none, &[], 0).await;
+    assert!(ended.json()["difference"].to_string().contains("entry 0: the replay gives root"), "{ended:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! `oss verify proof`, on a proof that a running stack gave.
 
+use common::amount::Amount;
+use common::hash::Digest;
+use common::proof::{key_hash, leaf_hash, value_hash};
+use common::request::limits;
+use common::state::{AssetRecord, AssetStatus, encode};
 use serde_json::{Value, json};
 
 use crate::oss::{Ended, data, oss, oss_with_input};
@@ -63,4 +68,51 @@ async fn what_is_no_proof_is_an_error_and_not_a_verdict() {
         assert_eq!(ended.code, 1);
         assert!(ended.stdout.is_empty() && ended.stderr.contains("not a proof"), "{ended:?}");
     }
+}
+
+/// A proof of an asset with as many terms as one can have, in a tree of this one leaf.
+fn of_a_large_asset() -> Value {
+    let term = |number: usize| (format!("term.{number}"), "x".repeat(limits::TERM_VALUE_BYTES_MAX));
+    let asset = AssetRecord {
+        class: "bond".to_owned(),
+        issuer: "demo".to_owned(),
+        decimals: 2,
+        supply: Amount::new(0),
+        status: AssetStatus::Active,
+        chains: vec!["base".to_owned()],
+        terms: (0..limits::TERMS_MAX).map(term).collect(),
+        documents: [].into(),
+        version: 64,
+        history_hash: Digest::ZERO,
+    };
+    let (key, value) = ("asset/bond:LARGE", encode(&asset));
+    let (key_hash, value_hash) = (key_hash(key), value_hash(&value));
+    json!({
+        "shard": "financial", "seq": 64, "root": leaf_hash(&key_hash, &value_hash), "key": key,
+        "key_hash": key_hash, "value": format!("0x{}", hex::encode(&value)), "value_hash": value_hash,
+        "leaf": {"key_hash": key_hash, "value_hash": value_hash}, "siblings": [],
+    })
+}
+
+#[tokio::test]
+async fn the_proof_of_an_asset_that_is_longer_than_any_request_is_valid() {
+    let proof = of_a_large_asset();
+    assert!(proof.to_string().len() > 2 * limits::BODY_BYTES_MAX);
+    let ended = verify(&proof).await;
+    assert_eq!((ended.code, &ended.json()["membership"]), (0, &json!("present")), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_file_longer_than_any_proof_is_too_large_and_not_a_bad_proof() {
+    let mut proof = recorded().to_string();
+    proof.push_str(&" ".repeat((1 << 20) - proof.len()));
+    let whole = oss_with_input(&["verify", "proof", "-"], proof.as_bytes()).await;
+    assert_eq!(whole.code, 0, "{}", whole.stderr);
+    proof.push(' ');
+    let ended = oss_with_input(&["verify", "proof", "-"], proof.as_bytes()).await;
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.stdout.is_empty() && ended.stderr.contains("too large: at most 1048576 bytes"),
+        "{ended:?}"
+    );
 }

@@ -79,6 +79,21 @@ async fn nobody_answering_is_5_and_so_is_a_service_that_cannot_serve() {
 }
 
 #[tokio::test]
+async fn a_proxy_s_own_error_page_is_5_and_an_unreadable_refusal_is_1() {
+    for (status, code) in [(502, 5), (503, 5), (504, 5), (404, 1)] {
+        let service = MockServer::start().await;
+        let page = "<html><body><h1>Service Unavailable</h1></body></html>";
+        Mock::given(method("GET"))
+            .respond_with(ResponseTemplate::new(status).set_body_raw(page, "text/html"))
+            .mount(&service)
+            .await;
+        let ended = with(&service, &["get", RID]).await;
+        assert_eq!(ended.code, code, "{status}: {ended:?}");
+        assert!(ended.stderr.contains(&status.to_string()) && ended.stdout.is_empty(), "{ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_2_and_prints_the_problem_with_pointers_and_trace_id() {
     let service = MockServer::start().await;
     let problem = json!({

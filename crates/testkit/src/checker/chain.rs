@@ -13,23 +13,44 @@ use super::{ChainState, Evidence, Violation};
 /// Updates of one part (DESIGN §5).
 const PART_UPDATES_MAX: usize = 50;
 
-/// I9: on each chain every asset is at the log's newest version and state hash, its versions only rose, and
-/// each of them was logged for that chain.
+/// An update as it was logged for one chain.
+#[derive(Debug, Clone, Copy)]
+struct Logged {
+    asset: Digest,
+    version: u64,
+    state_hash: Digest,
+    from: u64,
+    is_revert: bool,
+}
+
+impl Logged {
+    /// The rule of the design, §8, for an older update of the same asset: this REVERT takes it back, so that it need
+    /// not land.
+    const fn covers(&self, older: &Self) -> bool {
+        self.is_revert && older.from >= self.from
+    }
+}
+
+/// I9: on each chain every asset is at the log's newest version and state hash, its versions only rose, each of
+/// them was logged for that chain, and each logged one landed or was covered by the one that landed next.
 ///
 /// # Errors
-/// [`Violation::ChainState`], [`Violation::VersionFell`] or [`Violation::NotLogged`].
+/// [`Violation::ChainState`], [`Violation::VersionFell`], [`Violation::NotLogged`] or [`Violation::NeverLanded`].
 pub fn chains_agree(evidence: &Evidence) -> Result<(), Violation> {
-    let logged = logged(evidence)?;
+    let bodies = evidence.bodies()?;
     for (chain, state) in &evidence.chains {
         let mut newest: BTreeMap<&AssetId, (u64, Digest)> = BTreeMap::new();
-        let mut versions = BTreeSet::new();
-        for update in logged.iter().filter(|update| update.from.contains_key(chain)) {
-            let version = (update.version, update.state_hash);
-            versions.insert((on_chain(&update.asset), update.version, update.state_hash));
-            let known = newest.entry(&update.asset).or_insert(version);
-            *known = (*known).max(version);
+        let mut logged = Vec::new();
+        for (body, update) in bodies.iter().flat_map(|(_, body)| body.updates.iter().map(move |u| (body, u)))
+        {
+            let Some(from) = update.from.get(chain).copied() else { continue };
+            let AssetUpdate { version, state_hash, .. } = *update;
+            let is_revert = body.kind == EntryKind::Revert;
+            logged.push(Logged { asset: on_chain(&update.asset), version, state_hash, from, is_revert });
+            let known = newest.entry(&update.asset).or_insert((version, state_hash));
+            *known = (*known).max((version, state_hash));
         }
-        rising(chain, state, &versions)?;
+        rising(chain, state, &logged)?;
         for (asset, logged) in newest {
             let found = state.assets.get(&on_chain(asset)).copied();
             if found != Some(logged) {
@@ -37,15 +58,14 @@ pub fn chains_agree(evidence: &Evidence) -> Result<(), Violation> {
                 return Err(Violation::ChainState { chain, asset, found, logged });
             }
         }
+        none_lost(chain, state, &logged)?;
     }
     Ok(())
 }
 
-fn rising(
-    chain: &Name,
-    state: &ChainState,
-    logged: &BTreeSet<(Digest, u64, Digest)>,
-) -> Result<(), Violation> {
+fn rising(chain: &Name, state: &ChainState, logged: &[Logged]) -> Result<(), Violation> {
+    let logged: BTreeSet<(Digest, u64, Digest)> =
+        logged.iter().map(|update| (update.asset, update.version, update.state_hash)).collect();
     let mut last: BTreeMap<Digest, u64> = BTreeMap::new();
     for (asset, version, state_hash) in &state.updates {
         let (asset, version) = (*asset, *version);
@@ -60,8 +80,26 @@ fn rising(
     Ok(())
 }
 
+/// Every logged version landed, or the landing that jumped over it is of a REVERT that covers it. A log without
+/// a REVERT therefore lands version by version. That a part was stale proves nothing: so is what came too late.
+fn none_lost(chain: &Name, state: &ChainState, logged: &[Logged]) -> Result<(), Violation> {
+    let landed: BTreeSet<(Digest, u64)> =
+        state.updates.iter().map(|(asset, version, _)| (*asset, *version)).collect();
+    let by_version: BTreeMap<(Digest, u64), &Logged> =
+        logged.iter().map(|update| ((update.asset, update.version), update)).collect();
+    for update in logged.iter().filter(|update| !landed.contains(&(update.asset, update.version))) {
+        let later = landed.range((update.asset, update.version)..=(update.asset, u64::MAX)).next();
+        let jumped = later.and_then(|landing| by_version.get(landing));
+        if !jumped.is_some_and(|by| by.covers(update)) {
+            let (asset, version) = (update.asset, update.version);
+            return Err(Violation::NeverLanded { chain: chain.clone(), asset, version });
+        }
+    }
+    Ok(())
+}
+
 /// I10: on each chain no version and no update of a part takes effect twice, and every part with work for the
-/// chain has landed. Entries that a REVERT may have covered are not demanded.
+/// chain has landed. In a log with a REVERT a part may be left out: [`chains_agree`] asks for each update there.
 ///
 /// # Errors
 /// [`Violation::VersionTwice`], [`Violation::PartTwice`] or [`Violation::PartMissing`].
@@ -110,10 +148,6 @@ fn settled(chain: &Name, state: &ChainState) -> Result<BTreeSet<(u32, u64, u16)>
         masks.all |= batch.applied | batch.stale | batch.skipped | batch.deferred;
     }
     Ok(parts.into_iter().filter(|(_, masks)| masks.settled == masks.all).map(|(part, _)| part).collect())
-}
-
-fn logged(evidence: &Evidence) -> Result<Vec<AssetUpdate>, Violation> {
-    Ok(evidence.bodies()?.into_iter().flat_map(|(_, body)| body.updates).collect())
 }
 
 /// An asset's name on chain.

@@ -1,7 +1,5 @@
 //! Collects the evidence of a run from a stack that stands still.
 
-use std::time::{Duration, Instant};
-
 use alloy::primitives::{Address, Bytes};
 use alloy::providers::{Provider as _, RootProvider};
 use alloy::rpc::types::{Filter, TransactionRequest};
@@ -15,9 +13,7 @@ use serde_json::Value;
 use super::chain::on_chain;
 use super::{AppliedBatch, ChainState, Evidence, FinalAnswer, Violation};
 use crate::load::{Acknowledged, Planned};
-use crate::stack::{Api, ApiError, Chain, Stack};
-
-const POLL: Duration = Duration::from_millis(200);
+use crate::stack::{ApiError, Chain, Stack};
 
 mod abi {
     alloy::sol! {
@@ -35,67 +31,14 @@ pub enum GatherError {
     Rpc(#[from] TransportError),
     #[error("the answer for request {rid} cannot be read: {body}")]
     Answer { rid: Rid, body: String },
+    #[error("the answer of /v1/pipeline lacks what a drained stack is known by: {body}")]
+    Pipeline { body: String, source: serde_json::Error },
     #[error("the contract on {chain} gave an unreadable answer")]
     Contract { chain: String },
     #[error(transparent)]
     Violation(#[from] Violation),
     #[error("not drained within {seconds} s: {what}")]
     NotDrained { seconds: u64, what: String },
-}
-
-/// Waits until every acknowledged request has ended and nothing waits anywhere (I15).
-///
-/// # Errors
-/// [`GatherError::NotDrained`] with what is still open.
-pub async fn drained(api: &Api, acknowledged: &[Acknowledged], within: Duration) -> Result<(), GatherError> {
-    let deadline = Instant::now() + within;
-    let mut open: Vec<Rid> = acknowledged.iter().map(|request| request.rid).collect();
-    loop {
-        let mut still = Vec::new();
-        for rid in std::mem::take(&mut open) {
-            // Once one is open the rest need no asking in this round.
-            let is_ended = still.is_empty() && matches!(ended(api, rid).await, Ok(true));
-            if !is_ended {
-                still.push(rid);
-            }
-        }
-        open = still;
-        let waiting = waiting(api).await;
-        if open.is_empty() && waiting.as_ref().is_ok_and(Option::is_none) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            let first = match open.first() {
-                Some(rid) => api.status(*rid).await.map(|answer| answer.body.to_string()).unwrap_or_default(),
-                None => String::new(),
-            };
-            let what = format!("{} requests, first {first}; pipeline: {waiting:?}", open.len());
-            return Err(GatherError::NotDrained { seconds: within.as_secs(), what });
-        }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-async fn ended(api: &Api, rid: Rid) -> Result<bool, ApiError> {
-    let answer = api.status(rid).await?;
-    Ok(answer.status == 200 && Status::from_name(answer.text("/status")).is_some_and(Status::is_end))
-}
-
-/// What the pipeline still holds, as text; `None` = nothing.
-async fn waiting(api: &Api) -> Result<Option<String>, ApiError> {
-    let pipeline = api.read("/v1/pipeline").await?;
-    let shards = pipeline.get("shards").and_then(Value::as_array).cloned().unwrap_or_default();
-    let number = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or(0);
-    for shard in &shards {
-        let backlog = ["requests", "in", "inx", "receipts"];
-        let queued: u64 = backlog.iter().map(|name| number(shard.pointer(&format!("/backlog/{name}")))).sum();
-        let lags = shard.get("targets").and_then(Value::as_object).into_iter().flatten();
-        let lag: u64 = lags.map(|(_, target)| number(target.get("lag"))).sum();
-        if queued + lag > 0 {
-            return Ok(Some(shard.to_string()));
-        }
-    }
-    Ok(if shards.is_empty() { Some("no shard is reported".to_owned()) } else { None })
 }
 
 /// Reads logs, answers and chains. `sent` is every request that was ever sent.

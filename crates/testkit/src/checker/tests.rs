@@ -2,7 +2,7 @@
 
 mod world;
 
-use common::entry::{Body, Entry, Outcome};
+use common::entry::{Body, Entry, EntryKind, Outcome};
 use common::hash::Digest;
 use common::ids::{Rid, Shard};
 use common::keys::holding_key;
@@ -182,6 +182,47 @@ fn i9_finds_a_chain_that_is_behind_ahead_back_or_elsewhere() {
         state.updates.push((asset, 99, Digest([5; 32])));
     });
     assert!(matches!(chains_agree(&forged), Err(Violation::NotLogged { version: 99, .. })));
+}
+
+/// The run in which entry 3 (version 3 of the asset, from 1) came to `base` after entry 4 (version 4, from 3) and
+/// found itself stale.
+fn overtaken(mut evidence: Evidence) -> Evidence {
+    let state = evidence.chains.get_mut(&chain("base")).expect("the chain");
+    assert_eq!(state.updates.remove(1).1, 3);
+    let late = state.batches.remove(1);
+    state.batches.push(AppliedBatch { applied: 0, stale: late.applied, ..late });
+    evidence
+}
+
+#[test]
+fn i9_finds_a_version_that_never_took_effect_because_a_later_one_came_first() {
+    let lost = overtaken(run());
+    assert!(applied_once(&lost).is_ok(), "every part was answered for");
+    assert!(matches!(chains_agree(&lost), Err(Violation::NeverLanded { version: 3, .. })));
+}
+
+#[test]
+fn i9_lets_only_a_revert_that_landed_and_reaches_back_far_enough_cover_a_lost_version() {
+    let reverted = |kind: EntryKind, from: u64| {
+        overtaken(rewritten(|body| {
+            if body.seq == 4 {
+                body.kind = kind;
+                body.updates[0].from.insert(chain("base"), from);
+            }
+        }))
+    };
+    assert!(chains_agree(&reverted(EntryKind::Revert, 1)).is_ok());
+    let short = reverted(EntryKind::Revert, 2);
+    assert!(matches!(chains_agree(&short), Err(Violation::NeverLanded { version: 3, .. })));
+    let ordinary = reverted(EntryKind::Batch, 1);
+    assert!(matches!(chains_agree(&ordinary), Err(Violation::NeverLanded { version: 3, .. })));
+    // A REVERT covers nothing newer than itself.
+    let later = overtaken(rewritten(|body| {
+        if body.seq == 2 {
+            body.kind = EntryKind::Revert;
+        }
+    }));
+    assert!(matches!(chains_agree(&later), Err(Violation::NeverLanded { version: 3, .. })));
 }
 
 #[test]

@@ -89,14 +89,14 @@ pub(crate) async fn settle(
     let evidence = checker::gather(stack, sent, acknowledged).await.must();
     let summary = checker::check_all(&evidence).must();
     for shard in Shard::ALL {
-        verify_log(stack, shard);
+        verify_log(stack, shard).await;
     }
     assert_eq!(stack.panics(), Vec::<String>::new());
     (evidence, summary)
 }
 
-/// `oss verify log` of one shard must end with 0.
-pub(crate) fn verify_log(stack: &Stack, shard: Shard) {
+/// `oss verify log` of one shard must end with 0, at the place where the validator says that the shard stands.
+pub(crate) async fn verify_log(stack: &Stack, shard: Shard) {
     let mut command = Command::new(stack.programs().oss());
     command.args(["--quiet", "-o", "json", "--data"]).arg(stack.folder());
     command.args(["verify", "log", "--shard", shard.name()]);
@@ -105,4 +105,9 @@ pub(crate) fn verify_log(stack: &Stack, shard: Shard) {
     assert!(done.status.success(), "oss verify log of {shard}: {out}{err}");
     let report: serde_json::Value = serde_json::from_str(&out).expect("a JSON report");
     assert_eq!(report["equal"], true, "{report}");
+    let shown = stack.api().read(&format!("/v1/shards/{shard}")).await.must();
+    for (field, name) in [("entries", "seq"), ("head", "digest"), ("root", "root"), ("aux", "aux")] {
+        assert!(!shown[name].is_null(), "{shown}");
+        assert_eq!(report[field], shown[name], "{shard}: {name}");
+    }
 }

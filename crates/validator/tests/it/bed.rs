@@ -1,5 +1,7 @@
 //! A private Redis, a data folder, keys, targets; validators as child processes; requests as SUBMIT writes them.
 
+mod admin;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -322,23 +324,6 @@ impl Validator {
             (answer.status == StatusCode::OK).then_some(())
         })
         .await;
-    }
-
-    pub(crate) async fn is_ready(&self) -> bool {
-        let url = format!("http://{}/readyz", self.built("admin_address").await);
-        self.client.get(url).send().await.is_ok_and(|response| response.status() == StatusCode::OK)
-    }
-
-    /// What `/readyz` says.
-    pub(crate) async fn readiness(&self) -> String {
-        let url = format!("http://{}/readyz", self.built("admin_address").await);
-        self.client.get(url).send().await.expect("an answer").text().await.expect("text")
-    }
-
-    /// The metrics page.
-    pub(crate) async fn metrics(&self) -> String {
-        let url = format!("http://{}/metrics", self.built("admin_address").await);
-        self.client.get(url).send().await.expect("an answer").text().await.expect("text")
     }
 
     pub(crate) async fn ready(&self) {

@@ -31,6 +31,27 @@ async fn a_second_process_waits_not_ready_and_says_that_it_does_not_lead() {
 }
 
 #[tokio::test]
+async fn a_second_process_passes_the_healthcheck_as_a_standby_and_is_not_ready_for_the_proxy() {
+    let bed = Bed::new(&["base"]).await;
+    let first = bed.start();
+    first.ready().await;
+    let second = bed.start();
+    eventually("it stands by", async || (second.healthcheck(&bed).await == 0).then_some(())).await;
+    let (status, body) = second.admin("/readyz").await;
+    assert_eq!((status, &body["state"]), (StatusCode::SERVICE_UNAVAILABLE, &"standby".into()), "{body}");
+    let leader = &body["checks"]["leader"];
+    assert_eq!((&leader["ready"], &leader["state"]), (&false.into(), &"standby".into()));
+    assert!(leader["detail"].as_str().is_some_and(|text| text.contains("led by validator-1")), "{leader}");
+    let (status, body) = first.admin("/readyz").await;
+    assert_eq!((status, &body["state"]), (StatusCode::OK, &"ready".into()), "{body}");
+    assert_eq!(first.healthcheck(&bed).await, 0);
+    // It was able to take over, as it said.
+    first.stop().await;
+    second.ready().await;
+    assert_eq!(second.admin("/readyz").await.1["checks"]["leader"]["detail"], "leads all shards");
+}
+
+#[tokio::test]
 async fn a_leader_that_slept_through_its_lease_writes_nothing_afterwards() {
     let bed = Bed::new(&["base"]).await;
     let first = bed.start();
@@ -152,6 +173,10 @@ async fn a_process_that_lacks_a_part_of_one_shard_takes_no_lease_at_all() {
     leads_all(&whole).await;
     play(&bed, &["D"]).await;
     assert!(!holed.is_ready().await);
+    // It could not take over either, and says what it lacks.
+    assert_ne!(holed.healthcheck(&bed).await, 0);
+    let (_, body) = holed.admin("/healthz").await;
+    assert_eq!(body["checks"]["leader"]["detail"], "catching up: gaming", "{body}");
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ async fn a_target_that_vanishes_from_the_file_is_missed_and_loses_nothing() {
     let first_entry = bed.decided(first).await.seq.expect("a seq");
     bed.write_targets(&["base"]);
     let why = eventually("not ready", async || {
-        let answer = validator.readiness().await;
+        let answer = validator.admin("/readyz").await.1.to_string();
         answer.contains("target op is missing").then_some(answer)
     })
     .await;
@@ -127,7 +127,7 @@ async fn a_target_that_vanishes_from_the_file_is_missed_and_loses_nothing() {
     eventually("ended", async || (bed.record(second).await.status == Status::Failed).then_some(())).await;
     bed.write_targets(&["base", "op"]);
     eventually("refused", async || {
-        validator.readiness().await.contains("op was retired and cannot come back").then_some(())
+        validator.admin("/readyz").await.1.to_string().contains("op was retired and cannot come back").then_some(())
     })
     .await;
     let all = kinds(&bed, &validator).await;

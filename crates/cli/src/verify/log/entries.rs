@@ -36,6 +36,8 @@ impl From<Recorded> for Entry {
 /// One page of `GET /v1/shards/{S}/log?from_seq=`.
 #[derive(Debug, Deserialize)]
 struct Page {
+    /// The last entry of the log.
+    head: u64,
     entries: Vec<Recorded>,
     /// Left out at the head.
     next_from_seq: Option<u64>,
@@ -54,6 +56,8 @@ pub(super) enum Entries {
         /// The first entry of the next page; `None` after the last page.
         next_from_seq: Option<u64>,
         page: VecDeque<Recorded>,
+        /// The last entry of the log, as the newest page has it.
+        head: u64,
     },
 }
 
@@ -64,7 +68,15 @@ impl Entries {
     }
 
     pub(super) fn of_service(client: Client, shard: Shard) -> Self {
-        Self::Service { client, shard, next_from_seq: Some(1), page: VecDeque::new() }
+        Self::Service { client, shard, next_from_seq: Some(1), page: VecDeque::new(), head: 0 }
+    }
+
+    /// The last entry that the service says there is, so far; a file says nothing.
+    pub(super) const fn head(&self) -> Option<u64> {
+        match self {
+            Self::File { .. } => None,
+            Self::Service { head, .. } => Some(*head),
+        }
     }
 
     /// The next entry; `None` after the last one.
@@ -78,7 +90,7 @@ impl Entries {
                     .with_context(|| format!("{path}: line {line} is no entry"))?;
                 Ok(Some(entry))
             }
-            Self::Service { client, shard, next_from_seq, page } => {
+            Self::Service { client, shard, next_from_seq, page, head } => {
                 if page.is_empty()
                     && let Some(from) = *next_from_seq
                 {
@@ -87,6 +99,7 @@ impl Entries {
                     if next.next_from_seq.is_some_and(|next| next <= from) {
                         bail!("the service sends back from entry {from}");
                     }
+                    *head = next.head;
                     *next_from_seq = next.next_from_seq;
                     page.extend(next.entries);
                 }

@@ -21,6 +21,10 @@ pub(super) enum Difference {
     Body { seq: u64, source: serde_json::Error },
     #[error("entry {seq}: the body says it is entry {body}")]
     Number { seq: u64, body: u64 },
+    #[error("the log ends at entry {found}, the service says that its head is entry {head}")]
+    Short { found: u64, head: u64 },
+    #[error("entry {seq}: the replay gives {field} {computed}, the service shows {shown} for its head")]
+    Head { seq: u64, field: &'static str, computed: Digest, shown: Digest },
     #[error(transparent)]
     Fold(#[from] FoldError),
 }
