@@ -12,6 +12,7 @@ mod view;
 
 mod lease;
 mod life;
+mod read_size;
 mod retry;
 mod shard;
 

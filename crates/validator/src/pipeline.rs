@@ -52,19 +52,23 @@ pub(crate) enum Step {
     Behind,
 }
 
-/// Takes a prefix of each front, within the bounds of one batch.
-pub(crate) fn intake(fronts: Fronts, snapshot: &Snapshot) -> Result<Intake, ViewError> {
+/// Takes a prefix of each front, within the bounds of one batch; `None` = nothing is there to be taken, and no
+/// entry is made of it.
+pub(crate) fn intake(fronts: Fronts, snapshot: &Snapshot) -> Result<Option<Intake>, ViewError> {
     let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, snapshot));
     let receipts: Vec<Waiting> = receipts.collect::<Result<_, _>>()?;
     let (express, input) = (waiting(&fronts.express), waiting(&fronts.input));
     let take = select(&Waits { express: &express, receipts: &receipts, input: &input });
+    if take.is_nothing() {
+        return Ok(None);
+    }
     let mut intake = Intake { now_ms: fronts.now_ms, ..Intake::default() };
     intake.consumed = Consumed {
         express: intake.take(InputStream::Inx, fronts.express, take.express),
         receipts: intake.take(InputStream::Receipts, fronts.receipts, take.receipts),
         input: intake.take(InputStream::In, fronts.input, take.input),
     };
-    Ok(intake)
+    Ok(Some(intake))
 }
 
 impl Intake {
@@ -237,4 +241,33 @@ fn originals(body: &Body, positions: impl Iterator<Item = usize>) -> Vec<Vec<u8>
 /// The longest prefix of at most `max` bytes that ends between characters.
 fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use common::ids::Shard;
+
+    use super::*;
+    use crate::config::ViewSettings;
+    use crate::view::View;
+
+    #[test]
+    fn of_nothing_no_entry_is_made_and_of_one_message_of_any_size_one_is() {
+        let folder = tempfile::tempdir().expect("folder");
+        let settings = ViewSettings { cache_bytes: 1 << 20, sync_ms: 1_000, undo_entries: 1_024 };
+        let view = View::open(&folder.path().join("v.redb"), Shard::Financial, settings).expect("opens");
+        let intake = |fronts| intake(fronts, &view.snapshot().expect("snapshot")).expect("reads");
+        assert!(intake(Fronts::default()).is_none());
+        for bytes in [1, 400 * 1024, 600 * 1024] {
+            let id = StreamId::new(1, 0);
+            let waiting = || vec![Message { id, first: id, payload: vec![b'x'; bytes] }];
+            for fronts in [
+                Fronts { express: waiting(), ..Fronts::default() },
+                Fronts { receipts: waiting(), ..Fronts::default() },
+                Fronts { input: waiting(), ..Fronts::default() },
+            ] {
+                assert_eq!(intake(fronts).map(|intake| intake.inputs.len()), Some(1), "{bytes}");
+            }
+        }
+    }
 }

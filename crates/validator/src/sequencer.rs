@@ -13,7 +13,7 @@ use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Co
 use common::admin::Readiness;
 use common::entry::InputStream;
 use common::ids::Name;
-use common::link::{Feed, Fence, Fronts, ReadFrom, Reader, Stream, StreamId};
+use common::link::{Feed, Fence, Fronts, LinkError, ReadFrom, Reader, Stream, StreamId};
 use common::message::{Body, Message};
 use common::supervise::halt;
 use common::targets::{Targets, Unfollowed};
@@ -25,12 +25,14 @@ use crate::engine::RawInput;
 use crate::error::{DataLoss, Failure, chain};
 use crate::lease::Tenure;
 use crate::pipeline::{self, Intake, Step};
+use crate::read_size::{Came, ReadSize};
 use crate::record_ttl::RecordTtl;
 use crate::relay::Orders;
 use crate::shard::ShardState;
 
-/// Most messages read from each front; what one batch takes at most.
-const FRONT_MAX: usize = 256;
+/// Messages read from each front: at first, at least after a surplus, at most (what one batch takes). One has
+/// up to 128 KiB.
+const FRONTS: ReadSize = ReadSize::new(32, 16, 256);
 /// How long an idle sequencer sleeps at most before it looks at its other duties.
 const BLOCK: Duration = Duration::from_millis(250);
 /// How often a process that waits for the lease reads what was added to the log.
@@ -120,7 +122,7 @@ impl Runner {
             ended = self.work() => ended,
             () = give_up => Ok(()),
         };
-        shard.set_leading(false);
+        shard.set_leading(None);
         shard.order(None);
         if let Err(failure) = ended {
             halt(failure.exit_code(), &chain(&failure));
@@ -152,7 +154,7 @@ impl Runner {
             };
             crate::metrics::leading(self.shard.shard, fence.epoch, true);
             let ended = self.lead(&fence).await;
-            self.shard.set_leading(false);
+            self.shard.set_leading(None);
             self.shard.order(None);
             match ended {
                 Ok(Ended::Stop) => return Ok(()),
@@ -219,7 +221,7 @@ impl Runner {
             return Ok(Ended::Deposed);
         }
         let mut ordered = None;
-        let mut count = FRONT_MAX;
+        let mut size = FRONTS;
         loop {
             if self.is_stopping() {
                 return Ok(Ended::Stop);
@@ -233,10 +235,10 @@ impl Runner {
                 CarriedOut::Fenced => return Ok(Ended::Deposed),
             }
             self.order_relay(fence, &mut ordered);
-            self.shard.set_leading(true);
+            self.shard.set_leading(Some(fence.epoch));
             let intake = match self.own_facts(fence).await? {
                 Some(intake) => intake,
-                None => match self.fronts(&mut count).await? {
+                None => match self.fronts(&mut size).await? {
                     Some(intake) => intake,
                     None => continue,
                 },
@@ -318,20 +320,26 @@ impl Runner {
     }
 
     /// What waits, or nothing after a moment's sleep.
-    async fn fronts(&mut self, count: &mut usize) -> Result<Option<Intake>, Failure> {
-        let call = async || self.shard.link.fronts(*count).await;
+    async fn fronts(&mut self, size: &mut ReadSize) -> Result<Option<Intake>, Failure> {
+        let shard = Arc::clone(&self.shard);
+        let call = async || {
+            let fronts = shard.link.fronts(size.count()).await;
+            if fronts.as_ref().is_err_and(LinkError::is_timeout) {
+                *size = size.after(Came::TooLate);
+            }
+            fronts
+        };
         let fronts = crate::retry::until_known("read the fronts", call).await?;
         let waiting = fronts.express.len() + fronts.receipts.len() + fronts.input.len();
-        if waiting == 0 {
+        let Some(intake) = pipeline::intake(fronts, &shard.view.snapshot()?)? else {
             self.count(0);
-            self.shard.view.sync_if_due()?;
+            shard.view.sync_if_due()?;
             self.sleep().await?;
             return Ok(None);
-        }
-        let intake = pipeline::intake(fronts, &self.shard.view.snapshot()?)?;
+        };
         // Large messages: reading what the batch has no room for again and again would be waste.
-        let taken = intake.inputs.len();
-        *count = if taken < waiting { (taken * 2).clamp(16, FRONT_MAX) } else { (*count * 2).min(FRONT_MAX) };
+        let used = intake.inputs.len();
+        *size = size.after(if used < waiting { Came::TooMuch { used } } else { Came::Right });
         Ok(Some(intake))
     }
 
