@@ -186,6 +186,32 @@ fn a_cleared_view_is_blank_but_the_database_is_not() {
 }
 
 #[test]
+fn a_view_of_another_schema_is_deleted_in_the_transaction_that_notes_the_new_one() {
+    let mut bed = Bed::new(10);
+    bed.write(&[("asset/a", Some(b"1"))], Changes::default());
+    let txn = bed.view.db.begin_write().expect("begins");
+    txn.open_table(tables::IDENTITY).expect("opens").insert(tables::SCHEMA, "0").expect("writes");
+    txn.commit().expect("commits");
+
+    // A crash before the commit: the old view under its old schema, as if nothing had begun.
+    let txn = bed.view.db.begin_write().expect("begins");
+    assert_eq!(lay_out(&txn).expect("lays out"), Layout::Renewed);
+    txn.abort().expect("aborts");
+    assert_eq!(bed.snapshot().value("asset/a").expect("reads"), Some(b"1".to_vec()));
+
+    let Bed { view, path, _folder, .. } = bed;
+    drop(view);
+    let again = View::open(&path, Shard::Financial, settings(10)).expect("opens");
+    let snapshot = again.snapshot().expect("snapshot");
+    assert_eq!((snapshot.head().expect("reads").seq, snapshot.value("asset/a").expect("reads")), (0, None));
+    assert_eq!(again.archive_head().expect("reads").map(|entry| entry.seq), Some(1), "the archive stays");
+    drop((snapshot, again));
+    let txn =
+        View::open(&path, Shard::Financial, settings(10)).expect("opens").db.begin_write().expect("begins");
+    assert_eq!(lay_out(&txn).expect("lays out"), Layout::Present);
+}
+
+#[test]
 fn open_targets_follow_the_deliveries_and_their_requests_are_loaded_with_them() {
     let mut bed = Bed::new(1_024);
     let rid = common::ids::Rid::fresh(Shard::Financial);
