@@ -45,11 +45,13 @@ pub(crate) struct Api {
     shards: Arc<Vec<Arc<ShardState>>>,
     keys: Arc<KeyRing>,
     node: Name,
+    /// Whoever holds it may rebuild a tree.
+    rebuilt: Arc<tokio::sync::Mutex<Option<proofs::Rebuilt>>>,
 }
 
 impl Api {
     pub(crate) fn new(shards: Vec<Arc<ShardState>>, keys: KeyRing, node: Name) -> Self {
-        Self { shards: Arc::new(shards), keys: Arc::new(keys), node }
+        Self { shards: Arc::new(shards), keys: Arc::new(keys), node, rebuilt: Arc::default() }
     }
 
     /// The shard, if this process knows it, which it does.

@@ -141,9 +141,13 @@ impl Runner {
     async fn work(&mut self) -> Result<(), Failure> {
         self.not_ready("replaying");
         pipeline_start(&self.shard).await?;
+        let mut are_old_roots_back = false;
         while !self.is_stopping() {
             if !self.join_the_log().await? {
                 continue;
+            }
+            if !std::mem::replace(&mut are_old_roots_back, true) {
+                self.bring_old_roots_back();
             }
             let fence = match self.wait_for_lease().await {
                 Ok(Some(fence)) => fence,
@@ -172,6 +176,13 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// In steps, beside everything else: a start does not wait for it.
+    fn bring_old_roots_back(&self) {
+        let part = format!("old_roots.{}", self.shard.shard);
+        let task = crate::old_roots::bring_back(Arc::clone(&self.shard), self.duties.stop.clone());
+        actix::spawn(async move { common::supervise::essential(&part, task).await });
     }
 
     /// Reads the log up to its head. `false` = it cannot be joined now.

@@ -11,6 +11,7 @@ use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 use super::tables::{self, HeadRow};
 use super::{View, ViewError, decode};
 use crate::engine::boundary::{Decision, Deliveries, Loaded, Needs};
+use crate::engine::tree::LeafWrite;
 
 /// One moment of the view.
 #[derive(Debug)]
@@ -90,8 +91,8 @@ impl Snapshot {
         }
     }
 
-    /// The leaf values that turn the tree after entry `newer` into the one after entry `older`: key text →
-    /// value after `older`.
+    /// The leaf writes that turn the tree after entry `newer` into the one after entry `older`, each key once; `None` =
+    /// they are more than `keys_max`. Only hashes are kept: values may be large.
     ///
     /// # Errors
     /// See [`ViewError`].
@@ -99,23 +100,30 @@ impl Snapshot {
         &self,
         older: u64,
         newer: u64,
-    ) -> Result<BTreeMap<String, Option<Vec<u8>>>, ViewError> {
+        keys_max: usize,
+    ) -> Result<Option<Vec<LeafWrite>>, ViewError> {
         let touched = self.txn.open_table(tables::TOUCHED)?;
         let undo = self.txn.open_table(tables::UNDO)?;
         let mut values = BTreeMap::new();
         for row in touched.range(older.saturating_add(1)..=newer)? {
             let (seq, keys) = row?;
             for key in keys.value() {
+                let key_hash = common::proof::key_hash(key);
                 // The oldest write of a key after `older` holds its value then.
-                if !values.contains_key(key) {
-                    let before = undo.get((key, seq.value()))?;
-                    let missing = || ViewError::Row { table: "undo", row: format!("{key} {}", seq.value()) };
-                    let before = before.ok_or_else(missing)?.value().map(<[u8]>::to_vec);
-                    values.insert(key.to_owned(), before);
+                if values.contains_key(&key_hash) {
+                    continue;
                 }
+                if values.len() == keys_max {
+                    return Ok(None);
+                }
+                let before = undo.get((key, seq.value()))?;
+                let missing = || ViewError::Row { table: "undo", row: format!("{key} {}", seq.value()) };
+                let value_hash = before.ok_or_else(missing)?.value().map(common::proof::value_hash);
+                values.insert(key_hash, value_hash);
             }
         }
-        Ok(values)
+        let write = |(key_hash, value_hash)| LeafWrite { key_hash, value_hash };
+        Ok(Some(values.into_iter().map(write).collect()))
     }
 
     /// Every leaf of the state tree: (key hash, value hash).

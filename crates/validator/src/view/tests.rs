@@ -5,6 +5,7 @@ use common::hash::Digest;
 use common::ids::Name;
 
 use super::*;
+use crate::engine::tree::LeafWrite;
 use crate::engine::{Changes, Decision, Deliveries, Needs, ValueChange};
 
 struct Bed {
@@ -112,10 +113,16 @@ fn undo_records_between_two_entries_give_the_older_state_of_every_key_touched() 
     bed.write(&[("a", Some(b"1")), ("b", Some(b"1"))], Changes::default());
     bed.write(&[("a", Some(b"2"))], Changes::default());
     bed.write(&[("a", None), ("c", Some(b"3"))], Changes::default());
-    let undo = bed.snapshot().undo_between(1, 3).expect("reads");
-    let expected = [("a".to_owned(), Some(b"1".to_vec())), ("c".to_owned(), None)];
-    assert_eq!(undo, BTreeMap::from(expected));
-    assert_eq!(bed.snapshot().undo_between(3, 3).expect("reads"), BTreeMap::new());
+    let undo = |older, newer, keys_max| bed.snapshot().undo_between(older, newer, keys_max).expect("reads");
+    let write = |key, value: Option<&[u8]>| LeafWrite {
+        key_hash: common::proof::key_hash(key),
+        value_hash: value.map(common::proof::value_hash),
+    };
+    let mut expected = vec![write("a", Some(b"1")), write("c", None)];
+    expected.sort_by_key(|write| write.key_hash);
+    assert_eq!(undo(1, 3, 2), Some(expected));
+    assert_eq!(undo(1, 3, 1), None, "more keys than are asked for");
+    assert_eq!(undo(3, 3, 1), Some(Vec::new()));
 }
 
 #[test]
@@ -127,7 +134,8 @@ fn undo_records_older_than_what_is_kept_are_gone() {
     // Entries 3 to 5 have undo records, so the states after 2 to 5 are known.
     let snapshot = bed.snapshot();
     assert_eq!(snapshot.value_at("a", 2).expect("reads"), Some(b"2".to_vec()));
-    assert_eq!(snapshot.undo_between(0, 5).expect("reads").get("a"), Some(&Some(b"2".to_vec())));
+    let undo = snapshot.undo_between(0, 5, 9).expect("reads").expect("few keys");
+    assert_eq!(undo.first().map(|write| write.value_hash), Some(Some(common::proof::value_hash(b"2"))));
 }
 
 #[test]
@@ -283,6 +291,17 @@ fn only_what_was_synced_survives_a_reopening_without_a_close_and_counts_as_synce
     let after = View::open(&copy, Shard::Financial, settings(1_024)).expect("opens");
     assert_eq!(after.synced_seq(), 1);
     assert_eq!(after.snapshot().expect("snapshot").value("a").expect("reads"), Some(b"1".to_vec()));
+}
+
+#[test]
+fn the_root_of_an_entry_is_read_from_the_archive() {
+    let mut bed = Bed::new(1_024);
+    bed.write(&[], Changes::default());
+    bed.write(&[], Changes::default());
+    let stated = Digest::of(&[b"root", &2_u64.to_be_bytes()]);
+    assert_eq!(bed.view.root_of(2).expect("reads"), stated);
+    assert_eq!(bed.view.root_of(0).expect("reads"), common::proof::PLACEHOLDER);
+    assert!(bed.view.root_of(3).is_err());
 }
 
 #[test]
