@@ -28,7 +28,7 @@ pub struct StatusRecord {
     /// The replica that collects it.
     pub by: Option<String>,
     pub ended_ms: Option<u64>,
-    /// `errors` or `targets` did not fit: the validator's decisions have them.
+    /// `errors` or `targets` did not fit: the validator's `GET /v1/decisions/{rid}` reads them from the entry.
     pub is_cut: bool,
 }
 
