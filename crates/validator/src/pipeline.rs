@@ -39,6 +39,8 @@ pub(crate) struct Intake {
     pub(crate) consumed: Consumed,
     /// Redis TIME, Unix ms.
     pub(crate) now_ms: u64,
+    /// The view as the intake saw it, if it did: nobody but the sequencer, whose it is, changes it before the entry.
+    pub(crate) snapshot: Option<Snapshot>,
 }
 
 /// What became of one entry.
@@ -54,15 +56,15 @@ pub(crate) enum Step {
 
 /// Takes a prefix of each front, within the bounds of one batch; `None` = nothing is there to be taken, and no
 /// entry is made of it.
-pub(crate) fn intake(fronts: Fronts, snapshot: &Snapshot) -> Result<Option<Intake>, ViewError> {
-    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, snapshot));
+pub(crate) fn intake(fronts: Fronts, snapshot: Snapshot) -> Result<Option<Intake>, ViewError> {
+    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &snapshot));
     let receipts: Vec<Waiting> = receipts.collect::<Result<_, _>>()?;
     let (express, input) = (waiting(&fronts.express), waiting(&fronts.input));
     let take = select(&Waits { express: &express, receipts: &receipts, input: &input });
     if take.is_nothing() {
         return Ok(None);
     }
-    let mut intake = Intake { now_ms: fronts.now_ms, ..Intake::default() };
+    let mut intake = Intake { now_ms: fronts.now_ms, snapshot: Some(snapshot), ..Intake::default() };
     intake.consumed = Consumed {
         express: intake.take(InputStream::Inx, fronts.express, take.express),
         receipts: intake.take(InputStream::Receipts, fronts.receipts, take.receipts),
@@ -105,11 +107,14 @@ pub(crate) async fn run(
     node: &str,
     intake: Intake,
 ) -> Result<Step, Failure> {
-    let Intake { inputs, consumed, now_ms } = intake;
+    let Intake { inputs, consumed, now_ms, snapshot } = intake;
     let messages = inputs.len();
     common::crash_point!("validator.after_read");
     let plan = Engine::read(inputs);
-    let loaded = shard.view.load(plan.needs())?;
+    let loaded = match snapshot {
+        Some(snapshot) => snapshot.load(plan.needs())?,
+        None => shard.view.load(plan.needs())?,
+    };
     let stamp = Stamp { epoch: fence.epoch, node: node.to_owned(), time_ms: now_ms };
     let batch = shard.engine().run(plan, loaded, stamp)?;
     let entry = Entry::seal(shard.now().digest, &batch.body);
@@ -256,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let settings = ViewSettings { cache_bytes: 1 << 20, sync_ms: 1_000, undo_entries: 1_024 };
         let view = View::open(&folder.path().join("v.redb"), Shard::Financial, settings).expect("opens");
-        let intake = |fronts| intake(fronts, &view.snapshot().expect("snapshot")).expect("reads");
+        let intake = |fronts| intake(fronts, view.snapshot().expect("snapshot")).expect("reads");
         assert!(intake(Fronts::default()).is_none());
         for bytes in [1, 400 * 1024, 600 * 1024] {
             let id = StreamId::new(1, 0);

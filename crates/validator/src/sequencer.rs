@@ -3,7 +3,9 @@
 //! One actor per shard on a thread of its own, because deciding is computing. Its life: replay, then follow the log
 //! while it waits for the lease, then lead until the lease is lost, and so on. While it leads, it makes one entry after the other from
 //! whatever waits (natural batching, never a linger): the targets file first if the log says otherwise, then
-//! what is left open by removed targets, then the fronts of `:inx`, `:receipts`, `:in`.
+//! what is left open by retired targets ([`facts`]), then the fronts of `:inx`, `:receipts`, `:in`.
+
+mod facts;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,23 +13,19 @@ use std::time::{Duration, Instant};
 use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 use common::admin::Readiness;
-use common::entry::InputStream;
 use common::ids::Name;
-use common::link::{Feed, Fence, Fronts, LinkError, ReadFrom, Reader, Stream, StreamId};
-use common::message::{Body, Message};
+use common::link::{Feed, Fence, LinkError, ReadFrom, Reader, Stream, StreamId};
 use common::supervise::halt;
 use common::targets::{Targets, Unfollowed};
 use tokio::sync::watch;
 
 use crate::config::LeaseSettings;
 use crate::effects::{self, CarriedOut};
-use crate::engine::RawInput;
 use crate::error::{DataLoss, Failure, chain};
 use crate::lease::Tenure;
 use crate::pipeline::{self, Intake, Step};
 use crate::read_size::{Came, ReadSize};
 use crate::record_ttl::RecordTtl;
-use crate::relay::Orders;
 use crate::shard::ShardState;
 
 /// Messages read from each front: at first, at least after a surplus, at most (what one batch takes). One has
@@ -72,6 +70,8 @@ struct Runner {
     rate: Rate,
     /// Why the targets file is not taken over.
     refused: Option<Unfollowed>,
+    /// The logged targets beside which nothing is open for a retired one.
+    settled: Option<Targets>,
 }
 
 /// Counts decided requests for the records' time to live.
@@ -94,7 +94,7 @@ impl Sequencer {
     pub(crate) fn new(shard: Arc<ShardState>, duties: Duties, life: Life) -> Self {
         let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
         let rate = Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 };
-        let runner = Runner { shard, duties, tenure, reader, round: 0, rate, refused: None };
+        let runner = Runner { shard, duties, tenure, reader, round: 0, rate, refused: None, settled: None };
         Self { runner: Some(runner), _life: life }
     }
 }
@@ -231,6 +231,7 @@ impl Runner {
         if crate::unpark::unpark(&self.shard, fence).await? == crate::unpark::Moved::Fenced {
             return Ok(Ended::Deposed);
         }
+        self.settled = None;
         let mut ordered = None;
         let mut size = FRONTS;
         loop {
@@ -240,14 +241,17 @@ impl Runner {
             if !self.may_begin(fence).await {
                 return Ok(Ended::Deposed);
             }
-            match effects::carry_out(&self.shard, fence).await? {
-                CarriedOut::Nothing => {}
-                CarriedOut::Done => self.round += 1,
-                CarriedOut::Fenced => return Ok(Ended::Deposed),
+            if self.shard.view.may_have_effects() {
+                match effects::carry_out(&self.shard, fence).await? {
+                    CarriedOut::Nothing => {}
+                    CarriedOut::Done => self.round += 1,
+                    CarriedOut::Fenced => return Ok(Ended::Deposed),
+                }
+                self.shard.view.no_effects_left();
             }
             self.order_relay(fence, &mut ordered);
             self.shard.set_leading(Some(fence.epoch));
-            let intake = match self.own_facts(fence).await? {
+            let intake = match self.own_facts().await? {
                 Some(intake) => intake,
                 None => match self.fronts(&mut size).await? {
                     Some(intake) => intake,
@@ -258,7 +262,10 @@ impl Runner {
             match pipeline::run(&self.shard, fence, self.duties.node.as_str(), intake).await? {
                 Step::Committed => self.count(requests),
                 Step::Fenced => return Ok(Ended::Deposed),
-                Step::Behind => crate::replay::catch_up(&self.shard).await?,
+                Step::Behind => {
+                    crate::replay::catch_up(&self.shard).await?;
+                    self.settled = None;
+                }
             }
         }
     }
@@ -281,55 +288,6 @@ impl Runner {
         }
     }
 
-    /// Tells relay about the lease and the log's targets, when either is new or a lane has to begin anew.
-    fn order_relay(&self, fence: &Fence, ordered: &mut Option<(Targets, u64)>) {
-        let targets = self.shard.engine().position().targets.clone();
-        if ordered.as_ref().is_some_and(|(before, round)| *before == targets && *round == self.round) {
-            return;
-        }
-        let orders = Orders { fence: fence.clone(), targets: Arc::new(targets.clone()), round: self.round };
-        self.shard.order(Some(orders));
-        *ordered = Some((targets, self.round));
-    }
-
-    /// The leader's own facts: a new target list, or receipts for what a retired target leaves open. A file whose
-    /// list may not follow the log's changes nothing and is told.
-    async fn own_facts(&mut self, _fence: &Fence) -> Result<Option<Intake>, Failure> {
-        let wanted = Arc::clone(&self.duties.targets.borrow_and_update());
-        let logged = self.shard.engine().position().targets.clone();
-        let bodies = if self.is_to_be_logged(&wanted, &logged) {
-            vec![Body::Targets((*wanted).clone())]
-        } else {
-            crate::targets_entry::receipts_of_retired(&self.shard, &logged)?
-        };
-        if bodies.is_empty() {
-            return Ok(None);
-        }
-        let Fronts { now_ms, .. } =
-            crate::retry::until_known("read the time", async || self.shard.link.fronts(1).await).await?;
-        let input = |body| {
-            let message = Message { id: self.duties.node.to_string(), traceparent: None, body };
-            RawInput { stream: InputStream::Local, id: String::new(), bytes: message.encode() }
-        };
-        Ok(Some(Intake { inputs: bodies.into_iter().map(input).collect(), now_ms, ..Intake::default() }))
-    }
-
-    fn is_to_be_logged(&mut self, wanted: &Targets, logged: &Targets) -> bool {
-        let refused = if wanted == logged { None } else { wanted.check_follows(logged).err() };
-        if self.refused != refused {
-            let part = format!("targets.{}", self.shard.shard);
-            match &refused {
-                None => self.duties.readiness.set(&part, Ok("follow the log's")),
-                Some(refused) => {
-                    tracing::error!(shard = %self.shard.shard, %refused, "The targets file is not taken over");
-                    self.duties.readiness.set(&part, Err(&refused.to_string()));
-                }
-            }
-        }
-        self.refused = refused;
-        self.refused.is_none() && wanted != logged
-    }
-
     /// What waits, or nothing after a moment's sleep.
     async fn fronts(&mut self, size: &mut ReadSize) -> Result<Option<Intake>, Failure> {
         let shard = Arc::clone(&self.shard);
@@ -342,7 +300,7 @@ impl Runner {
         };
         let fronts = crate::retry::until_known("read the fronts", call).await?;
         let waiting = fronts.express.len() + fronts.receipts.len() + fronts.input.len();
-        let Some(intake) = pipeline::intake(fronts, &shard.view.snapshot()?)? else {
+        let Some(intake) = pipeline::intake(fronts, shard.view.snapshot()?)? else {
             self.count(0);
             shard.view.sync_if_due()?;
             self.sleep().await?;

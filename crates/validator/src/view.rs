@@ -18,7 +18,7 @@ mod write;
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use borsh::BorshDeserialize;
@@ -60,6 +60,8 @@ pub(crate) struct View {
     settings: ViewSettings,
     /// The last entry that is on disk.
     synced_seq: AtomicU64,
+    /// There may be rows in `effects`; without it nobody has to look.
+    may_have_effects: AtomicBool,
     sync: Mutex<SyncState>,
 }
 
@@ -82,6 +84,7 @@ impl View {
             db,
             settings,
             synced_seq: AtomicU64::new(0),
+            may_have_effects: AtomicBool::new(true),
             sync: Mutex::new(SyncState { last: Instant::now(), dirty: None }),
         };
         let txn = view.db.begin_write()?;

@@ -31,15 +31,24 @@ impl View {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn load(&self, needs: &Needs) -> Result<Loaded, ViewError> {
-        let snapshot = self.snapshot()?;
+        self.snapshot()?.load(needs)
+    }
+}
+
+impl Snapshot {
+    /// The state that a batch touches, as of this moment.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn load(&self, needs: &Needs) -> Result<Loaded, ViewError> {
         let mut loaded = Loaded::default();
-        let values = snapshot.txn.open_table(tables::VALUES)?;
+        let values = self.txn.open_table(tables::VALUES)?;
         for key in &needs.keys {
             if let Some(value) = values.get(key.as_str())? {
                 loaded.values.insert(key.clone(), value.value().to_vec());
             }
         }
-        let deliveries = snapshot.txn.open_table(tables::DELIVERIES)?;
+        let deliveries = self.txn.open_table(tables::DELIVERIES)?;
         for seq in &needs.seqs {
             if let Some(row) = deliveries.get(*seq)? {
                 loaded.deliveries.insert(*seq, decode::<Deliveries>("deliveries", seq, row.value())?);
@@ -48,7 +57,7 @@ impl View {
         let waiting = loaded.deliveries.values().flat_map(|row| row.waiting.keys());
         let waiting = waiting.filter_map(|rid| Rid::from_bytes(*rid).ok());
         let rids: BTreeSet<Rid> = needs.rids.iter().copied().chain(waiting).collect();
-        let decisions = snapshot.txn.open_table(tables::DECISIONS)?;
+        let decisions = self.txn.open_table(tables::DECISIONS)?;
         for rid in rids {
             if let Some(row) = decisions.get(rid.as_bytes())? {
                 loaded.decisions.insert(rid, decode("decisions", &rid, row.value())?);
@@ -56,9 +65,7 @@ impl View {
         }
         Ok(loaded)
     }
-}
 
-impl Snapshot {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn head(&self) -> Result<HeadRow, ViewError> {

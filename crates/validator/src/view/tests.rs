@@ -325,7 +325,10 @@ fn effects_wait_until_they_are_done_and_come_back_once_only() {
     let (entry, body) = bed.entry(1);
     let changes = Changes::default();
     let with_effects = Record { effects: b"{}", ..record(&entry, &body, &changes) };
+    assert!(bed.view.may_have_effects(), "whatever an earlier process has left");
+    bed.view.no_effects_left();
     bed.view.write(&with_effects).expect("writes");
+    assert!(bed.view.may_have_effects());
     assert_eq!(bed.snapshot().effects().expect("reads"), [(1, b"{}".to_vec())]);
     bed.view.effects_done(1).expect("done");
     // A rebuilt view replays the entry, but its effects were carried out.
