@@ -6,6 +6,7 @@
 //! Until COMMIT has answered nothing outside this call has changed; after it everything that follows can be
 //! repeated from the log. A crash point stands between any two steps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,8 @@ pub(crate) enum Step {
 /// Takes a prefix of each front, within the bounds of one batch; `None` = nothing is there to be taken, and no
 /// entry is made of it.
 pub(crate) fn intake(fronts: Fronts, snapshot: Snapshot) -> Result<Option<Intake>, ViewError> {
-    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &snapshot));
+    let mut rows = BTreeMap::new();
+    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &snapshot, &mut rows));
     let receipts: Vec<Waiting> = receipts.collect::<Result<_, _>>()?;
     let (express, input) = (waiting(&fronts.express), waiting(&fronts.input));
     let take = select(&Waits { express: &express, receipts: &receipts, input: &input });
@@ -89,15 +91,25 @@ fn waiting(messages: &[Message]) -> Vec<Waiting> {
     messages.iter().map(|message| Waiting { bytes: message.payload.len(), statuses: 1 }).collect()
 }
 
-/// A receipt may end every request that waits in its entry.
-fn waiting_receipt(receipt: &Message, snapshot: &Snapshot) -> Result<Waiting, ViewError> {
-    let entry = match message::Message::decode(&receipt.payload) {
-        Ok(message::Message { body: message::Body::Receipt(receipt), .. }) => Some(receipt.seq),
-        _ => None,
+/// A receipt may end every request that waits in its entry. `rows` keeps how many those are: an entry's receipts,
+/// one per target, mostly come together.
+fn waiting_receipt(
+    receipt: &Message,
+    snapshot: &Snapshot,
+    rows: &mut BTreeMap<u64, usize>,
+) -> Result<Waiting, ViewError> {
+    let bytes = receipt.payload.len();
+    let Ok(message::Message { body: message::Body::Receipt(receipt), .. }) =
+        message::Message::decode(&receipt.payload)
+    else {
+        return Ok(Waiting { bytes, statuses: 1 });
     };
-    let row = entry.map(|seq| snapshot.deliveries(seq)).transpose()?.flatten();
-    let statuses = row.map_or(1, |row| row.waiting.len().max(1));
-    Ok(Waiting { bytes: receipt.payload.len(), statuses })
+    let statuses = match rows.get(&receipt.seq) {
+        Some(known) => *known,
+        None => snapshot.deliveries(receipt.seq)?.map_or(1, |row| row.waiting.len().max(1)),
+    };
+    rows.insert(receipt.seq, statuses);
+    Ok(Waiting { bytes, statuses })
 }
 
 /// Decides, commits and applies one entry.
@@ -195,7 +207,7 @@ async fn commit(
 }
 
 /// Moves engine and view over a committed entry and tells the others.
-fn apply(shard: &ShardState, entry: &Entry, batch: Batch) -> Result<(), Failure> {
+pub(crate) fn apply(shard: &ShardState, entry: &Entry, batch: Batch) -> Result<(), Failure> {
     let Batch { body, changes, effects, next, .. } = batch;
     let targets = next.position().targets.canonical();
     let effects = crate::effects::encode(&effects);
