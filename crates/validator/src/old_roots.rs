@@ -35,7 +35,7 @@ pub(crate) enum NoTree {
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     Extended,
     /// There is no room for more, or nothing leads further back.
     Done,
@@ -76,7 +76,7 @@ fn run(shard: &ShardState) -> Result<Step, Failure> {
 }
 
 /// Adds the version before the oldest one in memory.
-fn step(shard: &ShardState) -> Result<Step, Failure> {
+pub(crate) fn step(shard: &ShardState) -> Result<Step, Failure> {
     let oldest = shard.engine().history().oldest_seq();
     let snapshot = shard.view.snapshot()?;
     let is_kept = oldest.saturating_add(shard.view.undo_entries()) > snapshot.head()?.seq;

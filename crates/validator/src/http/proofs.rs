@@ -244,3 +244,6 @@ fn no_common_root(snapshot: &Snapshot, chains: &BTreeSet<String>) -> Problem {
         .iter()
         .fold(problem, |problem, chain| problem.error("#query/chain", "usable", format!("?chain={chain}")))
 }
+
+#[cfg(test)]
+mod tests;
