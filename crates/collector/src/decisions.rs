@@ -1,4 +1,4 @@
-//! What the validators keep for ever: asked when a status record has expired.
+//! What the validators keep for ever: asked when a status record has expired, or does not hold all of it.
 //!
 //! In: a request id and the caller's own `Authorization` header, which the validator checks itself. Out: the
 //! decision as a status resource with `record_expired`. The configured validators are asked in turn until one
@@ -47,6 +47,8 @@ struct Answer {
     code: Option<String>,
     #[serde(default)]
     errors: Vec<serde_json::Value>,
+    #[serde(default)]
+    target_chains: Vec<String>,
 }
 
 impl Validators {
@@ -62,10 +64,11 @@ impl Validators {
         Ok(Self { bases, client })
     }
 
-    pub(crate) async fn decision(&self, rid: Rid, authorization: &str) -> Decision {
+    /// `seq` = the entry that decided it, if that is known: who has not reached it yet waits for it.
+    pub(crate) async fn decision(&self, rid: Rid, seq: Option<u64>, authorization: &str) -> Decision {
         let mut answer = Decision::Unreachable;
         for base in &self.bases {
-            match self.ask(base, rid, authorization).await {
+            match self.ask(base, rid, seq, authorization).await {
                 Decision::Unreachable => {}
                 Decision::Unknown => answer = Decision::Unknown,
                 known @ Decision::Known(_) => return known,
@@ -74,8 +77,9 @@ impl Validators {
         answer
     }
 
-    async fn ask(&self, base: &Url, rid: Rid, authorization: &str) -> Decision {
-        let Ok(url) = base.join(&format!("/v1/decisions/{rid}")) else { return Decision::Unreachable };
+    async fn ask(&self, base: &Url, rid: Rid, seq: Option<u64>, authorization: &str) -> Decision {
+        let Ok(mut url) = base.join(&format!("/v1/decisions/{rid}")) else { return Decision::Unreachable };
+        url.set_query(seq.map(|seq| format!("min_seq={seq}")).as_deref());
         let sent = self.client.get(url).header(AUTHORIZATION, authorization).send().await;
         let Ok(response) = sent else { return Decision::Unreachable };
         match response.status().as_u16() {
@@ -118,7 +122,7 @@ impl Answer {
             code: self.code,
             errors: self.errors,
             sources: std::collections::BTreeMap::new(),
-            target_chains: Vec::new(),
+            target_chains: self.target_chains,
             targets: std::collections::BTreeMap::new(),
             ended_at: None,
             errors_cut: false,

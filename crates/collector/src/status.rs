@@ -55,7 +55,7 @@ pub(crate) struct StatusResource {
     /// When it ended, RFC 3339, in log time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ended_at: Option<String>,
-    /// The record did not hold all of `errors`; the validator's decision does.
+    /// The record did not hold all of `errors` and `target_chains`, and no validator could be asked for them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) errors_cut: bool,
     /// The record has expired; this is what the log keeps.

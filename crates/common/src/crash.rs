@@ -1,8 +1,8 @@
 //! Crash points: named places at which a test can make the process die.
 //!
 //! `OSS_CRASH_POINT=name[:n]` aborts the process the `n`-th time (first if left out) it passes the point
-//! `name`; nothing is flushed, no destructor runs, as after `kill -9`. Without the variable a pass costs
-//! one load. Every link script has two points of its own, `link.<script>.before` and
+//! `name`; nothing is flushed, no destructor runs, as after `kill -9`. `OSS_CRASH_POINT=name:n:panic` panics there
+//! instead. Without the variable a pass costs one load. Every link script has two points of its own, `link.<script>.before` and
 //! `link.<script>.after`: the second one lies between the effect in Redis and the caller's knowledge of it.
 
 use std::sync::OnceLock;
@@ -15,6 +15,7 @@ pub const VARIABLE: &str = "OSS_CRASH_POINT";
 struct Armed {
     name: String,
     passes_left: AtomicU64,
+    panics: bool,
 }
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
@@ -33,18 +34,24 @@ pub fn pass(name: &str) {
     if let Some(armed) = armed
         && armed.is_hit(name)
     {
-        std::process::abort();
+        armed.strike();
     }
 }
 
 impl Armed {
     /// A count that is no number belongs to the name, so that a mistyped variable arms nothing by chance.
     fn parse(text: &str) -> Self {
+        let (text, panics) = text.strip_suffix(":panic").map_or((text, false), |point| (point, true));
         let (name, passes) = match text.rsplit_once(':') {
             Some((name, count)) => count.parse().map_or((text, 1), |passes| (name, passes)),
             None => (text, 1),
         };
-        Self { name: name.to_owned(), passes_left: AtomicU64::new(passes) }
+        Self { name: name.to_owned(), passes_left: AtomicU64::new(passes), panics }
+    }
+
+    fn strike(&self) {
+        assert!(!self.panics, "crash point {}", self.name);
+        std::process::abort();
     }
 
     fn is_hit(&self, name: &str) -> bool {
@@ -61,6 +68,15 @@ mod tests {
         let armed = Armed::parse("link.commit.after");
         let hits: Vec<bool> = (0..3).map(|_| armed.is_hit("link.commit.after")).collect();
         assert_eq!(hits, [true, false, false]);
+    }
+
+    #[test]
+    fn a_point_panics_only_if_that_is_asked_for() {
+        let armed = Armed::parse("validator.before_relay:2:panic");
+        assert!(armed.panics && !armed.is_hit("validator.before_relay"));
+        assert!(armed.is_hit("validator.before_relay"));
+        assert!(std::panic::catch_unwind(|| armed.strike()).is_err());
+        assert!(!Armed::parse("validator.before_relay:2").panics);
     }
 
     #[test]

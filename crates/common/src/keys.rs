@@ -137,3 +137,6 @@ pub fn holding_key(asset: &AssetId, account: &Account) -> String {
 pub fn used_key(identity: &str) -> String {
     format!("used/{identity}")
 }
+
+#[cfg(test)]
+mod tests;

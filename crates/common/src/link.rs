@@ -103,6 +103,11 @@ use script::NamedScript;
 pub const BATCH_MAX: usize = 256;
 /// Most status writes one COMMIT takes.
 pub const STATUS_WRITES_MAX: usize = 768;
+/// Largest message SEND takes: all that may belong to one request (DESIGN §6).
+pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+/// Largest receipt DONE takes: what is left of a batch for `:receipts` beside a full `:inx`. One of a full entry,
+/// 256 updates in six parts, takes about 4 KiB.
+pub const RECEIPT_BYTES_MAX: usize = 64 * 1024;
 /// The consumer group of collectors on `:requests`.
 pub const COLLECTORS_GROUP: &str = "collectors";
 

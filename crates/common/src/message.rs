@@ -276,4 +276,6 @@ impl Message {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

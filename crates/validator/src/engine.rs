@@ -128,10 +128,13 @@ impl Engine {
         Ok(Self { shard, position, history })
     }
 
-    /// After a restore: adds the version before the oldest one kept, from the undo record of the oldest
-    /// one's entry. Gives that version's entry and root, or `None` when there is no room for more.
-    pub fn restore_older(&mut self, undo: &[LeafWrite]) -> Option<(u64, Digest)> {
-        self.history.extend_back(undo)
+    /// After a restore: adds the version before the oldest one kept, from the undo record of the oldest one's entry.
+    /// `root` is what the log states for it. Gives that version's entry, or `None` when there is no room for more.
+    ///
+    /// # Errors
+    /// The undo record gives another root: the view is damaged. Nothing has changed.
+    pub fn restore_older(&mut self, undo: &[LeafWrite], root: Digest) -> Result<Option<u64>, Fault> {
+        Ok(self.history.extend_back(undo, root)?)
     }
 
     #[must_use]

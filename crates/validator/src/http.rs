@@ -1,6 +1,7 @@
 //! The read API and the operator's rewind (DESIGN §11). One file per group of routes.
 //!
-//! Every answer carries `OSS-Seq`: the shard's last entry this process knows; for routes about all shards
+//! Every answer carries `OSS-Seq`: the last entry whose effects it can show, which is the head of the snapshot it was
+//! read from; where none was read, the shard's last entry this process knows; for routes about all shards
 //! `<shard>=<seq>` for each, separated by commas. Only the leader answers; others say 503 `no_leader`.
 //! Reads take a snapshot of the view and of the tree on a thread for blocking work, so they never wait for
 //! the sequencer and it hardly for them.
@@ -26,9 +27,11 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use common::auth::{KeyRing, Principal, Scope};
 use common::ids::{Name, Shard};
 use common::problem::Problem;
+use serde::Serialize;
 
 use crate::error::chain;
 use crate::shard::ShardState;
+use crate::view::{Snapshot, View};
 
 const OSS_SEQ: HeaderName = HeaderName::from_static("oss-seq");
 /// How long `?min_seq=` waits at most.
@@ -42,11 +45,13 @@ pub(crate) struct Api {
     shards: Arc<Vec<Arc<ShardState>>>,
     keys: Arc<KeyRing>,
     node: Name,
+    /// Whoever holds it may rebuild a tree.
+    rebuilt: Arc<tokio::sync::Mutex<Option<proofs::Rebuilt>>>,
 }
 
 impl Api {
     pub(crate) fn new(shards: Vec<Arc<ShardState>>, keys: KeyRing, node: Name) -> Self {
-        Self { shards: Arc::new(shards), keys: Arc::new(keys), node }
+        Self { shards: Arc::new(shards), keys: Arc::new(keys), node, rebuilt: Arc::default() }
     }
 
     /// The shard, if this process knows it, which it does.
@@ -78,25 +83,66 @@ impl Api {
         }
     }
 
-    /// `OSS-Seq` for routes about all shards.
+    /// `OSS-Seq` for routes about all shards that have not said what they read.
     fn all_seqs(&self) -> String {
         let seqs: Vec<String> =
             self.shards.iter().map(|state| format!("{}={}", state.shard, state.now().seq)).collect();
         seqs.join(",")
     }
 
-    /// The answer about one shard, with its `OSS-Seq`.
+    /// The answer about one shard, with its `OSS-Seq` if it does not carry the one it was read at.
     fn answer(&self, shard: Option<Shard>, result: Result<HttpResponse, Problem>) -> HttpResponse {
+        let response = result.unwrap_or_else(HttpResponse::from_error);
+        if response.headers().contains_key(OSS_SEQ) {
+            return response;
+        }
         let seq = match shard.and_then(|shard| self.shard(shard).ok()) {
             Some(state) => state.now().seq.to_string(),
             None => self.all_seqs(),
         };
-        let mut response = result.unwrap_or_else(HttpResponse::from_error);
-        if let Ok(value) = HeaderValue::from_str(&seq) {
-            response.headers_mut().insert(OSS_SEQ, value);
-        }
-        response
+        stamped(response, &seq)
     }
+}
+
+/// Puts `OSS-Seq` on an answer.
+fn stamped(mut response: HttpResponse, seq: &str) -> HttpResponse {
+    if let Ok(value) = HeaderValue::from_str(seq) {
+        response.headers_mut().insert(OSS_SEQ, value);
+    }
+    response
+}
+
+/// Reads from one snapshot, off the HTTP thread, and answers with its head: what is committed meanwhile must not
+/// be claimed by an answer that does not show it.
+async fn from_snapshot<T: Serialize + Send + 'static>(
+    state: Arc<ShardState>,
+    read: impl FnOnce(&ShardState, &Snapshot, u64) -> Result<T, Problem> + Send + 'static,
+) -> Result<HttpResponse, Problem> {
+    let (seq, found) = read_snapshot(state, read).await?;
+    Ok(answered(seq, found))
+}
+
+/// Reads from one snapshot, off the HTTP thread; gives its head too.
+async fn read_snapshot<T: Send + 'static>(
+    state: Arc<ShardState>,
+    read: impl FnOnce(&ShardState, &Snapshot, u64) -> Result<T, Problem> + Send + 'static,
+) -> Result<(u64, Result<T, Problem>), Problem> {
+    blocking(move || read_at(&state.view, |snapshot, head| read(&state, snapshot, head))).await
+}
+
+fn answered<T: Serialize>(seq: u64, found: Result<T, Problem>) -> HttpResponse {
+    let response = found.map_or_else(HttpResponse::from_error, |found| HttpResponse::Ok().json(found));
+    stamped(response, &seq.to_string())
+}
+
+/// What is found in one snapshot, with the entry that is its head.
+fn read_at<T>(
+    view: &View,
+    read: impl FnOnce(&Snapshot, u64) -> Result<T, Problem>,
+) -> Result<(u64, Result<T, Problem>), Problem> {
+    let snapshot = view.snapshot().map_err(|error| broken(&error))?;
+    let head = snapshot.head().map_err(|error| broken(&error))?.seq;
+    Ok((head, read(&snapshot, head)))
 }
 
 /// The API server on a bound port.
@@ -188,3 +234,6 @@ fn unreachable(error: &common::link::LinkError) -> Problem {
     tracing::warn!(error = %chain(error), "Redis did not answer a question of a client");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Redis does not answer").retry_after(1)
 }
+
+#[cfg(test)]
+mod tests;

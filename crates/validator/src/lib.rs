@@ -4,7 +4,7 @@
 //! `:out:<target>`, and the read API. The files in the order of the data:
 //!
 //! `service` wires → `data_dir`, `view` (archive and state) → `lease` → `sequencer` runs `replay`, then
-//! `pipeline` per entry with the pure `engine` → `effects`, `relay` (with `signer`), `trim` → `http` answers.
+//! `pipeline` per entry with the pure `engine` (`old_roots` brings its history back) → `effects`, `relay` (with `signer`), `trim` → `http` answers.
 
 mod data_dir;
 mod targets_file;
@@ -12,11 +12,13 @@ mod view;
 
 mod lease;
 mod life;
+mod read_size;
 mod retry;
 mod shard;
 
 pub mod engine;
 mod fold;
+mod old_roots;
 mod pipeline;
 mod record_ttl;
 mod replay;

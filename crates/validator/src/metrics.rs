@@ -46,3 +46,15 @@ pub(crate) fn leading(shard: Shard, epoch: u64, leads: bool) {
         tracing::warn!(%shard, epoch, "Does not lead the shard any more");
     }
 }
+
+/// The history of the state tree reaches back to the state after this entry.
+pub(crate) fn old_roots(shard: Shard, oldest_seq: u64, took: Duration) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    metrics::gauge!("oss_validator_oldest_root", "shard" => shard.name()).set(oldest_seq as f64);
+    tracing::info!(%shard, oldest_seq, took_ms = took.as_millis(), "Brought old roots back");
+}
+
+/// A proof asked for a root that is older than those in memory.
+pub(crate) fn rebuilt(shard: Shard) {
+    metrics::counter!("oss_validator_trees_rebuilt_total", "shard" => shard.name()).increment(1);
+}

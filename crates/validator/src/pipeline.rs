@@ -6,6 +6,7 @@
 //! Until COMMIT has answered nothing outside this call has changed; after it everything that follows can be
 //! repeated from the log. A crash point stands between any two steps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub(crate) struct Intake {
     pub(crate) consumed: Consumed,
     /// Redis TIME, Unix ms.
     pub(crate) now_ms: u64,
+    /// The view as the intake saw it, if it did: nobody but the sequencer, whose it is, changes it before the entry.
+    pub(crate) snapshot: Option<Snapshot>,
 }
 
 /// What became of one entry.
@@ -52,19 +55,24 @@ pub(crate) enum Step {
     Behind,
 }
 
-/// Takes a prefix of each front, within the bounds of one batch.
-pub(crate) fn intake(fronts: Fronts, snapshot: &Snapshot) -> Result<Intake, ViewError> {
-    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, snapshot));
+/// Takes a prefix of each front, within the bounds of one batch; `None` = nothing is there to be taken, and no
+/// entry is made of it.
+pub(crate) fn intake(fronts: Fronts, snapshot: Snapshot) -> Result<Option<Intake>, ViewError> {
+    let mut rows = BTreeMap::new();
+    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &snapshot, &mut rows));
     let receipts: Vec<Waiting> = receipts.collect::<Result<_, _>>()?;
     let (express, input) = (waiting(&fronts.express), waiting(&fronts.input));
     let take = select(&Waits { express: &express, receipts: &receipts, input: &input });
-    let mut intake = Intake { now_ms: fronts.now_ms, ..Intake::default() };
+    if take.is_nothing() {
+        return Ok(None);
+    }
+    let mut intake = Intake { now_ms: fronts.now_ms, snapshot: Some(snapshot), ..Intake::default() };
     intake.consumed = Consumed {
         express: intake.take(InputStream::Inx, fronts.express, take.express),
         receipts: intake.take(InputStream::Receipts, fronts.receipts, take.receipts),
         input: intake.take(InputStream::In, fronts.input, take.input),
     };
-    Ok(intake)
+    Ok(Some(intake))
 }
 
 impl Intake {
@@ -83,15 +91,25 @@ fn waiting(messages: &[Message]) -> Vec<Waiting> {
     messages.iter().map(|message| Waiting { bytes: message.payload.len(), statuses: 1 }).collect()
 }
 
-/// A receipt may end every request that waits in its entry.
-fn waiting_receipt(receipt: &Message, snapshot: &Snapshot) -> Result<Waiting, ViewError> {
-    let entry = match message::Message::decode(&receipt.payload) {
-        Ok(message::Message { body: message::Body::Receipt(receipt), .. }) => Some(receipt.seq),
-        _ => None,
+/// A receipt may end every request that waits in its entry. `rows` keeps how many those are: an entry's receipts,
+/// one per target, mostly come together.
+fn waiting_receipt(
+    receipt: &Message,
+    snapshot: &Snapshot,
+    rows: &mut BTreeMap<u64, usize>,
+) -> Result<Waiting, ViewError> {
+    let bytes = receipt.payload.len();
+    let Ok(message::Message { body: message::Body::Receipt(receipt), .. }) =
+        message::Message::decode(&receipt.payload)
+    else {
+        return Ok(Waiting { bytes, statuses: 1 });
     };
-    let row = entry.map(|seq| snapshot.deliveries(seq)).transpose()?.flatten();
-    let statuses = row.map_or(1, |row| row.waiting.len().max(1));
-    Ok(Waiting { bytes: receipt.payload.len(), statuses })
+    let statuses = match rows.get(&receipt.seq) {
+        Some(known) => *known,
+        None => snapshot.deliveries(receipt.seq)?.map_or(1, |row| row.waiting.len().max(1)),
+    };
+    rows.insert(receipt.seq, statuses);
+    Ok(Waiting { bytes, statuses })
 }
 
 /// Decides, commits and applies one entry.
@@ -101,11 +119,14 @@ pub(crate) async fn run(
     node: &str,
     intake: Intake,
 ) -> Result<Step, Failure> {
-    let Intake { inputs, consumed, now_ms } = intake;
+    let Intake { inputs, consumed, now_ms, snapshot } = intake;
     let messages = inputs.len();
     common::crash_point!("validator.after_read");
     let plan = Engine::read(inputs);
-    let loaded = shard.view.load(plan.needs())?;
+    let loaded = match snapshot {
+        Some(snapshot) => snapshot.load(plan.needs())?,
+        None => shard.view.load(plan.needs())?,
+    };
     let stamp = Stamp { epoch: fence.epoch, node: node.to_owned(), time_ms: now_ms };
     let batch = shard.engine().run(plan, loaded, stamp)?;
     let entry = Entry::seal(shard.now().digest, &batch.body);
@@ -186,7 +207,7 @@ async fn commit(
 }
 
 /// Moves engine and view over a committed entry and tells the others.
-fn apply(shard: &ShardState, entry: &Entry, batch: Batch) -> Result<(), Failure> {
+pub(crate) fn apply(shard: &ShardState, entry: &Entry, batch: Batch) -> Result<(), Failure> {
     let Batch { body, changes, effects, next, .. } = batch;
     let targets = next.position().targets.canonical();
     let effects = crate::effects::encode(&effects);
@@ -237,4 +258,33 @@ fn originals(body: &Body, positions: impl Iterator<Item = usize>) -> Vec<Vec<u8>
 /// The longest prefix of at most `max` bytes that ends between characters.
 fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use common::ids::Shard;
+
+    use super::*;
+    use crate::config::ViewSettings;
+    use crate::view::View;
+
+    #[test]
+    fn of_nothing_no_entry_is_made_and_of_one_message_of_any_size_one_is() {
+        let folder = tempfile::tempdir().expect("folder");
+        let settings = ViewSettings { cache_bytes: 1 << 20, sync_ms: 1_000, undo_entries: 1_024 };
+        let view = View::open(&folder.path().join("v.redb"), Shard::Financial, settings).expect("opens");
+        let intake = |fronts| intake(fronts, view.snapshot().expect("snapshot")).expect("reads");
+        assert!(intake(Fronts::default()).is_none());
+        for bytes in [1, 400 * 1024, 600 * 1024] {
+            let id = StreamId::new(1, 0);
+            let waiting = || vec![Message { id, first: id, payload: vec![b'x'; bytes] }];
+            for fronts in [
+                Fronts { express: waiting(), ..Fronts::default() },
+                Fronts { receipts: waiting(), ..Fronts::default() },
+                Fronts { input: waiting(), ..Fronts::default() },
+            ] {
+                assert_eq!(intake(fronts).map(|intake| intake.inputs.len()), Some(1), "{bytes}");
+            }
+        }
+    }
 }

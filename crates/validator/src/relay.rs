@@ -122,7 +122,9 @@ impl Runner {
                     fence: orders.fence.clone(),
                     target: Address::of(target),
                 };
-                (target.clone(), actix::spawn(lane.run()))
+                let part = format!("relay.{}.{}", self.shard.shard, target.name);
+                let lane = async move { common::supervise::essential(&part, lane.run()).await };
+                (target.clone(), actix::spawn(lane))
             });
         }
     }

@@ -8,16 +8,19 @@
 use std::time::{Duration, Instant};
 
 use common::entry::Entry;
-use common::link::{Head, Initialised, StreamId};
+use common::link::{Head, Initialised, LinkError, LoggedEntry, StreamId};
 use common::targets::Targets;
 
 use crate::engine::{Divergence, Engine, Position, inputs_of};
 use crate::error::{DataLoss, Failure};
+use crate::read_size::{Came, ReadSize};
 use crate::shard::ShardState;
 use crate::view::{Page, Record, ViewError};
 
 /// Entries read at once.
 const PAGE: Page = Page { entries_max: 64, bytes_max: 8 << 20 };
+/// Entries of `:log` read at first, at least after a surplus, at most. One has up to 4 MiB.
+const LOGGED: ReadSize = ReadSize::new(8, 1, PAGE.entries_max);
 
 /// How often a long replay tells where it is; see [`crate::trim`] for when it would count as dead.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -108,13 +111,21 @@ pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
     let mut told = tell(shard).await?;
     let head = crate::retry::until_known("read head", async || shard.link.head().await).await?;
     check_head(shard, &head)?;
+    let mut size = LOGGED;
     while shard.now().seq < head.seq {
         if told.elapsed() >= TELL_EVERY {
             told = tell(shard).await?;
         }
         let next = shard.now().seq + 1;
-        let call = async || shard.link.log_range(next, PAGE.entries_max).await;
+        let call = async || {
+            let page = shard.link.log_range(next, size.count()).await;
+            if page.as_ref().is_err_and(LinkError::is_timeout) {
+                size = size.after(Came::TooLate);
+            }
+            page
+        };
         let page = crate::retry::until_known("read the log", call).await?;
+        size = size.after(came(&page));
         let first = page.first().map_or(head.seq + 1, |entry| entry.seq);
         if first != next {
             return Err(DataLoss::Hole { shard: shard.shard, seq: next, first }.into());
@@ -130,6 +141,17 @@ pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
         crate::metrics::replayed(shard.shard, from, to, began.elapsed());
     }
     Ok(())
+}
+
+/// Whether a page of the log was larger than what is to be in memory at once.
+fn came(page: &[LoggedEntry]) -> Came {
+    let mut bytes = 0;
+    let fits = |entry: &&LoggedEntry| {
+        bytes += entry.body.len();
+        bytes <= PAGE.bytes_max
+    };
+    let used = page.iter().take_while(fits).count();
+    if used < page.len() { Came::TooMuch { used } } else { Came::Right }
 }
 
 /// Says in `:members` which entry is the last one on this disk; gives when.
@@ -181,4 +203,30 @@ fn replay_entry(shard: &ShardState, entry: &Entry) -> Result<(), Failure> {
     })?;
     shard.moved(entry.digest);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use common::hash::Digest;
+
+    use super::*;
+
+    fn page(bodies: &[usize]) -> Vec<LoggedEntry> {
+        let entry = |(seq, bytes): (u64, &usize)| {
+            let (v, prev, digest) = (1, Digest::ZERO, Digest::ZERO);
+            LoggedEntry { seq, v, prev, digest, body: vec![b' '; *bytes] }
+        };
+        (1..).zip(bodies).map(entry).collect()
+    }
+
+    #[test]
+    fn a_page_of_large_entries_makes_the_next_read_of_the_log_smaller() {
+        let large = 4 << 20;
+        assert_eq!(came(&page(&[])), Came::Right);
+        assert_eq!(came(&page(&[large, large])), Came::Right);
+        assert_eq!(came(&page(&[large; 8])), Came::TooMuch { used: 2 });
+        assert_eq!(LOGGED.after(came(&page(&[large; 8]))).count(), 4);
+        assert_eq!(came(&page(&[9 << 20])), Came::TooMuch { used: 0 });
+        assert_eq!(ReadSize::new(1, 1, 64).after(came(&page(&[9 << 20]))).count(), 1);
+    }
 }

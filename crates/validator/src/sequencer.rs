@@ -3,7 +3,9 @@
 //! One actor per shard on a thread of its own, because deciding is computing. Its life: replay, then follow the log
 //! while it waits for the lease, then lead until the lease is lost, and so on. While it leads, it makes one entry after the other from
 //! whatever waits (natural batching, never a linger): the targets file first if the log says otherwise, then
-//! what is left open by removed targets, then the fronts of `:inx`, `:receipts`, `:in`.
+//! what is left open by retired targets ([`facts`]), then the fronts of `:inx`, `:receipts`, `:in`.
+
+mod facts;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,26 +13,24 @@ use std::time::{Duration, Instant};
 use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 use common::admin::Readiness;
-use common::entry::InputStream;
 use common::ids::Name;
-use common::link::{Feed, Fence, Fronts, ReadFrom, Reader, Stream, StreamId};
-use common::message::{Body, Message};
+use common::link::{Feed, Fence, LinkError, ReadFrom, Reader, Stream, StreamId};
 use common::supervise::halt;
 use common::targets::{Targets, Unfollowed};
 use tokio::sync::watch;
 
 use crate::config::LeaseSettings;
 use crate::effects::{self, CarriedOut};
-use crate::engine::RawInput;
 use crate::error::{DataLoss, Failure, chain};
 use crate::lease::Tenure;
 use crate::pipeline::{self, Intake, Step};
+use crate::read_size::{Came, ReadSize};
 use crate::record_ttl::RecordTtl;
-use crate::relay::Orders;
 use crate::shard::ShardState;
 
-/// Most messages read from each front; what one batch takes at most.
-const FRONT_MAX: usize = 256;
+/// Messages read from each front: at first, at least after a surplus, at most (what one batch takes). One has
+/// up to 128 KiB.
+const FRONTS: ReadSize = ReadSize::new(32, 16, 256);
 /// How long an idle sequencer sleeps at most before it looks at its other duties.
 const BLOCK: Duration = Duration::from_millis(250);
 /// How often a process that waits for the lease reads what was added to the log.
@@ -70,6 +70,8 @@ struct Runner {
     rate: Rate,
     /// Why the targets file is not taken over.
     refused: Option<Unfollowed>,
+    /// The logged targets beside which nothing is open for a retired one.
+    settled: Option<Targets>,
 }
 
 /// Counts decided requests for the records' time to live.
@@ -92,7 +94,7 @@ impl Sequencer {
     pub(crate) fn new(shard: Arc<ShardState>, duties: Duties, life: Life) -> Self {
         let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
         let rate = Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 };
-        let runner = Runner { shard, duties, tenure, reader, round: 0, rate, refused: None };
+        let runner = Runner { shard, duties, tenure, reader, round: 0, rate, refused: None, settled: None };
         Self { runner: Some(runner), _life: life }
     }
 }
@@ -120,7 +122,7 @@ impl Runner {
             ended = self.work() => ended,
             () = give_up => Ok(()),
         };
-        shard.set_leading(false);
+        shard.set_leading(None);
         shard.order(None);
         if let Err(failure) = ended {
             halt(failure.exit_code(), &chain(&failure));
@@ -139,9 +141,13 @@ impl Runner {
     async fn work(&mut self) -> Result<(), Failure> {
         self.not_ready("replaying");
         pipeline_start(&self.shard).await?;
+        let mut are_old_roots_back = false;
         while !self.is_stopping() {
             if !self.join_the_log().await? {
                 continue;
+            }
+            if !std::mem::replace(&mut are_old_roots_back, true) {
+                self.bring_old_roots_back();
             }
             let fence = match self.wait_for_lease().await {
                 Ok(Some(fence)) => fence,
@@ -152,7 +158,7 @@ impl Runner {
             };
             crate::metrics::leading(self.shard.shard, fence.epoch, true);
             let ended = self.lead(&fence).await;
-            self.shard.set_leading(false);
+            self.shard.set_leading(None);
             self.shard.order(None);
             match ended {
                 Ok(Ended::Stop) => return Ok(()),
@@ -170,6 +176,13 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// In steps, beside everything else: a start does not wait for it.
+    fn bring_old_roots_back(&self) {
+        let part = format!("old_roots.{}", self.shard.shard);
+        let task = crate::old_roots::bring_back(Arc::clone(&self.shard), self.duties.stop.clone());
+        actix::spawn(async move { common::supervise::essential(&part, task).await });
     }
 
     /// Reads the log up to its head. `false` = it cannot be joined now.
@@ -218,8 +231,9 @@ impl Runner {
         if crate::unpark::unpark(&self.shard, fence).await? == crate::unpark::Moved::Fenced {
             return Ok(Ended::Deposed);
         }
+        self.settled = None;
         let mut ordered = None;
-        let mut count = FRONT_MAX;
+        let mut size = FRONTS;
         loop {
             if self.is_stopping() {
                 return Ok(Ended::Stop);
@@ -227,16 +241,19 @@ impl Runner {
             if !self.may_begin(fence).await {
                 return Ok(Ended::Deposed);
             }
-            match effects::carry_out(&self.shard, fence).await? {
-                CarriedOut::Nothing => {}
-                CarriedOut::Done => self.round += 1,
-                CarriedOut::Fenced => return Ok(Ended::Deposed),
+            if self.shard.view.may_have_effects() {
+                match effects::carry_out(&self.shard, fence).await? {
+                    CarriedOut::Nothing => {}
+                    CarriedOut::Done => self.round += 1,
+                    CarriedOut::Fenced => return Ok(Ended::Deposed),
+                }
+                self.shard.view.no_effects_left();
             }
             self.order_relay(fence, &mut ordered);
-            self.shard.set_leading(true);
-            let intake = match self.own_facts(fence).await? {
+            self.shard.set_leading(Some(fence.epoch));
+            let intake = match self.own_facts().await? {
                 Some(intake) => intake,
-                None => match self.fronts(&mut count).await? {
+                None => match self.fronts(&mut size).await? {
                     Some(intake) => intake,
                     None => continue,
                 },
@@ -245,7 +262,10 @@ impl Runner {
             match pipeline::run(&self.shard, fence, self.duties.node.as_str(), intake).await? {
                 Step::Committed => self.count(requests),
                 Step::Fenced => return Ok(Ended::Deposed),
-                Step::Behind => crate::replay::catch_up(&self.shard).await?,
+                Step::Behind => {
+                    crate::replay::catch_up(&self.shard).await?;
+                    self.settled = None;
+                }
             }
         }
     }
@@ -268,70 +288,27 @@ impl Runner {
         }
     }
 
-    /// Tells relay about the lease and the log's targets, when either is new or a lane has to begin anew.
-    fn order_relay(&self, fence: &Fence, ordered: &mut Option<(Targets, u64)>) {
-        let targets = self.shard.engine().position().targets.clone();
-        if ordered.as_ref().is_some_and(|(before, round)| *before == targets && *round == self.round) {
-            return;
-        }
-        let orders = Orders { fence: fence.clone(), targets: Arc::new(targets.clone()), round: self.round };
-        self.shard.order(Some(orders));
-        *ordered = Some((targets, self.round));
-    }
-
-    /// The leader's own facts: a new target list, or receipts for what a retired target leaves open. A file whose
-    /// list may not follow the log's changes nothing and is told.
-    async fn own_facts(&mut self, _fence: &Fence) -> Result<Option<Intake>, Failure> {
-        let wanted = Arc::clone(&self.duties.targets.borrow_and_update());
-        let logged = self.shard.engine().position().targets.clone();
-        let bodies = if self.is_to_be_logged(&wanted, &logged) {
-            vec![Body::Targets((*wanted).clone())]
-        } else {
-            crate::targets_entry::receipts_of_retired(&self.shard, &logged)?
-        };
-        if bodies.is_empty() {
-            return Ok(None);
-        }
-        let Fronts { now_ms, .. } =
-            crate::retry::until_known("read the time", async || self.shard.link.fronts(1).await).await?;
-        let input = |body| {
-            let message = Message { id: self.duties.node.to_string(), traceparent: None, body };
-            RawInput { stream: InputStream::Local, id: String::new(), bytes: message.encode() }
-        };
-        Ok(Some(Intake { inputs: bodies.into_iter().map(input).collect(), now_ms, ..Intake::default() }))
-    }
-
-    fn is_to_be_logged(&mut self, wanted: &Targets, logged: &Targets) -> bool {
-        let refused = if wanted == logged { None } else { wanted.check_follows(logged).err() };
-        if self.refused != refused {
-            let part = format!("targets.{}", self.shard.shard);
-            match &refused {
-                None => self.duties.readiness.set(&part, Ok("follow the log's")),
-                Some(refused) => {
-                    tracing::error!(shard = %self.shard.shard, %refused, "The targets file is not taken over");
-                    self.duties.readiness.set(&part, Err(&refused.to_string()));
-                }
-            }
-        }
-        self.refused = refused;
-        self.refused.is_none() && wanted != logged
-    }
-
     /// What waits, or nothing after a moment's sleep.
-    async fn fronts(&mut self, count: &mut usize) -> Result<Option<Intake>, Failure> {
-        let call = async || self.shard.link.fronts(*count).await;
+    async fn fronts(&mut self, size: &mut ReadSize) -> Result<Option<Intake>, Failure> {
+        let shard = Arc::clone(&self.shard);
+        let call = async || {
+            let fronts = shard.link.fronts(size.count()).await;
+            if fronts.as_ref().is_err_and(LinkError::is_timeout) {
+                *size = size.after(Came::TooLate);
+            }
+            fronts
+        };
         let fronts = crate::retry::until_known("read the fronts", call).await?;
         let waiting = fronts.express.len() + fronts.receipts.len() + fronts.input.len();
-        if waiting == 0 {
+        let Some(intake) = pipeline::intake(fronts, shard.view.snapshot()?)? else {
             self.count(0);
-            self.shard.view.sync_if_due()?;
+            shard.view.sync_if_due()?;
             self.sleep().await?;
             return Ok(None);
-        }
-        let intake = pipeline::intake(fronts, &self.shard.view.snapshot()?)?;
+        };
         // Large messages: reading what the batch has no room for again and again would be waste.
-        let taken = intake.inputs.len();
-        *count = if taken < waiting { (taken * 2).clamp(16, FRONT_MAX) } else { (*count * 2).min(FRONT_MAX) };
+        let used = intake.inputs.len();
+        *size = size.after(if used < waiting { Came::TooMuch { used } } else { Came::Right });
         Ok(Some(intake))
     }
 

@@ -203,7 +203,8 @@ impl Service {
             lives: &lives,
         };
         let arbiters = parts.start(&shards);
-        actix::spawn(self.targets_file.watch(self.readiness.clone()));
+        let watch = self.targets_file.watch(self.readiness.clone());
+        actix::spawn(common::supervise::essential("targets", watch));
         let api = Api::new(shards, self.keys, self.data.node().clone());
         let server = http::serve(self.listener, self.settings.http.workers, api).map_err(StartError::Http)?;
         let http = server.handle();

@@ -30,8 +30,8 @@ pub(crate) struct Standing {
     pub(crate) time_ms: u64,
     /// Its epoch.
     pub(crate) epoch: u64,
-    /// This process leads and has caught up with the log.
-    pub(crate) leading: bool,
+    /// The epoch under which this process leads and has caught up with the log.
+    pub(crate) leading: Option<u64>,
 }
 
 /// Figures of the last batches, for people.
@@ -122,14 +122,14 @@ impl ShardState {
         });
     }
 
-    pub(crate) fn set_leading(&self, leading: bool) {
-        self.standing.send_modify(|standing| standing.leading = leading);
+    pub(crate) fn set_leading(&self, epoch: Option<u64>) {
+        self.standing.send_modify(|standing| standing.leading = epoch);
     }
 
     /// This process leads, has caught up and still holds the lease, which nobody else can have taken since:
     /// its answers are current.
     pub(crate) fn is_leading(&self) -> bool {
-        self.standing.borrow().leading && self.tenure.borrow().lead().is_some_and(Lead::is_held)
+        is_current(self.standing.borrow().leading, &self.tenure.borrow())
     }
 
     pub(crate) fn tenure(&self) -> Tenure {
@@ -205,6 +205,36 @@ fn standing_of(engine: &Engine, digest: Digest) -> Standing {
         aux: position.aux,
         time_ms: position.time_ms,
         epoch: position.epoch,
-        leading: false,
+        leading: None,
+    }
+}
+
+/// Caught up under the very lease that is held now. One that was lost and taken again may have been another's
+/// in between, whose entries are then still to be read.
+fn is_current(caught_up_under: Option<u64>, tenure: &Tenure) -> bool {
+    let held = tenure.lead().filter(|lead| lead.is_held());
+    held.is_some_and(|lead| caught_up_under == Some(lead.fence.epoch))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use common::link::{Fence, Token};
+
+    use super::*;
+
+    #[test]
+    fn answers_are_current_only_under_the_very_lease_under_which_the_log_was_read() {
+        let leading = |epoch, ttl| {
+            let fence = Fence { epoch, token: Token::random() };
+            Tenure::Leading(Lead { fence, renewed: Instant::now(), ttl })
+        };
+        let long = Duration::from_mins(10);
+        assert!(is_current(Some(3), &leading(3, long)));
+        assert!(!is_current(None, &leading(3, long)), "it has still to catch up");
+        assert!(!is_current(Some(3), &Tenure::Waiting { holder: None }));
+        assert!(!is_current(Some(3), &leading(3, Duration::ZERO)), "the lease has run out");
+        assert!(!is_current(Some(3), &leading(5, long)), "another one led under epoch 4");
     }
 }

@@ -18,12 +18,12 @@ mod write;
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use borsh::BorshDeserialize;
 use common::ids::Shard;
-use redb::{Database, Durability, ReadableDatabase as _};
+use redb::{Database, Durability, ReadableDatabase as _, WriteTransaction};
 
 pub(crate) use archive::Page;
 pub(crate) use read::Snapshot;
@@ -60,6 +60,8 @@ pub(crate) struct View {
     settings: ViewSettings,
     /// The last entry that is on disk.
     synced_seq: AtomicU64,
+    /// There may be rows in `effects`; without it nobody has to look.
+    may_have_effects: AtomicBool,
     sync: Mutex<SyncState>,
 }
 
@@ -82,13 +84,14 @@ impl View {
             db,
             settings,
             synced_seq: AtomicU64::new(0),
+            may_have_effects: AtomicBool::new(true),
             sync: Mutex::new(SyncState { last: Instant::now(), dirty: None }),
         };
-        let current = view.create_tables()?;
-        if !current {
+        let txn = view.db.begin_write()?;
+        if lay_out(&txn)? == Layout::Renewed {
             tracing::warn!(%shard, "The view has another schema and is rebuilt from the archive");
-            view.clear()?;
         }
+        txn.commit()?;
         // Whatever an open finds is what the last fsynced transaction left.
         view.synced_seq.store(view.archive_head()?.map_or(0, |entry| entry.seq), Ordering::SeqCst);
         Ok(view)
@@ -145,39 +148,10 @@ impl View {
     /// See [`ViewError`].
     pub(crate) fn clear(&self) -> Result<(), ViewError> {
         let txn = self.db.begin_write()?;
-        txn.delete_table(tables::VALUES)?;
-        txn.delete_table(tables::UNDO)?;
-        txn.delete_table(tables::TOUCHED)?;
-        txn.delete_table(tables::DECISIONS)?;
-        txn.delete_table(tables::DELIVERIES)?;
-        txn.delete_table(tables::FINALS)?;
-        txn.delete_table(tables::OPEN)?;
-        txn.delete_table(tables::META)?;
+        delete_view(&txn)?;
+        lay_out(&txn)?;
         txn.commit()?;
-        self.create_tables()?;
         Ok(())
-    }
-
-    /// Makes every table, so that readers find them. Answers whether the view's schema is this build's.
-    fn create_tables(&self) -> Result<bool, ViewError> {
-        let txn = self.db.begin_write()?;
-        txn.open_table(tables::ENTRIES)?;
-        txn.open_table(tables::EFFECTS)?;
-        txn.open_table(tables::VALUES)?;
-        txn.open_table(tables::UNDO)?;
-        txn.open_table(tables::TOUCHED)?;
-        txn.open_table(tables::DECISIONS)?;
-        txn.open_table(tables::DELIVERIES)?;
-        txn.open_table(tables::FINALS)?;
-        txn.open_table(tables::OPEN)?;
-        txn.open_table(tables::META)?;
-        let current = {
-            let mut identity = txn.open_table(tables::IDENTITY)?;
-            let found = identity.insert(tables::SCHEMA, tables::SCHEMA_VERSION)?;
-            found.is_none_or(|schema| schema.value() == tables::SCHEMA_VERSION)
-        };
-        txn.commit()?;
-        Ok(current)
     }
 
     /// Fsyncs what was written, if `sync_ms` have passed since the last time. For idle moments; a busy shard
@@ -227,6 +201,53 @@ impl View {
     fn sync_state(&self) -> std::sync::MutexGuard<'_, SyncState> {
         self.sync.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// What the tables were found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Present,
+    /// The view had another schema and is empty now.
+    Renewed,
+}
+
+/// Makes every table, so that readers find them. A view of another schema is deleted in the same transaction that
+/// notes the new schema: a crash leaves the old view under its old schema, or none.
+fn lay_out(txn: &WriteTransaction) -> Result<Layout, ViewError> {
+    let layout = {
+        let mut identity = txn.open_table(tables::IDENTITY)?;
+        match identity.insert(tables::SCHEMA, tables::SCHEMA_VERSION)? {
+            Some(schema) if schema.value() != tables::SCHEMA_VERSION => Layout::Renewed,
+            _ => Layout::Present,
+        }
+    };
+    if layout == Layout::Renewed {
+        delete_view(txn)?;
+    }
+    txn.open_table(tables::ENTRIES)?;
+    txn.open_table(tables::EFFECTS)?;
+    txn.open_table(tables::VALUES)?;
+    txn.open_table(tables::UNDO)?;
+    txn.open_table(tables::TOUCHED)?;
+    txn.open_table(tables::DECISIONS)?;
+    txn.open_table(tables::DELIVERIES)?;
+    txn.open_table(tables::FINALS)?;
+    txn.open_table(tables::OPEN)?;
+    txn.open_table(tables::META)?;
+    Ok(layout)
+}
+
+/// Deletes the tables of the view; those of the archive stay.
+fn delete_view(txn: &WriteTransaction) -> Result<(), ViewError> {
+    txn.delete_table(tables::VALUES)?;
+    txn.delete_table(tables::UNDO)?;
+    txn.delete_table(tables::TOUCHED)?;
+    txn.delete_table(tables::DECISIONS)?;
+    txn.delete_table(tables::DELIVERIES)?;
+    txn.delete_table(tables::FINALS)?;
+    txn.delete_table(tables::OPEN)?;
+    txn.delete_table(tables::META)?;
+    Ok(())
 }
 
 fn decode<T: BorshDeserialize>(

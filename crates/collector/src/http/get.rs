@@ -70,14 +70,20 @@ pub(super) async fn get(
         Ok(view) => view,
         Err(error) => return Err(super::failed(rid.shard(), "read", &error)),
     };
-    let Some(view) = owned(view, &principal)? else {
+    let Some(mut view) = owned(view, &principal)? else {
         let resource = expired(&api, rid, request.headers()).await?;
         return Ok(HttpResponse::Ok().json(resource));
     };
     let is_known = known.is_some() && !is_news(&view);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     apply_preference(&mut response, patience);
-    response.insert_header(header::ETag(view.etag()));
+    if view.resource.errors_cut && !is_known {
+        complete(&api, &mut view, request.headers()).await;
+    }
+    // What is cut because nobody could be asked is not the resource that the tag names.
+    if is_known || !view.resource.errors_cut {
+        response.insert_header(header::ETag(view.etag()));
+    }
     Ok(if is_known { response.finish() } else { response.json(&view.resource) })
 }
 
@@ -92,13 +98,26 @@ pub(super) fn owned(view: Option<View>, principal: &Principal) -> Result<Option<
     }
 }
 
+/// Adds what a record had no room for, if a validator can be asked.
+async fn complete(api: &Api, view: &mut View, headers: &HeaderMap) {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let validators = &api.shared.validators;
+    let decision =
+        validators.decision(view.record.rid, view.record.seq, authorization.unwrap_or_default()).await;
+    if let Decision::Known(decided) = decision {
+        view.resource.errors = decided.errors;
+        view.resource.target_chains = decided.target_chains;
+        view.resource.errors_cut = false;
+    }
+}
+
 /// What the validators keep of a request without a record. They check the caller's key themselves.
 ///
 /// # Errors
 /// 404 when there never was such a request, 503 when nobody knows.
 pub(super) async fn expired(api: &Api, rid: Rid, headers: &HeaderMap) -> Result<StatusResource, Problem> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match api.shared.validators.decision(rid, authorization.unwrap_or_default()).await {
+    match api.shared.validators.decision(rid, None, authorization.unwrap_or_default()).await {
         Decision::Known(resource) => Ok(*resource),
         Decision::Unknown => Err(super::unknown_request()),
         Decision::Unreachable => Err(Problem::new(

@@ -13,8 +13,8 @@
 //! A status write changes only an existing record with the same `fp` (a reused rid never gets the end of
 //! its predecessor) and only upwards. One exception: [`StatusWrite::replaces`] names the `fp` of a refused
 //! request that came with a decided one's id; the record becomes the decided one's again. From `committed` on
-//! the record is cut to [`RECORD_BYTES_MAX`] and expires: the time runs from there, ended or not. What did not
-//! fit is marked by `cut` and stands in the validator's decisions.
+//! the record is cut to [`RECORD_BYTES_MAX`] and expires: the time runs from there, ended or not. That something
+//! did not fit is marked by `cut`; the validator's `GET /v1/decisions/{rid}` reads it from the entry.
 
 use super::{Fence, Link, LinkError, STATUS_WRITES_MAX, Stream, StreamId, bounded, optional};
 use crate::hash::Digest;

@@ -7,7 +7,7 @@
 //! among the nonces the caller named (`RELOAD`: the lane's memory is not what Redis holds).
 //! Replies: `OK` and per entry `OK` or `DUP`; `RELOAD`; `FENCED`.
 
-use super::{BATCH_MAX, Fence, Item, Link, LinkError, Progress, bounded, rewind_field};
+use super::{BATCH_MAX, Fence, Item, Link, LinkError, Progress, RECEIPT_BYTES_MAX, bounded, rewind_field};
 use crate::ids::Name;
 use crate::status::Delivery;
 
@@ -17,7 +17,7 @@ pub struct DoneEntry<'a> {
     pub seq: u64,
     /// Its state must be a receipt: final, failed or revoked.
     pub progress: &'a Progress,
-    /// The RECEIPT message's exact bytes.
+    /// The RECEIPT message's exact bytes, at most [`RECEIPT_BYTES_MAX`].
     pub receipt: &'a [u8],
     /// All items of the entry, `<seq>/0 …`; empty for targets that bind nothing.
     pub items: &'a [Item],
@@ -78,6 +78,7 @@ impl Link {
                 return Err(not_a_receipt(script.name, state));
             }
             invocation.arg(entry.seq).arg(state.name()).arg(entry.progress.to_string()).arg(entry.receipt);
+            bounded(script.name, "receipt", entry.receipt.len(), RECEIPT_BYTES_MAX)?;
             bounded(script.name, "items", entry.items.len(), BATCH_MAX)?;
             invocation.arg(entry.items.len());
             for item in entry.items {

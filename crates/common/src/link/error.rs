@@ -49,6 +49,12 @@ impl LinkError {
         }
     }
 
+    /// No reply came in time: asking for less may help where asking again does not.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Redis { source, .. } if source.is_timeout())
+    }
+
     /// The connection may have been replaced or may have missed a reply: what was read before is not
     /// known to be on disk until the next barrier write.
     pub(super) fn is_unsettling(&self) -> bool {

@@ -28,7 +28,7 @@ pub struct StatusRecord {
     /// The replica that collects it.
     pub by: Option<String>,
     pub ended_ms: Option<u64>,
-    /// `errors` or `targets` did not fit: the validator's decisions have them.
+    /// `errors` or `targets` did not fit: the validator's `GET /v1/decisions/{rid}` reads them from the entry.
     pub is_cut: bool,
 }
 
@@ -115,5 +115,66 @@ impl Link {
                 if pairs.is_empty() { Ok(None) } else { StatusRecord::read(CALL, *rid, pairs).map(Some) }
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of the fields as scripts of every build write them, and how each is read.
+    #[test]
+    fn the_fields_of_a_record_are_fixed() {
+        let rid: Rid = "00000000-0000-7000-8000-000000000002".parse().expect("a rid");
+        let fp = format!("0x{}", "07".repeat(32));
+        let fields = [
+            ("tenant", "acme"),
+            ("fp", fp.as_str()),
+            ("status", "rejected"),
+            ("rank", "7"),
+            ("version", "4"),
+            ("at", "1700000000000"),
+            ("source_state", "ecb=ok"),
+            ("seq", "9"),
+            ("outcome", "REJECTED"),
+            ("code", "NOT_REGISTERED"),
+            ("errors", "[]"),
+            ("targets", "base,op"),
+            ("by", "collector-1"),
+            ("ended", "1700000000001"),
+            ("cut", "1"),
+        ];
+        let pairs = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let record = StatusRecord::read("test", rid, pairs.to_vec()).expect("reads");
+        let expected = StatusRecord {
+            rid,
+            tenant: "acme".parse().expect("a tenant"),
+            fp: Digest([7; 32]),
+            status: Status::Rejected,
+            version: 4,
+            at_ms: 1_700_000_000_000,
+            source_state: Some("ecb=ok".to_owned()),
+            seq: Some(9),
+            outcome: Some(OutcomeKind::Rejected),
+            code: Some("NOT_REGISTERED".to_owned()),
+            errors: Some("[]".to_owned()),
+            targets: Some("base,op".to_owned()),
+            by: Some("collector-1".to_owned()),
+            ended_ms: Some(1_700_000_000_001),
+            is_cut: true,
+        };
+        assert_eq!(record, expected);
+    }
+
+    #[test]
+    fn every_status_and_outcome_has_a_fixed_name_and_rank() {
+        let statuses = Status::ALL.map(|status| format!("{}={}", status.name(), status.rank()));
+        assert_eq!(
+            statuses.join(" "),
+            "accepted=1 collecting=2 collected=3 queued=4 committed=5 broadcasting=6 completed=7 rejected=7 \
+             failed=7 cancelled=7 expired=7 rolled_back=8"
+        );
+        let outcomes = OutcomeKind::ALL.map(OutcomeKind::name);
+        assert_eq!(outcomes.join(" "), "APPLIED REJECTED FAILED CANCELLED EXPIRED HELD PARKED REVERTED");
     }
 }

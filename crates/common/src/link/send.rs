@@ -4,7 +4,7 @@
 //! nothing. Replies: `OK <id>`, `DUP <id>`, `BUSY` (the stream is at its bound, which is all that limits it: SEND
 //! runs at full memory too).
 
-use super::{Link, LinkError, Stream, StreamId};
+use super::{Link, LinkError, MESSAGE_BYTES_MAX, Stream, StreamId};
 
 /// How long a repeat of the same message id is recognised, ms.
 const REPEAT_MS: u64 = 60_000;
@@ -31,7 +31,7 @@ pub enum Sent {
 }
 
 impl Link {
-    /// Adds `payload` unless the stream holds `bound` entries. `message_id` names the message: a repeat
+    /// Adds `payload`, at most [`MESSAGE_BYTES_MAX`], unless the stream holds `bound` entries. `message_id` names the message: a repeat
     /// carries the same one (a CANCEL may use `cancel:<rid>`).
     ///
     /// # Errors
@@ -45,6 +45,7 @@ impl Link {
     ) -> Result<Sent, LinkError> {
         let script = &self.scripts.send;
         super::bounded(script.name, "message id", message_id.len(), 128)?;
+        super::bounded(script.name, "payload", payload.len(), MESSAGE_BYTES_MAX)?;
         let stream = match to {
             SendTo::Express => Stream::Express,
             SendTo::Input => Stream::Input,

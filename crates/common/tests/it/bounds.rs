@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::link::{
-    Address, Commands, Disposition, Done, DoneEntry, LinkError, Progress, Route, STATUS_WRITES_MAX, Scripts,
-    StreamId,
+    Address, Commands, Disposition, Done, DoneEntry, DoneReply, Fence, LinkError, MESSAGE_BYTES_MAX,
+    Progress, RECEIPT_BYTES_MAX, Route, STATUS_WRITES_MAX, Scripts, SendTo, Sent, StreamId, Token,
 };
 use common::status::Delivery;
 use redis::Value;
@@ -57,6 +57,26 @@ async fn what_is_above_a_bound_is_rejected_before_it_is_sent() -> Check {
     let one = DoneEntry { seq: 1, progress: &sent, receipt: b"{}", items: &[] };
     let done = Done { target: &target, rewind: 0, entries: &[one], nonces: &[] };
     same!(disposition(bed.link.done(&fence, &done).await), Some(Disposition::Reject));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_or_receipt_that_would_never_fit_a_batch_is_rejected_before_it_is_sent() -> Check {
+    let bed = Bed::fresh().await;
+    let (largest, larger) = (vec![b'x'; MESSAGE_BYTES_MAX], vec![b'x'; MESSAGE_BYTES_MAX + 1]);
+    let sent = bed.link.send(SendTo::Express, "a", &larger, 10).await;
+    same!(disposition(sent), Some(Disposition::Reject));
+    let sent = bed.link.send(SendTo::Express, "b", &largest, 10).await?;
+    same!(matches!(sent, Sent::Ok { .. }), true);
+    let (target, end) = (target(), Progress { state: Delivery::Final, block: None, tx: vec![] });
+    let lane = Fence { epoch: 1, token: Token::random() };
+    let finish = async |receipt: &[u8]| {
+        let entry = DoneEntry { seq: 1, progress: &end, receipt, items: &[] };
+        bed.link.done(&lane, &Done { target: &target, rewind: 0, entries: &[entry], nonces: &[] }).await
+    };
+    same!(disposition(finish(&larger[..=RECEIPT_BYTES_MAX]).await), Some(Disposition::Reject));
+    // The largest one is sent, and only then refused for its lease.
+    same!(finish(&larger[..RECEIPT_BYTES_MAX]).await?, DoneReply::Fenced);
     Ok(())
 }
 

@@ -8,7 +8,8 @@
 //! - `:inx` first, at most three quarters of each bound; then `:receipts`, at most half of what is left;
 //!   then `:in` up to the bounds. As `:inx` thus leaves at least 576 status writes, a receipt of a full
 //!   entry (256 requests) always fits.
-//! - A front message larger than a whole batch goes alone, at once: it could only block its stream.
+//! - A front message larger than what its stream may fill of an empty batch goes alone, at once: it would
+//!   never fit and block its stream. So while anything waits, something is taken.
 
 /// The bounds of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,21 +55,31 @@ impl Take {
 
 /// The intake rule under [`BATCH`].
 pub fn select(fronts: &Fronts<'_>) -> Take {
-    let alone = |front: &[Waiting]| front.first().is_some_and(|first| first.exceeds(BATCH));
-    if alone(fronts.express) {
+    let alone = |front: &[Waiting], share| front.first().is_some_and(|first| first.exceeds(share));
+    if alone(fronts.express, express_share(BATCH)) {
         return Take { express: 1, ..Take::default() };
     }
-    if alone(fronts.receipts) {
+    if alone(fronts.receipts, receipts_share(BATCH)) {
         return Take { receipts: 1, ..Take::default() };
     }
-    if alone(fronts.input) {
+    if alone(fronts.input, BATCH) {
         return Take { input: 1, ..Take::default() };
     }
     let mut left = BATCH;
-    let express = left.take(fronts.express, left.part(3, 4));
-    let receipts = left.take(fronts.receipts, left.part(1, 2));
+    let express = left.take(fronts.express, express_share(left));
+    let receipts = left.take(fronts.receipts, receipts_share(left));
     let input = left.take(fronts.input, left);
     Take { express, receipts, input }
+}
+
+/// What `:inx` may fill of what is left.
+const fn express_share(left: Bounds) -> Bounds {
+    left.part(3, 4)
+}
+
+/// What `:receipts` may fill of what is left.
+const fn receipts_share(left: Bounds) -> Bounds {
+    left.part(1, 2)
 }
 
 impl Waiting {

@@ -1,18 +1,24 @@
 //! `GET /v1/decisions/{rid}`: the permanent answer to a request, also when its status record has expired.
 //!
-//! A tenant sees its own requests only; anybody else's are 404, like unknown ones.
+//! A tenant sees its own requests only; anybody else's are 404, like unknown ones. Every error with its pointer and the
+//! targets that were asked for come from the archived entry that decided the request: a status record is cut to a
+//! few hundred bytes and holds neither of a longer list.
 
 use std::sync::Arc;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use common::auth::Scope;
+use common::entry::{Body, OutcomeError};
 use common::hash::Digest;
-use common::ids::Rid;
+use common::ids::{Name, Rid};
+use common::message::{Body as MessageBody, Message};
+use common::problem::Problem;
 use serde::{Deserialize, Serialize};
 
-use super::{Api, blocking, broken, not_found, path_part, query};
+use super::{Api, broken, from_snapshot, internal, not_found, path_part, query};
 use crate::engine::Decision;
+use crate::view::{Page, View};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +38,12 @@ struct Answer {
     code: Option<String>,
     /// The status that follows from it, as the record showed it.
     status: String,
+    /// Every fault that was found, with its place in the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<OutcomeError>,
+    /// The targets `completed` waits for, if the request named some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    target_chains: Vec<Name>,
 }
 
 pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
@@ -42,24 +54,65 @@ pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
         let rid = rid?;
         let wait = query::<Wait>(&request)?;
         let state = Arc::clone(api.reached(rid.shard(), wait.min_seq).await?);
-        let decision = blocking(move || {
-            let snapshot = state.view.snapshot().map_err(|error| broken(&error))?;
-            snapshot.decision(rid).map_err(|error| broken(&error))
-        });
-        let decision = decision.await?.filter(|decision| decision.tenant == principal.tenant.as_str());
-        let decision = decision.ok_or_else(|| not_found("No decision about this request is known"))?;
-        Ok(HttpResponse::Ok().json(answer(rid, decision)))
+        from_snapshot(state, move |state, snapshot, _| {
+            let decision = snapshot.decision(rid).map_err(|error| broken(&error))?;
+            let decision = decision.filter(|decision| decision.tenant == principal.tenant.as_str());
+            let decision = decision.ok_or_else(|| not_found("No decision about this request is known"))?;
+            let details = Details::read(&state.view, rid, &decision)?;
+            Ok(answer(rid, decision, details))
+        })
+        .await
     };
     let result = result.await;
     api.answer(shard, result)
 }
 
-fn answer(rid: Rid, decision: Decision) -> Answer {
+/// What the deciding entry says of a request beyond its decision.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Details {
+    errors: Vec<OutcomeError>,
+    target_chains: Vec<Name>,
+}
+
+impl Details {
+    fn read(view: &View, rid: Rid, decision: &Decision) -> Result<Self, Problem> {
+        let page = Page { entries_max: 1, bytes_max: 0 };
+        let mut entries = view.entries(decision.seq, page).map_err(|error| broken(&error))?;
+        let Some(entry) = entries.pop().filter(|entry| entry.seq == decision.seq) else {
+            return Err(internal("the entry of a decision is not in the archive"));
+        };
+        let body = entry.decode().map_err(|error| broken(&error))?;
+        Ok(Self::of(&body, rid, decision.fp))
+    }
+
+    fn of(body: &Body, rid: Rid, fp: Digest) -> Self {
+        let outcome = body
+            .outcomes
+            .iter()
+            .find(|outcome| (outcome.rid, outcome.fp) == (rid, fp) && outcome.outcome.is_deciding());
+        // Only the request's own message is decoded.
+        let text = rid.to_string();
+        let messages = body.inputs.iter().filter(|input| input.m.get().contains(&text));
+        let request = messages.filter_map(|input| match Message::decode(&input.bytes()).ok()?.body {
+            MessageBody::Collected { about, request, .. } if (about.rid, about.fp) == (rid, fp) => {
+                Some(request)
+            }
+            _ => None,
+        });
+        Self {
+            errors: outcome.map(|outcome| outcome.errors.clone()).unwrap_or_default(),
+            target_chains: request.take(1).filter_map(|request| request.target_chains).flatten().collect(),
+        }
+    }
+}
+
+fn answer(rid: Rid, decision: Decision, details: Details) -> Answer {
     let status = match (decision.outcome.as_str(), decision.delivered.as_deref()) {
         ("APPLIED", None) => "committed".to_owned(),
         ("APPLIED", Some(delivered)) => delivered.to_owned(),
         (other, _) => other.to_ascii_lowercase(),
     };
     let Decision { tenant, fp, seq, outcome, code, .. } = decision;
-    Answer { rid, tenant, fp, seq, outcome, code, status }
+    let Details { errors, target_chains } = details;
+    Answer { rid, tenant, fp, seq, outcome, code, status, errors, target_chains }
 }

@@ -16,7 +16,7 @@ use common::ids::Shard;
 use common::problem::Problem;
 use serde::{Deserialize, Serialize};
 
-use super::{Api, blocking, broken, internal, path_part, query};
+use super::{Api, blocking, broken, internal, path_part, query, stamped};
 use crate::view::Page;
 
 const LIMIT: usize = 100;
@@ -88,14 +88,15 @@ async fn read(
     let wants_lines =
         request.headers().get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(NDJSON.as_bytes()));
     if !wants_lines {
-        return Ok(HttpResponse::Ok().json(Answer { shard, head, entries, next_from_seq }));
+        let answer = HttpResponse::Ok().json(Answer { shard, head, entries, next_from_seq });
+        return Ok(stamped(answer, &head.to_string()));
     }
     let mut text = Vec::new();
     for line in &entries {
         serde_json::to_writer(&mut text, line).map_err(|error| broken(&error))?;
         text.push(b'\n');
     }
-    Ok(HttpResponse::Ok().content_type(NDJSON).body(text))
+    Ok(stamped(HttpResponse::Ok().content_type(NDJSON).body(text), &head.to_string()))
 }
 
 fn line(entry: Entry) -> Result<Line, Problem> {

@@ -10,7 +10,7 @@ use common::link::FullStream;
 use common::problem::Problem;
 use serde::Serialize;
 
-use super::{Api, unreachable};
+use super::{Api, stamped, unreachable};
 use crate::shard::ShardState;
 
 #[derive(Debug, Serialize)]
@@ -75,7 +75,9 @@ pub(super) async fn all(request: HttpRequest, api: Data<Api>) -> HttpResponse {
         for shard in Shard::ALL {
             shards.push(of_shard(api.led(shard)?).await?);
         }
-        Ok(HttpResponse::Ok().json(serde_json::json!({ "node": api.node, "shards": shards })))
+        let seqs: Vec<String> = shards.iter().map(|at| format!("{}={}", at.shard, at.head)).collect();
+        let answer = HttpResponse::Ok().json(serde_json::json!({ "node": api.node, "shards": shards }));
+        Ok(stamped(answer, &seqs.join(",")))
     };
     let result = result.await;
     api.answer(None, result)

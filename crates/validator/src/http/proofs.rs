@@ -2,29 +2,43 @@
 //!
 //! Against which root: `?seq=` that entry's; `?chain=` the newest one final there; neither: the newest one final
 //! on all of the asset's chains, within the last 1,024 entries, which is what a chain keeps. An unknown key gets
-//! a proof of its absence. Values and roots are known for the last `view.undo_entries` entries; older is 410.
+//! a proof of its absence. Values and roots are known for the last `view.undo_entries` entries; older is 410. A tree
+//! that is not in memory is rebuilt, one at a time for the whole process, and the last one is kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use common::auth::Scope;
-use common::ids::{Account, AssetId, Name};
+use common::ids::{Account, AssetId, Name, Shard};
 use common::keys::{asset_key, holding_key};
 use common::problem::Problem;
 use common::proof::{StateProof, key_hash, value_hash};
 use common::state::AssetRecord;
 use serde::Deserialize;
+use tokio::sync::OwnedMutexGuard;
 
-use super::{Api, behind, blocking, broken, internal, path_part, query};
-use crate::engine::tree::{LeafWrite, Tree};
+use super::{Api, answered, behind, broken, internal, path_part, query, read_snapshot};
+use crate::engine::tree::Tree;
+use crate::old_roots::{self, NoTree};
 use crate::shard::ShardState;
 use crate::view::{Snapshot, ViewError};
 
 /// Roots that a chain keeps.
 const ROOTS: u64 = 1_024;
+/// How long a request waits for its turn to have a tree rebuilt.
+const TURN_WAIT: Duration = Duration::from_secs(2);
+
+/// The last tree that was rebuilt.
+#[derive(Debug)]
+pub(super) struct Rebuilt {
+    shard: Shard,
+    seq: u64,
+    tree: Tree,
+}
 
 /// Which root is asked for.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,12 +82,26 @@ async fn prove(
     api.authorize(request, Scope::Read)?;
     let root = query::<Root>(request)?;
     let state = Arc::clone(api.reached(asset.shard(), root.min_seq.max(root.seq)).await?);
-    let proof = blocking(move || {
-        let snapshot = state.view.snapshot().map_err(|error| broken(&error))?;
-        let seq = choose_seq(&state, &snapshot, &asset, &root)?;
-        proof_at(&state, &snapshot, key, seq)
-    });
-    Ok(HttpResponse::Ok().json(proof.await?))
+    let wanted = Arc::new((asset, key, root));
+    let read = async |mut rebuilt: Option<OwnedMutexGuard<Option<Rebuilt>>>| {
+        let (state, wanted) = (Arc::clone(&state), Arc::clone(&wanted));
+        read_snapshot(state, move |state, snapshot, head| {
+            let (asset, key, root) = &*wanted;
+            let seq = choose_seq(state, snapshot, asset, root, head)?;
+            let Some(tree) = tree_at(state, snapshot, seq, rebuilt.as_deref_mut())? else { return Ok(None) };
+            proof_at(state, snapshot, key.clone(), seq, &tree).map(Some)
+        })
+        .await
+    };
+    // Nearly always the tree is in memory. One that is not costs time and memory: one at a time is built.
+    let (head, found) = match read(None).await? {
+        (_, Ok(None)) => {
+            let turn = tokio::time::timeout(TURN_WAIT, Arc::clone(&api.rebuilt).lock_owned()).await;
+            read(Some(turn.map_err(|_| busy())?)).await?
+        }
+        found => found,
+    };
+    Ok(answered(head, found.and_then(|proof| proof.ok_or_else(|| internal("a tree was not rebuilt")))))
 }
 
 /// The entry, if its values are still known: 410 if not, 503 if it is still to come.
@@ -83,14 +111,18 @@ pub(super) fn known_seq(state: &ShardState, seq: u64, head: u64) -> Result<u64, 
     }
     let oldest = head.saturating_sub(state.view.undo_entries() - 1);
     if seq < oldest {
-        let problem = Problem::new(StatusCode::GONE, "gone", "That entry's state is no longer kept");
-        return Err(problem.detail(format!("the oldest one is entry {oldest}")));
+        return Err(gone(format!("the oldest one is entry {oldest}")));
     }
     Ok(seq)
 }
 
-fn choose_seq(state: &ShardState, snapshot: &Snapshot, asset: &AssetId, root: &Root) -> Result<u64, Problem> {
-    let head = snapshot.head().map_err(|error| broken(&error))?.seq;
+fn choose_seq(
+    state: &ShardState,
+    snapshot: &Snapshot,
+    asset: &AssetId,
+    root: &Root,
+    head: u64,
+) -> Result<u64, Problem> {
     if let Some(seq) = root.seq {
         return known_seq(state, seq, head);
     }
@@ -138,9 +170,14 @@ fn newest_common(
     Ok(None)
 }
 
-/// The proof for a key after entry `seq`.
-fn proof_at(state: &ShardState, snapshot: &Snapshot, key: String, seq: u64) -> Result<StateProof, Problem> {
-    let tree = tree_at(state, snapshot, seq).map_err(|error| broken(&error))?;
+/// The proof for a key after entry `seq`, whose tree this is.
+fn proof_at(
+    state: &ShardState,
+    snapshot: &Snapshot,
+    key: String,
+    seq: u64,
+    tree: &Tree,
+) -> Result<StateProof, Problem> {
     let value = snapshot.value_at(&key, seq).map_err(|error| broken(&error))?;
     let hash = key_hash(&key);
     let path = tree.prove(&hash);
@@ -150,26 +187,37 @@ fn proof_at(state: &ShardState, snapshot: &Snapshot, key: String, seq: u64) -> R
     Ok(StateProof::new(state.shard, seq, tree.root(), key, value, path))
 }
 
-/// The tree after entry `seq`: from memory, or from the oldest one there and the undo records.
-fn tree_at(state: &ShardState, snapshot: &Snapshot, seq: u64) -> Result<Tree, ViewError> {
-    let (oldest_seq, tree) = {
-        let engine = state.engine();
-        let history = engine.history();
-        let oldest = history.oldest_seq();
-        match history.at(seq) {
-            Some(tree) => return Ok(tree.clone()),
-            None => (oldest, history.at(oldest).cloned().unwrap_or_default()),
-        }
-    };
-    let undo = snapshot.undo_between(seq, oldest_seq)?;
-    let writes: Vec<LeafWrite> = undo
-        .iter()
-        .map(|(key, value)| LeafWrite {
-            key_hash: key_hash(key),
-            value_hash: value.as_deref().map(value_hash),
-        })
-        .collect();
-    Ok(tree.update(&writes).tree)
+/// The tree after entry `seq`: from memory, or for whose turn it is the rebuilt one; `None` = wait for the turn.
+fn tree_at(
+    state: &ShardState,
+    snapshot: &Snapshot,
+    seq: u64,
+    rebuilt: Option<&mut Option<Rebuilt>>,
+) -> Result<Option<Tree>, Problem> {
+    if let Some(tree) = state.engine().history().at(seq) {
+        return Ok(Some(tree.clone()));
+    }
+    let Some(kept) = rebuilt else { return Ok(None) };
+    if let Some(rebuilt) = kept.as_ref().filter(|rebuilt| (rebuilt.shard, rebuilt.seq) == (state.shard, seq))
+    {
+        return Ok(Some(rebuilt.tree.clone()));
+    }
+    // Its memory is free before the next one is built.
+    *kept = None;
+    let tree = old_roots::rebuild(state, snapshot, seq).map_err(|no_tree| match no_tree {
+        NoTree::TooFar { .. } => gone("more has changed since than a proof can be rebuilt over"),
+        other => broken(&other),
+    })?;
+    *kept = Some(Rebuilt { shard: state.shard, seq, tree: tree.clone() });
+    Ok(Some(tree))
+}
+
+fn gone(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::GONE, "gone", "That entry's state is no longer kept").detail(detail)
+}
+
+fn busy() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Another old root is being rebuilt").retry_after(1)
 }
 
 fn no_final_root(chain: &Name) -> Problem {
@@ -196,3 +244,6 @@ fn no_common_root(snapshot: &Snapshot, chains: &BTreeSet<String>) -> Problem {
         .iter()
         .fold(problem, |problem, chain| problem.error("#query/chain", "usable", format!("?chain={chain}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use common::ids::Shard;
 use common::problem::Problem;
 use serde::{Deserialize, Serialize};
 
-use super::{Api, path_part, query, unreachable};
+use super::{Api, path_part, query, stamped, unreachable};
 use crate::shard::ShardState;
 
 #[derive(Debug, Deserialize)]
@@ -45,7 +45,9 @@ pub(super) async fn list(request: HttpRequest, api: Data<Api>) -> HttpResponse {
         for shard in Shard::ALL {
             shards.push(position(&api, api.led(shard)?).await?);
         }
-        Ok(HttpResponse::Ok().json(serde_json::json!({ "shards": shards })))
+        let seqs: Vec<String> = shards.iter().map(|at| format!("{}={}", at.shard, at.seq)).collect();
+        let answer = HttpResponse::Ok().json(serde_json::json!({ "shards": shards }));
+        Ok(stamped(answer, &seqs.join(",")))
     };
     let result = result.await;
     api.answer(None, result)
@@ -58,7 +60,9 @@ pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
         api.authorize(&request, Scope::Read)?;
         let wait = query::<Wait>(&request)?;
         let state = api.reached(shard?, wait.min_seq).await?;
-        Ok(HttpResponse::Ok().json(position(&api, state).await?))
+        let position = position(&api, state).await?;
+        let seq = position.seq.to_string();
+        Ok(stamped(HttpResponse::Ok().json(position), &seq))
     };
     let result = result.await;
     api.answer(named, result)

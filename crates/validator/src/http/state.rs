@@ -15,8 +15,9 @@ use common::state::{AssetRecord, HoldingRecord};
 use serde::{Deserialize, Serialize};
 
 use super::proofs::known_seq;
-use super::{Api, blocking, broken, not_found, path_part, query};
+use super::{Api, broken, from_snapshot, not_found, path_part, query};
 use crate::shard::ShardState;
+use crate::view::Snapshot;
 
 /// Which moment is asked for.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -53,8 +54,11 @@ pub(super) async fn asset(request: HttpRequest, api: Data<Api>) -> HttpResponse 
         let key = asset_key(&asset);
         let moment = query::<Moment>(&request)?;
         let state = Arc::clone(api.reached(asset.shard(), moment.min_seq.max(moment.seq)).await?);
-        let stored = blocking(move || stored::<AssetRecord>(&state, &key, moment.seq, (asset, None)));
-        Ok(HttpResponse::Ok().json(stored.await?))
+        let place = (key, (asset, None));
+        from_snapshot(state, move |state, snapshot, head| {
+            stored::<AssetRecord>(state, snapshot, moment.seq.unwrap_or(head), head, place)
+        })
+        .await
     };
     let result = result.await;
     api.answer(shard, result)
@@ -69,9 +73,11 @@ pub(super) async fn holding(request: HttpRequest, api: Data<Api>) -> HttpRespons
         let key = holding_key(&asset, &account);
         let moment = query::<Moment>(&request)?;
         let state = Arc::clone(api.reached(asset.shard(), moment.min_seq.max(moment.seq)).await?);
-        let stored =
-            blocking(move || stored::<HoldingRecord>(&state, &key, moment.seq, (asset, Some(account))));
-        Ok(HttpResponse::Ok().json(stored.await?))
+        let place = (key, (asset, Some(account)));
+        from_snapshot(state, move |state, snapshot, head| {
+            stored::<HoldingRecord>(state, snapshot, moment.seq.unwrap_or(head), head, place)
+        })
+        .await
     };
     let result = result.await;
     api.answer(shard, result)
@@ -79,16 +85,15 @@ pub(super) async fn holding(request: HttpRequest, api: Data<Api>) -> HttpRespons
 
 fn stored<R: BorshDeserialize>(
     state: &ShardState,
-    key: &str,
-    seq: Option<u64>,
-    (asset, account): (AssetId, Option<Account>),
+    snapshot: &Snapshot,
+    seq: u64,
+    head: u64,
+    (key, (asset, account)): (String, (AssetId, Option<Account>)),
 ) -> Result<Stored<R>, Problem> {
-    let snapshot = state.view.snapshot().map_err(|error| broken(&error))?;
-    let head = snapshot.head().map_err(|error| broken(&error))?.seq;
-    let seq = known_seq(state, seq.unwrap_or(head), head)?;
-    let value = snapshot.value_at(key, seq).map_err(|error| broken(&error))?;
+    let seq = known_seq(state, seq, head)?;
+    let value = snapshot.value_at(&key, seq).map_err(|error| broken(&error))?;
     let value = value.ok_or_else(|| not_found("The state holds no such record"))?;
     let record: R = common::state::decode(&value).map_err(|error| broken(&error))?;
-    let (key_hash, value_hash) = (key_hash(key), value_hash(&value));
+    let (key_hash, value_hash) = (key_hash(&key), value_hash(&value));
     Ok(Stored { shard: state.shard, seq, asset, account, key_hash, value_hash, record })
 }

@@ -3,6 +3,7 @@
 use common::entry::Entry;
 use common::hash::Digest;
 use redb::{ReadableDatabase as _, ReadableTable as _};
+use serde::Deserialize;
 
 use super::{View, ViewError, tables};
 
@@ -22,6 +23,25 @@ impl View {
     pub(crate) fn archive_head(&self) -> Result<Option<Entry>, ViewError> {
         let table = self.db.begin_read()?.open_table(tables::ENTRIES)?;
         Ok(table.last()?.map(|(seq, row)| read(seq.value(), row.value())))
+    }
+
+    /// The state root that an entry states; that of the empty state for 0.
+    ///
+    /// # Errors
+    /// See [`ViewError`]; an entry that is not in the archive or cannot be read is one.
+    pub(crate) fn root_of(&self, seq: u64) -> Result<Digest, ViewError> {
+        #[derive(Deserialize)]
+        struct Stated {
+            root: Digest,
+        }
+        if seq == 0 {
+            return Ok(common::proof::PLACEHOLDER);
+        }
+        let unreadable = || ViewError::Row { table: "entries", row: seq.to_string() };
+        let table = self.db.begin_read()?.open_table(tables::ENTRIES)?;
+        let row = table.get(seq)?.ok_or_else(unreadable)?;
+        let stated: Stated = serde_json::from_slice(row.value().2).map_err(|_| unreadable())?;
+        Ok(stated.root)
     }
 
     /// Entries from `from_seq` on, in order, without a gap.

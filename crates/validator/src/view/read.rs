@@ -11,6 +11,7 @@ use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 use super::tables::{self, HeadRow};
 use super::{View, ViewError, decode};
 use crate::engine::boundary::{Decision, Deliveries, Loaded, Needs};
+use crate::engine::tree::LeafWrite;
 
 /// One moment of the view.
 #[derive(Debug)]
@@ -30,15 +31,24 @@ impl View {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn load(&self, needs: &Needs) -> Result<Loaded, ViewError> {
-        let snapshot = self.snapshot()?;
+        self.snapshot()?.load(needs)
+    }
+}
+
+impl Snapshot {
+    /// The state that a batch touches, as of this moment.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn load(&self, needs: &Needs) -> Result<Loaded, ViewError> {
         let mut loaded = Loaded::default();
-        let values = snapshot.txn.open_table(tables::VALUES)?;
+        let values = self.txn.open_table(tables::VALUES)?;
         for key in &needs.keys {
             if let Some(value) = values.get(key.as_str())? {
                 loaded.values.insert(key.clone(), value.value().to_vec());
             }
         }
-        let deliveries = snapshot.txn.open_table(tables::DELIVERIES)?;
+        let deliveries = self.txn.open_table(tables::DELIVERIES)?;
         for seq in &needs.seqs {
             if let Some(row) = deliveries.get(*seq)? {
                 loaded.deliveries.insert(*seq, decode::<Deliveries>("deliveries", seq, row.value())?);
@@ -47,7 +57,7 @@ impl View {
         let waiting = loaded.deliveries.values().flat_map(|row| row.waiting.keys());
         let waiting = waiting.filter_map(|rid| Rid::from_bytes(*rid).ok());
         let rids: BTreeSet<Rid> = needs.rids.iter().copied().chain(waiting).collect();
-        let decisions = snapshot.txn.open_table(tables::DECISIONS)?;
+        let decisions = self.txn.open_table(tables::DECISIONS)?;
         for rid in rids {
             if let Some(row) = decisions.get(rid.as_bytes())? {
                 loaded.decisions.insert(rid, decode("decisions", &rid, row.value())?);
@@ -55,9 +65,7 @@ impl View {
         }
         Ok(loaded)
     }
-}
 
-impl Snapshot {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn head(&self) -> Result<HeadRow, ViewError> {
@@ -90,8 +98,8 @@ impl Snapshot {
         }
     }
 
-    /// The leaf values that turn the tree after entry `newer` into the one after entry `older`: key text →
-    /// value after `older`.
+    /// The leaf writes that turn the tree after entry `newer` into the one after entry `older`, each key once; `None` =
+    /// they are more than `keys_max`. Only hashes are kept: values may be large.
     ///
     /// # Errors
     /// See [`ViewError`].
@@ -99,23 +107,30 @@ impl Snapshot {
         &self,
         older: u64,
         newer: u64,
-    ) -> Result<BTreeMap<String, Option<Vec<u8>>>, ViewError> {
+        keys_max: usize,
+    ) -> Result<Option<Vec<LeafWrite>>, ViewError> {
         let touched = self.txn.open_table(tables::TOUCHED)?;
         let undo = self.txn.open_table(tables::UNDO)?;
         let mut values = BTreeMap::new();
         for row in touched.range(older.saturating_add(1)..=newer)? {
             let (seq, keys) = row?;
             for key in keys.value() {
+                let key_hash = common::proof::key_hash(key);
                 // The oldest write of a key after `older` holds its value then.
-                if !values.contains_key(key) {
-                    let before = undo.get((key, seq.value()))?;
-                    let missing = || ViewError::Row { table: "undo", row: format!("{key} {}", seq.value()) };
-                    let before = before.ok_or_else(missing)?.value().map(<[u8]>::to_vec);
-                    values.insert(key.to_owned(), before);
+                if values.contains_key(&key_hash) {
+                    continue;
                 }
+                if values.len() == keys_max {
+                    return Ok(None);
+                }
+                let before = undo.get((key, seq.value()))?;
+                let missing = || ViewError::Row { table: "undo", row: format!("{key} {}", seq.value()) };
+                let value_hash = before.ok_or_else(missing)?.value().map(common::proof::value_hash);
+                values.insert(key_hash, value_hash);
             }
         }
-        Ok(values)
+        let write = |(key_hash, value_hash)| LeafWrite { key_hash, value_hash };
+        Ok(Some(values.into_iter().map(write).collect()))
     }
 
     /// Every leaf of the state tree: (key hash, value hash).

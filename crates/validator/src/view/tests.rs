@@ -5,6 +5,7 @@ use common::hash::Digest;
 use common::ids::Name;
 
 use super::*;
+use crate::engine::tree::LeafWrite;
 use crate::engine::{Changes, Decision, Deliveries, Needs, ValueChange};
 
 struct Bed {
@@ -112,10 +113,16 @@ fn undo_records_between_two_entries_give_the_older_state_of_every_key_touched() 
     bed.write(&[("a", Some(b"1")), ("b", Some(b"1"))], Changes::default());
     bed.write(&[("a", Some(b"2"))], Changes::default());
     bed.write(&[("a", None), ("c", Some(b"3"))], Changes::default());
-    let undo = bed.snapshot().undo_between(1, 3).expect("reads");
-    let expected = [("a".to_owned(), Some(b"1".to_vec())), ("c".to_owned(), None)];
-    assert_eq!(undo, BTreeMap::from(expected));
-    assert_eq!(bed.snapshot().undo_between(3, 3).expect("reads"), BTreeMap::new());
+    let undo = |older, newer, keys_max| bed.snapshot().undo_between(older, newer, keys_max).expect("reads");
+    let write = |key, value: Option<&[u8]>| LeafWrite {
+        key_hash: common::proof::key_hash(key),
+        value_hash: value.map(common::proof::value_hash),
+    };
+    let mut expected = vec![write("a", Some(b"1")), write("c", None)];
+    expected.sort_by_key(|write| write.key_hash);
+    assert_eq!(undo(1, 3, 2), Some(expected));
+    assert_eq!(undo(1, 3, 1), None, "more keys than are asked for");
+    assert_eq!(undo(3, 3, 1), Some(Vec::new()));
 }
 
 #[test]
@@ -127,7 +134,8 @@ fn undo_records_older_than_what_is_kept_are_gone() {
     // Entries 3 to 5 have undo records, so the states after 2 to 5 are known.
     let snapshot = bed.snapshot();
     assert_eq!(snapshot.value_at("a", 2).expect("reads"), Some(b"2".to_vec()));
-    assert_eq!(snapshot.undo_between(0, 5).expect("reads").get("a"), Some(&Some(b"2".to_vec())));
+    let undo = snapshot.undo_between(0, 5, 9).expect("reads").expect("few keys");
+    assert_eq!(undo.first().map(|write| write.value_hash), Some(Some(common::proof::value_hash(b"2"))));
 }
 
 #[test]
@@ -183,6 +191,32 @@ fn a_cleared_view_is_blank_but_the_database_is_not() {
     assert_eq!(bed.snapshot().value("a").expect("reads"), None);
     assert_eq!(bed.snapshot().decision(rid).expect("reads"), None);
     assert!(!bed.view.is_blank().expect("reads"));
+}
+
+#[test]
+fn a_view_of_another_schema_is_deleted_in_the_transaction_that_notes_the_new_one() {
+    let mut bed = Bed::new(10);
+    bed.write(&[("asset/a", Some(b"1"))], Changes::default());
+    let txn = bed.view.db.begin_write().expect("begins");
+    txn.open_table(tables::IDENTITY).expect("opens").insert(tables::SCHEMA, "0").expect("writes");
+    txn.commit().expect("commits");
+
+    // A crash before the commit: the old view under its old schema, as if nothing had begun.
+    let txn = bed.view.db.begin_write().expect("begins");
+    assert_eq!(lay_out(&txn).expect("lays out"), Layout::Renewed);
+    txn.abort().expect("aborts");
+    assert_eq!(bed.snapshot().value("asset/a").expect("reads"), Some(b"1".to_vec()));
+
+    let Bed { view, path, _folder, .. } = bed;
+    drop(view);
+    let again = View::open(&path, Shard::Financial, settings(10)).expect("opens");
+    let snapshot = again.snapshot().expect("snapshot");
+    assert_eq!((snapshot.head().expect("reads").seq, snapshot.value("asset/a").expect("reads")), (0, None));
+    assert_eq!(again.archive_head().expect("reads").map(|entry| entry.seq), Some(1), "the archive stays");
+    drop((snapshot, again));
+    let txn =
+        View::open(&path, Shard::Financial, settings(10)).expect("opens").db.begin_write().expect("begins");
+    assert_eq!(lay_out(&txn).expect("lays out"), Layout::Present);
 }
 
 #[test]
@@ -260,6 +294,17 @@ fn only_what_was_synced_survives_a_reopening_without_a_close_and_counts_as_synce
 }
 
 #[test]
+fn the_root_of_an_entry_is_read_from_the_archive() {
+    let mut bed = Bed::new(1_024);
+    bed.write(&[], Changes::default());
+    bed.write(&[], Changes::default());
+    let stated = Digest::of(&[b"root", &2_u64.to_be_bytes()]);
+    assert_eq!(bed.view.root_of(2).expect("reads"), stated);
+    assert_eq!(bed.view.root_of(0).expect("reads"), common::proof::PLACEHOLDER);
+    assert!(bed.view.root_of(3).is_err());
+}
+
+#[test]
 fn a_page_of_the_archive_is_bounded_by_entries_and_bytes_but_never_empty() {
     let mut bed = Bed::new(1_024);
     for _ in 0..5 {
@@ -280,7 +325,10 @@ fn effects_wait_until_they_are_done_and_come_back_once_only() {
     let (entry, body) = bed.entry(1);
     let changes = Changes::default();
     let with_effects = Record { effects: b"{}", ..record(&entry, &body, &changes) };
+    assert!(bed.view.may_have_effects(), "whatever an earlier process has left");
+    bed.view.no_effects_left();
     bed.view.write(&with_effects).expect("writes");
+    assert!(bed.view.may_have_effects());
     assert_eq!(bed.snapshot().effects().expect("reads"), [(1, b"{}".to_vec())]);
     bed.view.effects_done(1).expect("done");
     // A rebuilt view replays the entry, but its effects were carried out.

@@ -1,6 +1,7 @@
 //! Writing one committed entry: archive row, changes, undo records and effects in one transaction.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use common::entry::{Body, Entry};
 use redb::{Durability, ReadableTable as _, WriteTransaction};
@@ -46,8 +47,21 @@ impl View {
             forget_undo(&txn, old)?;
         }
         txn.commit()?;
+        if !record.effects.is_empty() {
+            self.may_have_effects.store(true, Ordering::SeqCst);
+        }
         self.written(seq, is_synced);
         Ok(())
+    }
+
+    /// Whether effects may wait to be carried out.
+    pub(crate) fn may_have_effects(&self) -> bool {
+        self.may_have_effects.load(Ordering::SeqCst)
+    }
+
+    /// Notes that all effects are carried out. For the sequencer, who alone writes entries.
+    pub(crate) fn no_effects_left(&self) {
+        self.may_have_effects.store(false, Ordering::SeqCst);
     }
 
     /// Forgets the effects of an entry, which have been carried out.

@@ -33,3 +33,15 @@ async fn a_redis_that_is_killed_under_load_costs_time_and_nothing_else() {
     audit::check_outbox(&bed, "base", &entries).await;
     assert_eq!(validator.get("/v1/assets/bond:A").await.body["supply"], "60");
 }
+
+#[tokio::test]
+async fn a_relay_lane_that_panics_ends_the_process_which_is_never_half_alive() {
+    let bed = Bed::new(&["base"]).await;
+    let mut doomed = bed.start_with(&[("OSS_CRASH_POINT", "validator.before_relay:1:panic")]);
+    let rid = bed.submit(register("bond:A", &["base"])).await;
+    assert_eq!(doomed.exit().await, Some(common::exit::ESSENTIAL), "{}", doomed.log());
+    let validator = bed.start();
+    validator.ready().await;
+    bed.decided(rid).await;
+    eventually("relayed", async || (bed.outbox("base").await.len() == 1).then_some(())).await;
+}

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::audit;
-use crate::bed::{Bed, Validator, eventually, mint, register, transfer};
+use crate::bed::{Bed, SHARD, Validator, eventually, mint, register, transfer};
 
 async fn proof(validator: &Validator, path: &str) -> StateProof {
     let answer = validator.get(path).await;
@@ -45,10 +45,17 @@ async fn a_proof_against_every_old_entry_verifies_and_carries_that_entrys_root_a
     };
     check(&validator).await;
     validator.stop().await;
-    // After a restart the old trees come from undo records.
+    // After a restart the old trees come back from undo records, and no proof has to rebuild one.
     let again = bed.start();
     again.ready().await;
+    eventually("the old roots are back", async || {
+        let line = format!("oss_validator_oldest_root{{shard=\"{SHARD}\"}} 0");
+        again.metrics().await.lines().any(|found| found == line).then_some(())
+    })
+    .await;
     check(&again).await;
+    let metrics = again.metrics().await;
+    assert!(!metrics.contains("oss_validator_trees_rebuilt_total"), "{metrics}");
 }
 
 #[tokio::test]

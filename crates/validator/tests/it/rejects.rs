@@ -63,6 +63,34 @@ async fn every_kind_of_input_that_only_the_state_knows_is_rejected_with_its_code
 }
 
 #[tokio::test]
+async fn a_rejected_request_with_many_faults_shows_all_pointers_although_its_record_is_cut() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    // Chains are kept in the order of their names, so `base` is the first one.
+    let chains = ["base", "nowhere-1", "nowhere-2", "nowhere-3", "nowhere-4", "nowhere-5"];
+    let request = with(register("bond:A", &chains), "target_chains", json!(["base", "nowhere-1"]));
+    let rid = bed.submit(request).await;
+    let record = bed.decided(rid).await;
+    assert_eq!((record.status, record.is_cut, record.errors), (Status::Rejected, true, None));
+    validator.reach_head(&bed).await;
+    let decision = validator.get(&format!("/v1/decisions/{rid}")).await.body;
+    let errors = decision["errors"].as_array().expect("errors");
+    let pointers: Vec<&str> = errors.iter().filter_map(|error| error["pointer"].as_str()).collect();
+    for place in 1..=5 {
+        let pointer = format!("/state_changes/0/chains/{place}");
+        assert!(pointers.contains(&pointer.as_str()), "{pointer}: {decision}");
+    }
+    assert!(errors.iter().all(|error| error["code"] == "UNKNOWN_TARGET"), "{decision}");
+    assert_eq!(decision["target_chains"], json!(["base", "nowhere-1"]));
+    // Without a fault there is no list of them.
+    let applied = bed.decide(register("bond:A", &["base"])).await.rid;
+    validator.reach_head(&bed).await;
+    let decision = validator.get(&format!("/v1/decisions/{applied}")).await.body;
+    assert_eq!((&decision["outcome"], decision.get("errors")), (&json!("APPLIED"), None));
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_becomes_a_dead_letter_and_its_request_ends() {
     let bed = Bed::new(&["base"]).await;
     let validator = bed.start();

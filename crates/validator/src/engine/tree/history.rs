@@ -41,13 +41,16 @@ struct Older {
     nodes: usize,
 }
 
-/// An update that is not the next one. The caller has lost count: halt.
+/// An update that is not the next one, or an undo record that does not lead back: the caller has lost count, or its
+/// records are damaged. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
     #[error("entry {seq} does not follow the newest version's entry {newest}")]
     NotNext { seq: u64, newest: u64 },
     #[error("the update of entry {seq} starts from root {base}, the newest version has {newest}")]
     OtherBase { seq: u64, base: Digest, newest: Digest },
+    #[error("the undo record gives root {computed} for entry {seq}, which states {stated}")]
+    OtherRoot { seq: u64, stated: Digest, computed: Digest },
 }
 
 impl History {
@@ -77,22 +80,28 @@ impl History {
         Ok(undo)
     }
 
-    /// Adds the version before the oldest one, from the undo record of the oldest one's entry. Returns its
-    /// entry and root, for the caller to compare with the log, or `None` if there is no room for it.
-    pub fn extend_back(&mut self, undo: &[LeafWrite]) -> Option<(u64, Digest)> {
-        let seq = self.oldest_seq().checked_sub(1)?;
+    /// Adds the version before the oldest one, from the undo record of the oldest one's entry. `root` is what the
+    /// log states for it. Returns its entry, or `None` if there is no room for it.
+    ///
+    /// # Errors
+    /// The undo record gives another root.
+    pub fn extend_back(&mut self, undo: &[LeafWrite], root: Digest) -> Result<Option<u64>, HistoryError> {
+        let Some(seq) = self.oldest_seq().checked_sub(1) else { return Ok(None) };
         let versions = self.older.len() + 2;
         if versions > self.limits.versions_max {
-            return None;
+            return Ok(None);
         }
         let update = self.oldest().update(undo);
-        if self.nodes + update.created > self.limits.nodes_max {
-            return None;
+        let computed = update.tree.root();
+        if computed != root {
+            return Err(HistoryError::OtherRoot { seq, stated: root, computed });
         }
-        let root = update.tree.root();
+        if self.nodes + update.created > self.limits.nodes_max {
+            return Ok(None);
+        }
         self.nodes += update.created;
         self.older.push_back(Older { tree: update.tree, nodes: update.created });
-        Some((seq, root))
+        Ok(Some(seq))
     }
 
     /// The tree after entry `seq`, or `None` if it is not kept (any more).

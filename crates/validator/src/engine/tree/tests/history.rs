@@ -153,7 +153,12 @@ proptest! {
         for undo in undos.iter().rev() {
             let seq = restored.oldest_seq() - 1;
             let root = history.at(seq).map(Tree::root).expect("kept");
-            prop_assert_eq!(restored.extend_back(undo), Some((seq, root)));
+            let other = key(u64::MAX);
+            prop_assert_eq!(
+                restored.extend_back(undo, other),
+                Err(HistoryError::OtherRoot { seq, stated: other, computed: root })
+            );
+            prop_assert_eq!(restored.extend_back(undo, root), Ok(Some(seq)));
             prop_assert_eq!(restored.nodes(), nodes_of_older(&restored));
         }
         prop_assert_eq!(restored.oldest_seq(), 0);
@@ -189,22 +194,24 @@ fn undo_records_without_room_are_refused() {
     let undo_of_two = history.push(2, update).expect("the next entry");
 
     let newest = history.newest().clone();
+    let root = |seq| history.at(seq).map(Tree::root).expect("kept");
     let of =
         |versions_max, nodes_max| History::new(2, newest.clone(), HistoryLimits { versions_max, nodes_max });
-    assert_eq!(of(1, 1000).extend_back(&undo_of_two), None);
+    assert_eq!(of(1, 1000).extend_back(&undo_of_two, root(1)), Ok(None));
     let mut two = of(2, 1000);
-    assert!(two.extend_back(&undo_of_two).is_some());
-    assert_eq!(two.extend_back(&undo), None);
+    assert_eq!(two.extend_back(&undo_of_two, root(1)), Ok(Some(1)));
+    assert_eq!(two.extend_back(&undo, root(0)), Ok(None));
     assert_eq!(two.oldest_seq(), 1);
     let mut nothing_before = History::new(0, Tree::new(), WIDE);
-    assert_eq!(nothing_before.extend_back(&[]), None);
+    assert_eq!(nothing_before.extend_back(&[], root(0)), Ok(None));
 }
 
 #[test]
 fn undo_records_beyond_the_bound_of_nodes_are_refused() {
     let tree = Tree::from_leaves((0..64).map(|n| (key(n), key(0))));
     let depth = tree.prove(&key(5)).siblings.len();
+    let root = tree.update(&[set(5, 1)]).tree.root();
     let of = |nodes_max| History::new(9, tree.clone(), HistoryLimits { versions_max: 10, nodes_max });
-    assert_eq!(of(depth).extend_back(&[set(5, 1)]), None);
-    assert!(of(depth + 1).extend_back(&[set(5, 1)]).is_some());
+    assert_eq!(of(depth).extend_back(&[set(5, 1)], root), Ok(None));
+    assert_eq!(of(depth + 1).extend_back(&[set(5, 1)], root), Ok(Some(8)));
 }
