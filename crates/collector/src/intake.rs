@@ -84,10 +84,14 @@ pub(crate) struct Drain(pub(crate) oneshot::Sender<()>);
 #[rtype(result = "()")]
 struct Abandon(StreamId);
 
-/// A source has answered for an entry.
+/// A source has answered for an entry, with so many bytes of observations.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-struct Answered(StreamId, Name);
+struct Answered {
+    id: StreamId,
+    source: Name,
+    bytes: usize,
+}
 
 /// What an intake is made of.
 #[derive(Debug)]
@@ -123,7 +127,7 @@ impl Intake {
     }
 
     fn room(&self) -> usize {
-        if self.phase != Phase::Working { 0 } else { self.places.room(Instant::now()) }
+        if self.phase == Phase::Working { self.places.room(Instant::now()) } else { 0 }
     }
 
     /// Reads on if no read is under way and there is room.
@@ -222,7 +226,8 @@ impl Intake {
         actix::spawn(async move {
             let begun = Instant::now();
             let requested = Rc::new(requested);
-            let answered = |source: &Name| intake.do_send(Answered(id, source.clone()));
+            let answered =
+                |source: &Name, bytes| intake.do_send(Answered { id, source: source.clone(), bytes });
             let collected = collect::collect(id, &requested, &plan, &sources, patience, &answered);
             if let Ok(finished) = AssertUnwindSafe(collected).catch_unwind().await {
                 metrics::collected(shard, begun.elapsed());
@@ -298,8 +303,8 @@ impl Handler<Abandon> for Intake {
 impl Handler<Answered> for Intake {
     type Result = ();
 
-    fn handle(&mut self, Answered(id, source): Answered, _: &mut Self::Context) {
-        self.places.answered(id, &source);
+    fn handle(&mut self, Answered { id, source, bytes }: Answered, _: &mut Self::Context) {
+        self.places.answered(id, &source, bytes);
     }
 }
 
