@@ -366,6 +366,27 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
     collector.stop().await;
 }
 
+/// Every route of the origin that exists, whichever service answers it.
+const ROUTES: [&str; 17] = [
+    "DELETE /v1/sync-requests/{rid}",
+    "GET /v1/assets/{asset}",
+    "GET /v1/assets/{asset}/proof",
+    "GET /v1/decisions/{rid}",
+    "GET /v1/deliveries/{rid}",
+    "GET /v1/holdings/{asset}/{account}",
+    "GET /v1/holdings/{asset}/{account}/proof",
+    "GET /v1/pipeline",
+    "GET /v1/shards",
+    "GET /v1/shards/{shard}",
+    "GET /v1/shards/{shard}/log",
+    "GET /v1/sync-requests/{rid}",
+    "GET /v1/targets",
+    "POST /v1/sync-requests",
+    "POST /v1/targets/{id}/pause",
+    "POST /v1/targets/{id}/resume",
+    "POST /v1/targets/{target}/rewind",
+];
+
 #[actix_rt::test]
 async fn the_description_and_its_page_are_served_without_anything_from_outside() {
     let bed = Bed::new().await;
@@ -373,7 +394,17 @@ async fn the_description_and_its_page_are_served_without_anything_from_outside()
     let description =
         bed.ask(reqwest::Method::GET, "", format!("{}/openapi.json", collector.base), &[]).await;
     let paths = description.body["paths"].as_object().expect("paths");
-    assert_eq!(paths.keys().collect::<Vec<_>>(), ["/v1/sync-requests", "/v1/sync-requests/{rid}"]);
+    let mut routes: Vec<String> = Vec::new();
+    let mut operations = std::collections::BTreeSet::new();
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_object().expect("methods") {
+            routes.push(format!("{} {path}", method.to_uppercase()));
+            let id = operation["operationId"].as_str().expect("an operation id");
+            assert!(operations.insert(id.to_owned()), "{id} names two operations");
+        }
+    }
+    routes.sort();
+    assert_eq!(routes, ROUTES);
     let post = &description.body["paths"]["/v1/sync-requests"]["post"];
     for status in ["200", "202", "400", "401", "403", "411", "413", "415", "422", "503"] {
         assert!(post["responses"][status].is_object(), "{status}");
