@@ -17,7 +17,7 @@ use common::link::StreamId;
 /// An entry that is worked on for so long waits for a slow source. It leaves its place to quick ones and
 /// counts against `waiting_max` instead, so that a dead source does not stop the shard.
 const QUICK: Duration = Duration::from_secs(1);
-/// Most bytes of messages and observations held at one time; what one read has begun may go over it.
+/// Most bytes of messages and observations held at one time; what is begun already may go over it.
 const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 #[derive(Debug)]
