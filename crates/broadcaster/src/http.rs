@@ -3,6 +3,7 @@
 //! Answers come from Redis and from what the lanes report; no request waits for a chain.
 
 mod deliveries;
+mod openapi;
 mod targets;
 
 use std::collections::BTreeMap;

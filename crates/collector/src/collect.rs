@@ -5,7 +5,8 @@
 //! with the source, its code and a pointer; an optional one is left out. A saturated source is not asked and
 //! counts as one without an answer ([`Plan`]).
 //!
-//! Bounds: one observation [`limits::OBSERVATION_BYTES_MAX`], the message [`limits::MESSAGE_BYTES_MAX`].
+//! Bounds: one observation [`limits::OBSERVATION_BYTES_MAX`], the message [`limits::MESSAGE_BYTES_MAX`]; as soon as
+//! what has come passes it, the others are not waited for.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,9 @@ use common::link::StreamId;
 use common::message::Failure;
 use common::observation::Observation;
 use common::request::limits;
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use serde_json::value::RawValue;
 
 use crate::source::{Ask, SourceFault, Sources};
 use crate::wire::{Need, Requested};
@@ -68,28 +71,49 @@ struct Answered<'a> {
     answer: Result<Vec<Observation>, SourceFault>,
 }
 
+impl Answered<'_> {
+    /// At least so many bytes of the message are this answer's.
+    fn bytes(&self) -> usize {
+        let text = |part: &Option<Box<RawValue>>| part.as_ref().map_or(0, |text| text.get().len());
+        let bytes = |observation: &Observation| {
+            observation.value.get().len()
+                + text(&observation.evidence)
+                + observation.identity.as_ref().map_or(0, String::len)
+        };
+        self.answer.iter().flatten().map(bytes).sum()
+    }
+}
+
 /// Asks the sources of the plan and makes the request's message. Always ends by the deadline. `answered` is told
-/// of each source once it is not waited for any longer.
+/// of each source once it has answered, and with how many bytes.
 pub(crate) async fn collect(
     id: StreamId,
     requested: &Requested,
     plan: &Plan,
     sources: &Sources,
     patience: Duration,
-    answered: &dyn Fn(&Name),
+    answered: &dyn Fn(&Name, usize),
 ) -> Finished {
     let deadline = Instant::now() + patience;
     let is_of_use = |need: &&Need| !plan.is_hopeless || plan.saturated.contains(&need.source);
     let needs = requested.needs.iter().filter(is_of_use);
-    let asks = needs.map(|need| {
+    let asks = needs.enumerate().map(|(index, need)| {
         let ask = ask(need, plan, sources, deadline);
-        async move {
-            let answer = ask.await;
-            answered(&need.source);
-            answer
-        }
+        async move { (index, ask.await) }
     });
-    let answers = join_all(asks).await;
+    let mut waiting: FuturesUnordered<_> = asks.collect();
+    let (mut answers, mut bytes) = (Vec::new(), requested.request.get().len());
+    while bytes <= limits::MESSAGE_BYTES_MAX
+        && let Some((index, answer)) = waiting.next().await
+    {
+        let arrived = answer.bytes();
+        answered(&answer.need.source, arrived);
+        bytes += arrived;
+        answers.push((index, answer));
+    }
+    // In the request's order: what comes of a request does not hang on which source is quickest.
+    answers.sort_by_key(|(index, _)| *index);
+    let answers: Vec<Answered<'_>> = answers.into_iter().map(|(_, answer)| answer).collect();
     let source_state = answers
         .iter()
         .map(|answered| format!("{}={}", answered.need.source, state(&answered.answer)))
@@ -99,26 +123,32 @@ pub(crate) async fn collect(
     let failure = answers.iter().find_map(failure);
     let payload = failure.map_or_else(
         || {
+            if bytes > limits::MESSAGE_BYTES_MAX {
+                return about.failed(&too_large(bytes));
+            }
             let observations: Vec<Observation> =
                 answers.into_iter().filter_map(|answered| answered.answer.ok()).flatten().collect();
             let message = about.collected(requested.request.get().as_bytes(), &observations);
             if message.len() <= limits::MESSAGE_BYTES_MAX {
                 return message;
             }
-            about.failed(&Failure {
-                code: "MESSAGE_TOO_LARGE".to_owned(),
-                source: None,
-                detail: format!(
-                    "with everything collected it has {} bytes, at most {} are allowed",
-                    message.len(),
-                    limits::MESSAGE_BYTES_MAX
-                ),
-                pointer: None,
-            })
+            about.failed(&too_large(message.len()))
         },
         |failure| about.failed(&failure),
     );
     Finished { id, rid: requested.rid, payload, source_state }
+}
+
+fn too_large(bytes: usize) -> Failure {
+    Failure {
+        code: "MESSAGE_TOO_LARGE".to_owned(),
+        source: None,
+        detail: format!(
+            "with what is collected it has {bytes} bytes or more, at most {} are allowed",
+            limits::MESSAGE_BYTES_MAX
+        ),
+        pointer: None,
+    }
 }
 
 async fn ask<'a>(need: &'a Need, plan: &Plan, sources: &Sources, deadline: Instant) -> Answered<'a> {

@@ -7,9 +7,13 @@
 //!
 //! Delivery is at least once, and an entry stays pending until COLLECTED: after a (re)connect own pending
 //! entries come again (those still worked on are known by id), silent collectors' entries are claimed after
-//! `claim_idle`, long ones of our own are renewed meanwhile. An entry claimed more than `claims_max` times
-//! ends as FAILED `COLLECT_CRASH`: collecting it kills collectors.
+//! `claim_idle`, long ones of our own are renewed meanwhile ([`membership`]). An entry claimed more than
+//! `claims_max` times ends as FAILED `COLLECT_CRASH`: collecting it kills collectors.
+//!
+//! The end: [`Drain`] begins no further read, waits for the one under way and for everything begun; [`Leave`]
+//! gives back what is not finished by then, and any other collector takes it over at once.
 
+mod membership;
 mod places;
 
 use std::panic::AssertUnwindSafe;
@@ -18,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, Message, WrapFuture as _};
 use common::ids::{Name, Rid};
-use common::link::{Claimed, Delivered, Disposition, GroupReader, Link, LinkError, StreamId};
+use common::link::{Delivered, Disposition, GroupReader, Link, LinkError, StreamId};
 use common::supervise::Lifeline;
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
@@ -30,14 +34,13 @@ use crate::generation::Generation;
 use crate::metrics;
 use crate::source::Sources;
 use crate::wire::Requested;
+pub(crate) use membership::Leave;
 use places::Places;
 
 const READ_BLOCK: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How often places are looked for that slow entries have left.
 const ROOM_INTERVAL: Duration = Duration::from_millis(250);
-/// Claims are looked for so many times per `claim_idle`, own entries are renewed half as often.
-const CLAIMS_PER_IDLE: u32 = 6;
 
 pub(crate) struct Intake {
     link: Link,
@@ -55,9 +58,20 @@ pub(crate) struct Intake {
     is_inheriting: bool,
     /// A claim is under way. A second one beside it could claim the same entries again and count twice.
     is_claiming: bool,
-    /// Set when draining: told when nothing is active any more.
+    phase: Phase,
+    /// Who is to be told that nothing is active any more.
     drained: Option<oneshot::Sender<()>>,
     _lifeline: Lifeline,
+}
+
+/// Where an intake is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Working,
+    /// Nothing further is read or claimed.
+    Draining,
+    /// What was begun is given back: it is no longer this collector's.
+    Left,
 }
 
 /// Stop reading and tell when everything begun has been handed over.
@@ -70,10 +84,14 @@ pub(crate) struct Drain(pub(crate) oneshot::Sender<()>);
 #[rtype(result = "()")]
 struct Abandon(StreamId);
 
-/// A source has answered for an entry.
+/// A source has answered for an entry, with so many bytes of observations.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-struct Answered(StreamId, Name);
+struct Answered {
+    id: StreamId,
+    source: Name,
+    bytes: usize,
+}
 
 /// What an intake is made of.
 #[derive(Debug)]
@@ -102,13 +120,14 @@ impl Intake {
             claim_cursor: StreamId::ZERO,
             is_inheriting: true,
             is_claiming: false,
+            phase: Phase::Working,
             drained: None,
             _lifeline: parts.lifeline,
         })
     }
 
     fn room(&self) -> usize {
-        if self.drained.is_some() { 0 } else { self.places.room(Instant::now()) }
+        if self.phase == Phase::Working { self.places.room(Instant::now()) } else { 0 }
     }
 
     /// Reads on if no read is under way and there is room.
@@ -132,6 +151,7 @@ impl Intake {
                 }
                 Err(error) => intake.on_error("XREADGROUP", error, ctx),
             }
+            intake.tell_if_drained();
         }));
     }
 
@@ -150,8 +170,8 @@ impl Intake {
     }
 
     fn begin(&mut self, entries: Vec<Delivered>, ctx: &mut Context<Self>) {
-        if self.drained.is_some() {
-            // They stay pending, and come first when this instance starts again.
+        if self.phase == Phase::Left {
+            // Too late for anything but what becomes of a dead collector's entries.
             return;
         }
         let mut rids = Vec::with_capacity(entries.len());
@@ -206,7 +226,8 @@ impl Intake {
         actix::spawn(async move {
             let begun = Instant::now();
             let requested = Rc::new(requested);
-            let answered = |source: &Name| intake.do_send(Answered(id, source.clone()));
+            let answered =
+                |source: &Name, bytes| intake.do_send(Answered { id, source: source.clone(), bytes });
             let collected = collect::collect(id, &requested, &plan, &sources, patience, &answered);
             if let Ok(finished) = AssertUnwindSafe(collected).catch_unwind().await {
                 metrics::collected(shard, begun.elapsed());
@@ -225,71 +246,22 @@ impl Intake {
         }
     }
 
-    fn claim(&mut self, ctx: &mut Context<Self>) {
-        let room = self.room();
-        if room == 0 || self.is_claiming || self.is_inheriting {
-            return;
-        }
-        self.is_claiming = true;
-        let (link, cursor) = (self.link.clone(), self.claim_cursor);
-        let idle = Duration::from_millis(self.settings.claim_idle_ms);
-        let claimed = async move { link.claim_idle(idle, cursor, room).await };
-        ctx.spawn(claimed.into_actor(self).map(|claimed, intake, ctx| {
-            intake.is_claiming = false;
-            intake.on_claimed(claimed, ctx);
-        }));
-    }
-
-    fn on_claimed(&mut self, claimed: Result<Claimed, LinkError>, ctx: &mut Context<Self>) {
-        match claimed {
-            Ok(Claimed { next, entries }) => {
-                self.claim_cursor = next;
-                if !entries.is_empty() {
-                    metrics::claimed(self.link.shard(), entries.len());
-                    self.begin(entries, ctx);
-                }
-                if next != StreamId::ZERO {
-                    self.claim(ctx);
-                }
-            }
-            // The next round tries again; a failure for good shows itself in reading as well.
-            Err(error) => metrics::link_failed(self.link.shard(), "XAUTOCLAIM", &error),
-        }
-    }
-
-    /// Says for everything begun some time ago that it is still worked on.
-    fn renew(&mut self, ctx: &mut Context<Self>) {
-        let ids = self.places.older_than(self.claim_round(), Instant::now());
-        if ids.is_empty() {
-            return;
-        }
-        let link = self.link.clone();
-        let renewed = async move {
-            if let Err(error) = link.renew(&ids).await {
-                metrics::link_failed(link.shard(), "XCLAIM", &error);
-            }
-        };
-        ctx.spawn(renewed.into_actor(self));
-    }
-
-    fn claim_round(&self) -> Duration {
-        Duration::from_millis(self.settings.claim_idle_ms) / CLAIMS_PER_IDLE
-    }
-
     fn settle(&mut self, ids: &[StreamId], ctx: &mut Context<Self>) {
         for id in ids {
             self.places.leave(*id);
         }
         metrics::in_flight(self.link.shard(), self.places.len());
-        if self.places.is_empty()
-            && let Some(drained) = self.drained.take()
-        {
-            // Whoever asked may have lost patience. Draining goes on, towards a channel nobody listens to.
-            let _ = drained.send(());
-            self.drained = Some(oneshot::channel().0);
-            return;
-        }
         self.read(ctx);
+        self.tell_if_drained();
+    }
+
+    /// A read or a claim under way still brings entries, which are begun and finished like all others.
+    fn tell_if_drained(&mut self) {
+        let is_done = self.places.is_empty() && self.reader.is_some() && !self.is_claiming;
+        if is_done && let Some(drained) = self.drained.take() {
+            // Whoever asked may have lost patience.
+            let _ = drained.send(());
+        }
     }
 }
 
@@ -305,11 +277,9 @@ impl Actor for Intake {
         let generation = self.generation.clone();
         let known = async move { generation.known().await };
         ctx.spawn(known.into_actor(self).map(|(), intake, ctx| {
-            let round = intake.claim_round();
             intake.read(ctx);
             ctx.run_interval(ROOM_INTERVAL, Self::read);
-            ctx.run_interval(round, Self::claim);
-            ctx.run_interval(round * 2, Self::renew);
+            intake.keep_membership(ctx);
         }));
     }
 }
@@ -333,8 +303,8 @@ impl Handler<Abandon> for Intake {
 impl Handler<Answered> for Intake {
     type Result = ();
 
-    fn handle(&mut self, Answered(id, source): Answered, _: &mut Self::Context) {
-        self.places.answered(id, &source);
+    fn handle(&mut self, Answered { id, source, bytes }: Answered, _: &mut Self::Context) {
+        self.places.answered(id, &source, bytes);
     }
 }
 
@@ -342,6 +312,7 @@ impl Handler<Drain> for Intake {
     type Result = ();
 
     fn handle(&mut self, Drain(drained): Drain, ctx: &mut Self::Context) {
+        self.phase = Phase::Draining;
         self.drained = Some(drained);
         self.settle(&[], ctx);
     }

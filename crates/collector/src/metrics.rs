@@ -47,10 +47,18 @@ pub(crate) fn delivered(shard: Shard, moved: usize, gone: usize) {
     counter!("oss_delivered_again_total", "shard" => shard.name()).increment(gone as u64);
 }
 
-/// Entries of silent collectors were taken over.
+/// Entries of collectors that are silent or have left were taken over.
 pub(crate) fn claimed(shard: Shard, entries: usize) {
     counter!("oss_claimed_total", "shard" => shard.name()).increment(entries as u64);
-    tracing::info!(%shard, entries, "Took over requests of a silent collector");
+    tracing::info!(%shard, entries, "Took over requests of another collector");
+}
+
+/// Entries begun and not finished at the end are given back to the other collectors.
+pub(crate) fn gave_back(shard: Shard, entries: usize) {
+    if entries > 0 {
+        counter!("oss_given_back_total", "shard" => shard.name()).increment(entries as u64);
+        tracing::info!(%shard, entries, "Gave unfinished requests back to the other collectors");
+    }
 }
 
 /// A request was failed because collecting it never ended.

@@ -20,9 +20,12 @@ use tokio::sync::oneshot;
 
 use crate::config::CollectSettings;
 use crate::generation::Generation;
-use crate::intake::{Drain, Intake, Parts};
+use crate::intake::{Drain, Intake, Leave, Parts};
 use crate::source::{Catalog, Sources};
 use crate::watcher::{StatusWatcher, Waiters};
+
+/// How long Redis may take to take back what is not finished.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Steps 3 to 5 of every shard, running.
 #[derive(Debug)]
@@ -60,19 +63,19 @@ impl Pipeline {
         Ok(Self { intakes: intakes.into() })
     }
 
-    /// Stops reading and waits until what was begun is handed over, at most `patience`. What is left stays
-    /// pending and is taken over by another collector, or by this one when it starts again.
+    /// Stops reading and waits until what was begun is handed over, at most `patience`. What is left then is
+    /// given back, and another collector takes it over at once.
     pub(crate) async fn drain(self, patience: Duration) {
         let drains = self.intakes.iter().map(|intake| {
             let (drained, done) = oneshot::channel();
             intake.do_send(Drain(drained));
             done
         });
-        if tokio::time::timeout(patience, join_all(drains)).await.is_err() {
-            tracing::warn!(
-                seconds = patience.as_secs(),
-                "Requests are left half collected; they stay pending"
-            );
+        // What is not in time is told by the intakes when they give it back.
+        drop(tokio::time::timeout(patience, join_all(drains)).await);
+        let leaving = join_all(self.intakes.iter().map(|intake| intake.send(Leave)));
+        if tokio::time::timeout(LEAVE_PATIENCE, leaving).await.is_err() {
+            tracing::warn!("Redis does not answer; unfinished requests are taken over after claim_idle_ms");
         }
     }
 }

@@ -26,8 +26,8 @@ use crate::source::Catalog;
 use crate::watcher::Waiters;
 
 const CONNECT_PAUSE: Duration = Duration::from_millis(500);
-/// How long requests under way may take at the end; what is left is taken over by another collector.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How long requests under way may take at the end; what is left is given back to the other collectors.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A collector that is up.
 pub struct Service {
@@ -150,7 +150,8 @@ impl Service {
     }
 
     /// Serves until `until` resolves, then ends in order: readiness fails, waiting clients are answered, no
-    /// new connections and no new entries, answers and collecting under way end (bounded), the admin port closes.
+    /// new connections and no new entries, answers and collecting under way end (bounded), what is unfinished is
+    /// given back, the admin port closes.
     ///
     /// # Errors
     /// A server ended by itself.

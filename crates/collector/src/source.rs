@@ -84,6 +84,15 @@ impl SourceFault {
         }
     }
 
+    /// What to report of several places that were asked in turn: a fault worth another attempt before one that
+    /// is final, else the later.
+    fn prefer(first: Option<Self>, later: Self) -> Self {
+        match first {
+            Some(first) if first.is_transient() && !later.is_transient() => first,
+            _ => later,
+        }
+    }
+
     /// Whether the same question may get another answer before the deadline.
     pub(crate) const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::EventNotFound { .. } | Self::EventNotConfirmed { .. })

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
 use common::ids::Rid;
-use common::link::{Disposition, Feed, Link, LinkError, Notification, ReadFrom, Reader, StreamId};
+use common::link::{Disposition, Entry, Feed, Link, LinkError, Notification, ReadFrom, Reader, StreamId};
 use common::supervise::Lifeline;
 use tokio::sync::Notify;
 
@@ -82,6 +82,22 @@ impl Waiters {
         }
         drop(table);
         Waiter { waiters: self.clone(), rid, number, seq: None, notify }
+    }
+
+    /// Wakes those whom the entries of `:status` name; answers how many of these were looked into. They name
+    /// every request of every COMMIT, which is not worth reading while nobody waits. Who joins the table
+    /// afterwards reads the record itself.
+    fn wake_all(&self, shard: u8, entries: &[Entry]) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let notifications = entries.iter().filter_map(Notification::read);
+        notifications.map(|notification| self.wake(shard, &notification)).count()
+    }
+
+    fn is_empty(&self) -> bool {
+        let table = self.lock();
+        table.by_rid.is_empty() && table.by_seq.is_empty()
     }
 
     fn wake(&self, shard: u8, notification: &Notification) {
@@ -168,12 +184,8 @@ impl StatusWatcher {
             match entries {
                 Ok(entries) => {
                     let shard = watcher.link.shard().number();
-                    for entry in &entries {
-                        watcher.cursor = Some(entry.id);
-                        if let Some(notification) = Notification::read(entry) {
-                            watcher.waiters.wake(shard, &notification);
-                        }
-                    }
+                    watcher.cursor = entries.last().map(|entry| entry.id).or(watcher.cursor);
+                    watcher.waiters.wake_all(shard, &entries);
                     watcher.read(ctx);
                 }
                 Err(error) => watcher.on_error(error, ctx),
@@ -206,7 +218,7 @@ impl Actor for StatusWatcher {
 #[cfg(test)]
 mod tests {
     use common::ids::{Rid, Shard};
-    use common::link::Notification;
+    use common::link::{Entry, Notification, StreamId};
     use futures_util::FutureExt as _;
 
     use super::Waiters;
@@ -239,6 +251,19 @@ mod tests {
         waiters.wake(0, &delivery(7));
         assert!(!is_woken(&waiter));
         waiters.wake(1, &delivery(7));
+        assert!(is_woken(&waiter));
+    }
+
+    #[test]
+    fn notifications_are_read_only_while_somebody_waits() {
+        let waiters = Waiters::new(10);
+        let rid = Rid::fresh(Shard::Gaming);
+        let field = |name: &str, value: String| (name.to_owned(), value.into_bytes());
+        let fields = vec![field("seq", "7".to_owned()), field("rids", rid.to_string())];
+        let entries = [Entry { id: StreamId::new(1, 0), fields }];
+        assert_eq!(waiters.wake_all(1, &entries), 0);
+        let waiter = waiters.register(rid);
+        assert_eq!(waiters.wake_all(1, &entries), 1);
         assert!(is_woken(&waiter));
     }
 

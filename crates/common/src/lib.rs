@@ -24,6 +24,7 @@ pub mod config;
 pub mod envelope;
 pub mod exit;
 pub mod headers;
+pub mod openapi;
 pub mod problem;
 pub mod supervise;
 pub mod telemetry;

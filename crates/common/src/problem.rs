@@ -26,6 +26,10 @@ pub struct Problem {
     /// Each fault with the place it speaks of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ProblemError>,
+    /// Members of this problem alone (RFC 9457, 3.2), beside those above.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub extensions: serde_json::Map<String, serde_json::Value>,
     /// Seconds for the `Retry-After` header; not in the body.
     #[serde(skip)]
     pub retry_after_s: Option<u32>,
@@ -53,6 +57,7 @@ impl Problem {
             instance: None,
             trace_id: None,
             errors: Vec::new(),
+            extensions: serde_json::Map::new(),
             retry_after_s: None,
         }
     }
@@ -60,6 +65,14 @@ impl Problem {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a member of this problem alone; one that cannot be written is null.
+    #[must_use]
+    pub fn extension(mut self, name: &str, value: &impl Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or(serde_json::Value::Null);
+        self.extensions.insert(name.to_owned(), value);
         self
     }
 

@@ -1,5 +1,6 @@
 //! What tests share: private servers, a whole stack of real binaries, load for it and the checks of a finished run.
 
+pub mod generated;
 pub mod ports;
 pub mod proxy;
 pub mod redis;

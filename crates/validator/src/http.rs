@@ -8,6 +8,7 @@
 
 mod decisions;
 mod log;
+mod openapi;
 mod pipeline;
 mod proofs;
 mod rewind;

@@ -28,6 +28,21 @@ struct Delivered {
     tx: Vec<String>,
 }
 
+/// Shows how far the entry of a request is on each target.
+#[utoipa::path(
+    get,
+    path = "/v1/deliveries/{rid}",
+    operation_id = "deliveries",
+    tag = "sync requests",
+    params(
+        ("rid" = String, Path, description = "Request id"),
+    ),
+    responses(
+        (status = 200, description = "Per target the state, block and transactions", body = serde_json::Value),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 #[get("/deliveries/{rid}")]
 pub(super) async fn get(
     request: HttpRequest,

@@ -104,6 +104,18 @@ fn removed(name: &str, heads: &[(&Link, Head)]) -> TargetState {
     }
 }
 
+/// Shows the targets and their lanes.
+#[utoipa::path(
+    get,
+    path = "/v1/targets",
+    operation_id = "targets",
+    tag = "targets",
+    responses(
+        (status = 200, description = "Per target its lanes: state, holder, watermark, what is in flight, the last error", body = serde_json::Value),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 #[get("/targets")]
 pub(super) async fn list(request: HttpRequest, api: Data<Api>) -> Result<Json<TargetList>, Problem> {
     api.keys.authorize(&request, Scope::Read)?;
@@ -166,6 +178,21 @@ async fn set_paused(
     Ok(Json(PauseAnswer { target: name, paused, changed }))
 }
 
+/// Pauses a target: nothing further is sent to it. The key needs the scope operate.
+#[utoipa::path(
+    post,
+    path = "/v1/targets/{id}/pause",
+    operation_id = "pause",
+    tag = "targets",
+    params(
+        ("id" = String, Path, description = "Target"),
+    ),
+    responses(
+        (status = 200, description = "Paused; how many lanes this changed", body = serde_json::Value),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 #[post("/targets/{id}/pause")]
 pub(super) async fn pause(
     request: HttpRequest,
@@ -175,6 +202,21 @@ pub(super) async fn pause(
     set_paused(&request, &api, &id, true).await
 }
 
+/// Resumes a target. The key needs the scope operate.
+#[utoipa::path(
+    post,
+    path = "/v1/targets/{id}/resume",
+    operation_id = "resume",
+    tag = "targets",
+    params(
+        ("id" = String, Path, description = "Target"),
+    ),
+    responses(
+        (status = 200, description = "Not paused; how many lanes this changed", body = serde_json::Value),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 #[post("/targets/{id}/resume")]
 pub(super) async fn resume(
     request: HttpRequest,

@@ -23,7 +23,7 @@ use crate::wire::About;
 /// Bound of `:inx` (DESIGN §4).
 const EXPRESS_MAX: u64 = 1_000;
 
-/// A problem with the request it speaks of.
+/// A problem with the request it speaks of: the form of [`too_late`].
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct Conflict {
     #[serde(flatten)]
@@ -67,10 +67,10 @@ pub(super) async fn cancel(
         Err(error) => return Err(super::failed(shard, "read", &error)),
     };
     let Some(view) = get::owned(loaded, &principal)? else {
-        return Ok(too_late(&request, get::expired(&api, rid, request.headers()).await?));
+        return Err(too_late(&get::expired(&api, rid, request.headers()).await?));
     };
     if is_decided(&view) {
-        return Ok(too_late(&request, view.resource));
+        return Err(too_late(&view.resource));
     }
     let id = format!("cancel:{rid}");
     let about = About {
@@ -93,7 +93,7 @@ pub(super) async fn cancel(
             apply_preference(&mut response, patience);
             Ok(response.json(&view.resource))
         }
-        Ok(Some(view)) if is_decided(&view) => Ok(too_late(&request, view.resource)),
+        Ok(Some(view)) if is_decided(&view) => Err(too_late(&view.resource)),
         Ok(Some(view)) => Ok(pending(&view, patience)),
         Ok(None) => Ok(pending(&view, patience)),
         Err(error) => Err(super::failed(shard, "wait", &error)),
@@ -113,11 +113,8 @@ fn pending(view: &View, patience: Patience) -> HttpResponse {
 }
 
 /// 409 with the outcome.
-fn too_late(http: &HttpRequest, request: StatusResource) -> HttpResponse {
-    let trace_id = common::headers::traceparent(http.headers()).and_then(common::telemetry::trace_id);
-    let mut problem = Problem::new(StatusCode::CONFLICT, "already_decided", "The request is decided already")
-        .detail(format!("it is {}", request.status.name()));
-    problem.instance = Some(http.path().to_owned());
-    problem.trace_id = trace_id.map(str::to_owned);
-    HttpResponse::Conflict().content_type("application/problem+json").json(Conflict { problem, request })
+fn too_late(request: &StatusResource) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "already_decided", "The request is decided already")
+        .detail(format!("it is {}", request.status.name()))
+        .extension("request", request)
 }

@@ -1,16 +1,24 @@
-//! `/openapi.json` and `/docs`: the API's description, from the handlers' own annotations, and a page that
-//! shows it without anything from outside.
+//! `/openapi.json` and `/docs`: the description of the whole origin, and a page that shows it without anything from
+//! outside. The collector's routes come from its handlers' own annotations; those of the other services from
+//! the files their tests keep equal to theirs, as services share no code but `common`.
 
 use std::collections::BTreeMap;
 
+use common::openapi::ApiKey;
 use serde::{Deserialize, Serialize};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use serde_json::Value;
+use utoipa::{OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{cancel, get, submit};
 
-/// The whole description of this service's API.
+/// The routes of the services behind the same address.
+const OTHERS: [&str; 2] = [
+    include_str!("../../../../docs/generated/validator.openapi.json"),
+    include_str!("../../../../docs/generated/broadcaster.openapi.json"),
+];
+
+/// The description of this service's API.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Oracle State Synchronizer", license(name = "Apache-2.0 OR MIT")),
@@ -20,25 +28,30 @@ use super::{cancel, get, submit};
 )]
 struct Description;
 
-struct ApiKey;
-
-impl Modify for ApiKey {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let mut scheme = Http::new(HttpAuthScheme::Bearer);
-        scheme.description = Some("oss_<id>_<secret>".to_owned());
-        let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
-    }
-}
-
 /// Serves both addresses.
 pub(super) fn docs() -> SwaggerUi {
-    SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", description())
+    SwaggerUi::new("/docs/{_:.*}").external_url_unchecked("/openapi.json", description())
 }
 
-/// The description as served.
-pub(super) fn description() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+/// The description as served. What is no description is passed over; a test sees that none is.
+fn description() -> Value {
+    let own = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    OTHERS.iter().filter_map(|text| serde_json::from_str(text).ok()).fold(own, merged)
+}
+
+/// Adds the paths and components of another description that are not there yet.
+fn merged(mut into: Value, mut from: Value) -> Value {
+    for part in ["/paths", "/components/schemas", "/components/securitySchemes"] {
+        let (Some(Value::Object(into)), Some(Value::Object(from))) =
+            (into.pointer_mut(part), from.pointer_mut(part))
+        else {
+            continue;
+        };
+        for (name, value) in std::mem::take(from) {
+            into.entry(name).or_insert(value);
+        }
+    }
+    into
 }
 
 /// A sync request: applied whole or not at all. Sources and chains are names the operator has configured.
@@ -55,11 +68,11 @@ pub(super) struct SyncRequestBody {
     /// Sources whose events are collected: a name, or `{"source": name, "required": false}`; at most 8.
     #[serde(default)]
     #[schema(max_items = 8, value_type = Vec<Object>)]
-    event_sources: Vec<serde_json::Value>,
+    event_sources: Vec<Value>,
     /// Sources of external data, in the same form; at most 8.
     #[serde(default)]
     #[schema(max_items = 8, value_type = Vec<Object>)]
-    external_apis: Vec<serde_json::Value>,
+    external_apis: Vec<Value>,
     /// What `completed` waits for; left out: all of the asset's chains.
     target_chains: Option<Vec<String>>,
     /// The asset's version before this request.
@@ -87,9 +100,9 @@ pub(super) struct StateChangeBody {
     kind: String,
     /// The ledger event this change repeats: `{"source": name, "event": "<tx hash>/<position>"}`.
     #[schema(value_type = Option<Object>)]
-    backed_by: Option<serde_json::Value>,
+    backed_by: Option<Value>,
     /// The fields of the kind.
     #[serde(flatten)]
     #[schema(value_type = BTreeMap<String, Object>)]
-    fields: BTreeMap<String, serde_json::Value>,
+    fields: BTreeMap<String, Value>,
 }

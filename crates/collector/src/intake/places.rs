@@ -17,7 +17,7 @@ use common::link::StreamId;
 /// An entry that is worked on for so long waits for a slow source. It leaves its place to quick ones and
 /// counts against `waiting_max` instead, so that a dead source does not stop the shard.
 const QUICK: Duration = Duration::from_secs(1);
-/// Most bytes of messages held at one time; one read may go over it.
+/// Most bytes of messages and observations held at one time; what is begun already may go over it.
 const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 #[derive(Debug)]
@@ -84,13 +84,20 @@ impl Places {
         self.active.insert(id, Work { begun: now, bytes, sources });
     }
 
-    /// The source has answered the entry, which may wait for others on.
-    pub(super) fn answered(&mut self, id: StreamId, source: &Name) {
+    /// The source has answered the entry with `bytes`, which may wait for others on and holds them meanwhile.
+    pub(super) fn answered(&mut self, id: StreamId, source: &Name, bytes: usize) {
         let Some(work) = self.active.get_mut(&id) else { return };
         let Some(index) = work.sources.iter().position(|waited| waited == source) else { return };
         work.sources.swap_remove(index);
-        let bytes = work.bytes;
-        self.give_back(source, bytes);
+        let before = work.bytes;
+        work.bytes += bytes;
+        self.bytes += bytes;
+        for waited in &work.sources {
+            if let Some(held) = self.held.get_mut(waited) {
+                held.bytes += bytes;
+            }
+        }
+        self.give_back(source, before);
     }
 
     pub(super) fn leave(&mut self, id: StreamId) {

@@ -152,7 +152,8 @@ async fn attempts(source: &dyn Source, ask: &Ask) -> Answer {
             Ok(answer) => return answer,
         }
         let pause = pause(attempt, &last, rand::random());
-        if Instant::now() + pause >= ask.deadline {
+        // A source may ask for any pause; as an instant it need not exist.
+        if pause >= ask.deadline.saturating_duration_since(Instant::now()) {
             return Err(last);
         }
         tokio::time::sleep(pause).await;

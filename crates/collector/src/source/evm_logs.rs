@@ -1,7 +1,7 @@
 //! Source `evm_logs`: events of one contract on one EVM chain, by plain JSON-RPC.
 //!
 //! Settings, beside `name`, `kind` and `in_flight_max`:
-//! - `rpc`: 1 to 8 node URLs, asked in this order until one answers; each must be on `chain`;
+//! - `rpc`: 1 to 8 node URLs, asked in this order until one gives a usable answer; each must be on `chain`;
 //! - `chain`: CAIP-2 id, `eip155:<number>`; `address`: the contract; `asset`: what its events speak of;
 //! - `topics`: event signatures (`Transfer(address,address,uint256)`) or their 0x hashes, 1 to 8;
 //! - `event`: `transfer` (default), `mint` or `burn`: what such an event means; with `mint_from_zero` (false)
@@ -207,15 +207,19 @@ impl EvmLogs {
 impl Source for EvmLogs {
     fn observe<'a>(&'a self, ask: &'a Ask) -> LocalBoxFuture<'a, Result<Vec<Observation>, SourceFault>> {
         Box::pin(async move {
-            let mut fault = SourceFault::unavailable("no node is configured");
+            let mut fault: Option<SourceFault> = None;
             for node in &self.nodes {
                 match self.observe_on(node, ask).await {
-                    // Another node may know more; a final fault is a fact about the chain.
-                    Err(error) if error.is_transient() => fault = error,
-                    answer => return answer,
+                    Ok(observations) => return Ok(observations),
+                    // What is in the chain is the same on every node.
+                    Err(fact @ (SourceFault::EventMismatch { .. } | SourceFault::TooLarge { .. })) => {
+                        return Err(fact);
+                    }
+                    // Another node may know more, or answer in a form that can be read.
+                    Err(later) => fault = Some(SourceFault::prefer(fault, later)),
                 }
             }
-            Err(fault)
+            Err(fault.unwrap_or_else(|| SourceFault::unavailable("no node is configured")))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Source `http_json`: one JSON document, or a part of it, by HTTP GET.
 //!
 //! Settings, beside `name`, `kind` and `in_flight_max`:
-//! - `urls`: 1 to 8, asked in this order until one answers (copies of one document; no quorum);
+//! - `urls`: 1 to 8, asked in this order until one gives a usable answer (copies of one document; no quorum);
 //! - `hosts`: the only hosts the URLs may name;
 //! - `pointer`: JSON pointer (RFC 6901) to the part that is kept; the whole document if left out;
 //! - `as_of_pointer`: pointer, into the whole document, to the document's own time: an RFC 3339 time, a date
@@ -113,16 +113,16 @@ impl HttpJson {
         })
     }
 
-    /// The first usable answer; else the fault of the last URL, as the others failed alike.
+    /// The first usable answer; else a fault that another attempt may mend, if one URL has such.
     async fn fetch_any(&self) -> Result<Observation, SourceFault> {
-        let mut fault = SourceFault::unavailable("no URL is configured");
+        let mut fault: Option<SourceFault> = None;
         for url in &self.urls {
             match self.fetch(url).await {
                 Ok(observation) => return Ok(observation),
-                Err(error) => fault = error,
+                Err(later) => fault = Some(SourceFault::prefer(fault, later)),
             }
         }
-        Err(fault)
+        Err(fault.unwrap_or_else(|| SourceFault::unavailable("no URL is configured")))
     }
 
     async fn fetch(&self, url: &Url) -> Result<Observation, SourceFault> {
@@ -229,3 +229,6 @@ impl Source for HttpJson {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

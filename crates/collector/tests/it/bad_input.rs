@@ -106,6 +106,8 @@ fn limit_cases() -> Vec<Case> {
             "not_supported",
             "/atomicity",
         ),
+        case("a time to come", &field("effective_at", &json!("\0")), 422, "not_supported", "/effective_at"),
+        case("an authority", &field("authority", &json!("\0")), 422, "not_supported", "/authority"),
         case("proofs of a later version", &field("proof", &json!("groth16")), 422, "not_supported", "/proof"),
         case(
             "a dependency in another shard",
@@ -128,6 +130,13 @@ fn limit_cases() -> Vec<Case> {
             422,
             "CROSS_SHARD",
             "/state_changes/0/asset",
+        ),
+        case(
+            "a source that is named twice",
+            &field("event_sources", &json!(["slow", "slow"])),
+            422,
+            "invalid_request",
+            "/event_sources/1",
         ),
     ]
 }
@@ -290,12 +299,32 @@ async fn bad_input_is_a_problem_with_its_place_and_leaves_nothing_behind() {
 async fn every_fault_of_a_request_is_told_at_once() {
     let bed = Bed::new().await;
     let collector = bed.start().await;
-    let body = json!({"asset": {"id": "?"}, "ttl_seconds": -1, "state_changes": [{"kind": "MINT"}], "x": 1});
+    let event = format!("0x{}/0", "ab".repeat(32));
+    let body = json!({
+        "asset": {"id": "?"}, "ttl_seconds": -1, "x": 1,
+        "event_sources": ["a", "a"], "external_apis": ["?"], "depends_on": ["?"],
+        "state_changes": [
+            {"kind": "MINT", "to": "a"},
+            {"kind": "PRINT"},
+            // Whether its source is listed cannot be said: one of the lists cannot be read.
+            {"kind": "MINT", "to": "a", "amount": "1", "backed_by": {"source": "b", "event": event}},
+        ],
+    });
     let answer = bed.post(&collector, &body, &[]).await;
     assert_eq!(answer.status, 422);
-    for pointer in ["/asset/id", "/ttl_seconds", "/x"] {
-        assert!(answer.pointers().contains(&pointer.to_owned()), "{pointer} in {answer:?}");
-    }
+    let mut pointers = answer.pointers();
+    pointers.sort();
+    let expected = [
+        "/asset/id",
+        "/depends_on/0",
+        "/event_sources/1",
+        "/external_apis/0",
+        "/state_changes/0/amount",
+        "/state_changes/1/kind",
+        "/ttl_seconds",
+        "/x",
+    ];
+    assert_eq!(pointers, expected, "{answer:?}");
     collector.stop().await;
 }
 
@@ -337,6 +366,27 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
     collector.stop().await;
 }
 
+/// Every route of the origin that exists, whichever service answers it.
+const ROUTES: [&str; 17] = [
+    "DELETE /v1/sync-requests/{rid}",
+    "GET /v1/assets/{asset}",
+    "GET /v1/assets/{asset}/proof",
+    "GET /v1/decisions/{rid}",
+    "GET /v1/deliveries/{rid}",
+    "GET /v1/holdings/{asset}/{account}",
+    "GET /v1/holdings/{asset}/{account}/proof",
+    "GET /v1/pipeline",
+    "GET /v1/shards",
+    "GET /v1/shards/{shard}",
+    "GET /v1/shards/{shard}/log",
+    "GET /v1/sync-requests/{rid}",
+    "GET /v1/targets",
+    "POST /v1/sync-requests",
+    "POST /v1/targets/{id}/pause",
+    "POST /v1/targets/{id}/resume",
+    "POST /v1/targets/{target}/rewind",
+];
+
 #[actix_rt::test]
 async fn the_description_and_its_page_are_served_without_anything_from_outside() {
     let bed = Bed::new().await;
@@ -344,7 +394,17 @@ async fn the_description_and_its_page_are_served_without_anything_from_outside()
     let description =
         bed.ask(reqwest::Method::GET, "", format!("{}/openapi.json", collector.base), &[]).await;
     let paths = description.body["paths"].as_object().expect("paths");
-    assert_eq!(paths.keys().collect::<Vec<_>>(), ["/v1/sync-requests", "/v1/sync-requests/{rid}"]);
+    let mut routes: Vec<String> = Vec::new();
+    let mut operations = std::collections::BTreeSet::new();
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_object().expect("methods") {
+            routes.push(format!("{} {path}", method.to_uppercase()));
+            let id = operation["operationId"].as_str().expect("an operation id");
+            assert!(operations.insert(id.to_owned()), "{id} names two operations");
+        }
+    }
+    routes.sort();
+    assert_eq!(routes, ROUTES);
     let post = &description.body["paths"]["/v1/sync-requests"]["post"];
     for status in ["200", "202", "400", "401", "403", "411", "413", "415", "422", "503"] {
         assert!(post["responses"][status].is_object(), "{status}");

@@ -43,6 +43,9 @@ async fn what_is_decided_cannot_be_cancelled_and_the_outcome_is_told() {
         let answer = bed.ask(Method::DELETE, SUBMIT, url, &[]).await;
         assert_eq!((answer.status, answer.body["code"].as_str()), (409, Some("already_decided")));
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(answer.body["instance"], format!("/v1/sync-requests/{rid}"));
+        assert_eq!(answer.body["trace_id"].as_str().map(str::len), Some(32), "{answer:?}");
+        assert!(answer.header("x-request-id").is_some());
         assert_eq!(answer.body["request"]["status"], status.name());
         assert_eq!(answer.body["request"]["outcome"], outcome.name());
         assert_eq!(answer.body["request"]["seq"], seq);

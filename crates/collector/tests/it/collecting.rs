@@ -269,20 +269,24 @@ async fn observations_and_messages_are_bounded() {
     };
     let mut sources: Vec<Value> = (0..8).map(|n| source(&format!("half{n}"), "/half")).collect();
     sources.push(source("over", "/over"));
+    sources.push(waiting("hanging", 3_600_000));
     bed.sources(&json!(sources));
     let collector = bed.start().await;
     let names: Vec<String> = (0..8).map(|n| format!("half{n}")).collect();
-    for (apis, code) in [
-        (json!(["over"]), Some("OBSERVATION_TOO_LARGE")),
-        (json!(names[..7]), None),
-        (json!(names), Some("MESSAGE_TOO_LARGE")),
+    for (apis, events, code) in [
+        (json!(["over"]), json!([]), Some("OBSERVATION_TOO_LARGE")),
+        (json!(names[..7]), json!([]), None),
+        (json!(names), json!([]), Some("MESSAGE_TOO_LARGE")),
+        // Not worth waiting for the last one, which would fail the request at the deadline.
+        (json!(names), json!(["hanging"]), Some("MESSAGE_TOO_LARGE")),
     ] {
         let before = bed.messages(Stream::Input).await.len();
         // The request itself takes room too: with eight observations it is over 128 KiB.
         let documents: serde_json::Map<String, Value> =
             (0..8).map(|n| (format!("t{n}"), json!("y".repeat(1_000)))).collect();
         let change = json!({"kind": "SET_DATA", "terms": documents});
-        let body = with("X", &json!({"external_apis": apis, "state_changes": [change]}));
+        let body =
+            with("X", &json!({"external_apis": apis, "event_sources": events, "state_changes": [change]}));
         assert_eq!(bed.post(&collector, &body, &[]).await.status, 202);
         let (stored, message) = bed.input(before + 1).await.pop().unwrap();
         assert!(stored.payload.len() <= 128 * 1024);

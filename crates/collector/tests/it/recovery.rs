@@ -1,5 +1,6 @@
 //! Dead peers, poison, lost connections: an accepted request reaches `:in` exactly once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::ids::{Rid, Shard};
@@ -193,11 +194,106 @@ async fn redis_killed_while_collecting_loses_nothing_and_doubles_nothing() {
 #[actix_rt::test]
 async fn what_is_being_collected_at_the_end_is_finished_first() {
     let bed = Bed::new().await;
-    sources(&bed, 500);
+    sources(&bed, 2_000);
     let collector = bed.start().await;
-    bed.post(&collector, &with("X", &json!({"event_sources": ["slow"]})), &[]).await;
+    let rid = bed.post(&collector, &with("X", &json!({"event_sources": ["slow"]})), &[]).await.rid();
     let link = bed.link(Shard::Financial).await;
-    until("it is begun", async || link.backlog().await.unwrap().requests == 1).await;
+    until("it is begun", async || link.record(rid).await.unwrap().unwrap().by.is_some()).await;
     tokio::time::timeout(PATIENCE, collector.stop()).await.expect("a bounded end");
-    assert_eq!(bed.messages(Stream::Requests).await.len() + bed.messages(Stream::Input).await.len(), 1);
+    let (input, requests) = (bed.messages(Stream::Input).await, bed.messages(Stream::Requests).await);
+    assert_eq!((input.len(), requests.len()), (1, 0));
+    assert_eq!(observations(&input[0].1).len(), 1);
+    assert_eq!(consumers(&bed), Vec::<String>::new(), "who ends in order leaves no consumer behind");
+}
+
+/// One field of each consumer in the group of the financial shard.
+fn consumer_fields<T: redis::FromRedisValue>(bed: &Bed, field: &str) -> Vec<T> {
+    let key = "{oss:financial}:requests";
+    let listed = bed.redis.command(&["XINFO", "CONSUMERS", key, "collectors"]).unwrap();
+    let listed: Vec<BTreeMap<String, redis::Value>> = redis::from_redis_value(listed).unwrap();
+    listed.into_iter().map(|fields| redis::from_redis_value(fields[field].clone()).unwrap()).collect()
+}
+
+fn consumers(bed: &Bed) -> Vec<String> {
+    consumer_fields(bed, "name")
+}
+
+/// How long the consumer heard of last was silent.
+fn idle_ms(bed: &Bed) -> u64 {
+    consumer_fields(bed, "idle").into_iter().min().unwrap_or(0)
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_finished_at_the_end_is_taken_over_by_a_peer_at_once() {
+    let bed = Bed::new().await;
+    sources(&bed, 3_600_000);
+    // Nobody claims what is merely silent.
+    let patient = |name: &str| {
+        let mut settings = bed.settings(name);
+        settings.collect.claim_idle_ms = 3_600_000;
+        settings
+    };
+    let first = bed.start_with(patient("first")).await;
+    let rid = bed.post(&first, &with("X", &json!({"event_sources": ["slow"]})), &[]).await.rid();
+    let link = bed.link(Shard::Financial).await;
+    until("it is begun", async || link.record(rid).await.unwrap().unwrap().by.is_some()).await;
+    let accepted_ms = link.record(rid).await.unwrap().unwrap().at_ms;
+    sources(&bed, 0);
+    let second = bed.start_with(patient("second")).await;
+    tokio::time::timeout(PATIENCE, first.stop()).await.expect("a bounded end");
+    let (_, message) = bed.input(1).await.remove(0);
+    assert_eq!((message.about().unwrap().rid, observations(&message).len()), (rid, 1));
+    assert_eq!(message.about().unwrap().accepted_ms, Some(accepted_ms), "its place in time is kept");
+    assert_eq!(link.record(rid).await.unwrap().unwrap().by.as_deref(), Some("second"));
+    second.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_the_last_read_brings_is_finished_too() {
+    let bed = Bed::new().await;
+    sources(&bed, 0);
+    let collector = bed.start().await;
+    let template = bed.post(&collector, &with("X", &json!({"event_sources": ["slow"]})), &[]).await;
+    let (_, message) = bed.input(1).await.remove(0);
+    assert_eq!(message.about().unwrap().rid, template.rid());
+    let link = bed.link(Shard::Financial).await;
+    readers_above(&bed, 0).await;
+    let stopped = std::cell::Cell::new(false);
+    let stopping = async {
+        collector.stop().await;
+        stopped.set(true);
+    };
+    // The read under way when the end begins gets the next of these.
+    let trickling = async {
+        while !stopped.get() {
+            bed.redis.command(&["XADD", "{oss:financial}:requests", "*", "m", "not JSON"]).unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    futures_util::join!(stopping, trickling);
+    let pending = bed.redis.command(&["XPENDING", "{oss:financial}:requests", "collectors"]).unwrap();
+    let (pending, ..): (usize, redis::Value, redis::Value, redis::Value) =
+        redis::from_redis_value(pending).unwrap();
+    assert_eq!(pending, 0, "nothing waits to be claimed");
+    assert!(link.backlog().await.unwrap().requests > 0, "the others are read by the next collector");
+}
+
+#[actix_rt::test]
+async fn consumers_of_dead_collectors_are_forgotten_and_a_live_one_is_made_again() {
+    let bed = Bed::new().await;
+    sources(&bed, 0);
+    let (key, dead) = ("{oss:financial}:requests", "dead".to_owned());
+    bed.redis.command(&["XGROUP", "CREATECONSUMER", key, "collectors", &dead]).unwrap();
+    assert_eq!(consumers(&bed), ["dead"]);
+    until("it has been silent for long", async || idle_ms(&bed) > 600).await;
+    let mut settings = bed.settings("collector-1");
+    settings.collect.claim_idle_ms = 600;
+    let collector = bed.start_with(settings).await;
+    until("it is forgotten", async || !consumers(&bed).contains(&dead)).await;
+    readers_above(&bed, 0).await;
+    // As a peer does with one that has had nothing to read for long.
+    bed.redis.command(&["XGROUP", "DELCONSUMER", key, "collectors", "collector-1"]).unwrap();
+    bed.post(&collector, &with("X", &json!({"event_sources": ["slow"]})), &[]).await;
+    bed.input(1).await;
+    collector.stop().await;
 }

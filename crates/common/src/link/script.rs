@@ -54,6 +54,8 @@ scripts! {
     submit = "SUBMIT",
     collecting = "COLLECTING",
     collected = "COLLECTED",
+    leave = "LEAVE",
+    forget = "FORGET",
     send = "SEND",
     lease = "LEASE",
     release = "RELEASE",

@@ -30,15 +30,18 @@ const LATER_KINDS: [&str; 16] = [
     "RECOVER",
 ];
 
-/// Reads `state_changes`. `named` are the sources the request lists; a change may use only these.
-pub(super) fn read(
-    value: &Value,
-    place: &Place<'_>,
-    asset: &AssetId,
-    named: &BTreeSet<Name>,
-) -> Option<Vec<StateChange>> {
+/// What the rest of the request says. `None`: it cannot be read, so nothing is judged by it.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) asset: Option<&'a AssetId>,
+    /// The sources the request lists; a change may use only these.
+    pub(super) named: Option<&'a BTreeSet<Name>>,
+}
+
+/// Reads `state_changes`.
+pub(super) fn read(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<Vec<StateChange>> {
     let changes =
-        place.array(value, limits::STATE_CHANGES_MAX, |value, place| change(value, place, asset, named))?;
+        place.array(value, limits::STATE_CHANGES_MAX, |value, place| change(value, place, known))?;
     if changes.is_empty() {
         return place.fault(FaultCode::Invalid, "name at least one change");
     }
@@ -55,7 +58,7 @@ pub(super) fn read(
     Some(changes)
 }
 
-fn change(value: &Value, place: &Place<'_>, asset: &AssetId, named: &BTreeSet<Name>) -> Option<StateChange> {
+fn change(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<StateChange> {
     let Value::Object(map) = value else {
         return place.fault(FaultCode::Invalid, "expected an object");
     };
@@ -78,29 +81,30 @@ fn change(value: &Value, place: &Place<'_>, asset: &AssetId, named: &BTreeSet<Na
         _ => return kind_place.fault(FaultCode::Invalid, "is not a kind of state change"),
     };
     let fields = place.object(value, own)?;
-    same_asset(&fields, asset);
+    same_asset(&fields, known.asset);
     let op = match kind {
-        "REGISTER" => register(&fields, named),
+        "REGISTER" => register(&fields, known),
         "ADD_CHAIN" => fields.required("chain", |v, p| p.text::<Name>(v)).map(|chain| Op::AddChain { chain }),
         "MINT" => {
-            let (to, amount) = (account(&fields, "to"), amount(&fields, named));
+            let (to, amount) = (account(&fields, "to"), amount(&fields, known));
             Some(Op::Mint { to: to?, amount: amount? })
         }
         "BURN" => {
-            let (from, amount) = (account(&fields, "from"), amount(&fields, named));
+            let (from, amount) = (account(&fields, "from"), amount(&fields, known));
             Some(Op::Burn { from: from?, amount: amount? })
         }
-        "TRANSFER" => transfer(&fields, named),
-        _ => set_data(&fields, named),
+        "TRANSFER" => transfer(&fields, known),
+        _ => set_data(&fields, known),
     };
-    let backed_by = fields.optional("backed_by", |value, place| backing(value, place, kind, named));
+    let backed_by = fields.optional("backed_by", |value, place| backing(value, place, kind, known));
     Some(StateChange { op: op?, backed_by: backed_by? })
 }
 
 /// A change may repeat the request's asset; several assets in one request are a later feature.
-fn same_asset(fields: &Fields<'_>, asset: &AssetId) {
+fn same_asset(fields: &Fields<'_>, asset: Option<&AssetId>) {
     fields.optional("asset", |value, place| {
         let named = place.text::<AssetId>(value)?;
+        let Some(asset) = asset else { return Some(()) };
         if named == *asset {
             Some(())
         } else if named.shard() != asset.shard() {
@@ -111,7 +115,7 @@ fn same_asset(fields: &Fields<'_>, asset: &AssetId) {
     });
 }
 
-fn register(fields: &Fields<'_>, named: &BTreeSet<Name>) -> Option<Op> {
+fn register(fields: &Fields<'_>, known: Known<'_>) -> Option<Op> {
     let decimals = fields.required("decimals", |v, p| p.integer(v, 0, u64::from(limits::DECIMALS_MAX)));
     let chains = fields.required("chains", |value, place| {
         let chains = place.array(value, limits::TARGET_CHAINS_MAX, |v, p| p.text::<Name>(v))?;
@@ -124,7 +128,7 @@ fn register(fields: &Fields<'_>, named: &BTreeSet<Name>) -> Option<Op> {
         }
         Some(set.into_iter().collect::<Vec<_>>())
     });
-    let terms = map_of(fields, "terms", limits::TERMS_MAX, is_term_key, |v, p| term(v, p, named));
+    let terms = map_of(fields, "terms", limits::TERMS_MAX, is_term_key, |v, p| term(v, p, known));
     let documents = map_of(fields, "documents", limits::DOCUMENTS_MAX, is_term_key, document);
     Some(Op::Register {
         decimals: u8::try_from(decimals?).ok()?,
@@ -134,8 +138,8 @@ fn register(fields: &Fields<'_>, named: &BTreeSet<Name>) -> Option<Op> {
     })
 }
 
-fn transfer(fields: &Fields<'_>, named: &BTreeSet<Name>) -> Option<Op> {
-    let (from, to, amount) = (account(fields, "from"), account(fields, "to"), amount(fields, named));
+fn transfer(fields: &Fields<'_>, known: Known<'_>) -> Option<Op> {
+    let (from, to, amount) = (account(fields, "from"), account(fields, "to"), amount(fields, known));
     let (from, to) = (from?, to?);
     if from == to {
         return fields.place().key("to").fault(FaultCode::Invalid, "must differ from the sender");
@@ -143,10 +147,10 @@ fn transfer(fields: &Fields<'_>, named: &BTreeSet<Name>) -> Option<Op> {
     Some(Op::Transfer { from, to, amount: amount? })
 }
 
-fn set_data(fields: &Fields<'_>, named: &BTreeSet<Name>) -> Option<Op> {
+fn set_data(fields: &Fields<'_>, known: Known<'_>) -> Option<Op> {
     let terms = map_of(fields, "terms", limits::TERMS_MAX, is_term_key, |v, p| match v {
         Value::Null => Some(None),
-        _ => term(v, p, named).map(Some),
+        _ => term(v, p, known).map(Some),
     });
     let documents = map_of(fields, "documents", limits::DOCUMENTS_MAX, is_term_key, |v, p| match v {
         Value::Null => Some(None),
@@ -163,9 +167,9 @@ fn account(fields: &Fields<'_>, key: &str) -> Option<Account> {
     fields.required(key, |v, p| p.text::<Account>(v))
 }
 
-fn amount(fields: &Fields<'_>, named: &BTreeSet<Name>) -> Option<Field<Amount>> {
+fn amount(fields: &Fields<'_>, known: Known<'_>) -> Option<Field<Amount>> {
     fields.required("amount", |value, place| match value {
-        Value::Object(_) => from_source(value, place, named, true).map(Field::From),
+        Value::Object(_) => from_source(value, place, known, true).map(Field::From),
         _ => match place.text::<Amount>(value)? {
             Amount::ZERO => place.fault(FaultCode::Invalid, "must be above zero"),
             amount => Some(Field::Literal(amount)),
@@ -173,9 +177,9 @@ fn amount(fields: &Fields<'_>, named: &BTreeSet<Name>) -> Option<Field<Amount>> 
     })
 }
 
-fn term(value: &Value, place: &Place<'_>, named: &BTreeSet<Name>) -> Option<Field<String>> {
+fn term(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<Field<String>> {
     match value {
-        Value::Object(_) => from_source(value, place, named, false).map(Field::From),
+        Value::Object(_) => from_source(value, place, known, false).map(Field::From),
         Value::String(text) if text.len() <= limits::TERM_VALUE_BYTES_MAX => {
             Some(Field::Literal(text.clone()))
         }
@@ -186,11 +190,11 @@ fn term(value: &Value, place: &Place<'_>, named: &BTreeSet<Name>) -> Option<Fiel
     }
 }
 
-fn from_source(value: &Value, place: &Place<'_>, named: &BTreeSet<Name>, scaled: bool) -> Option<FromSource> {
+fn from_source(value: &Value, place: &Place<'_>, known: Known<'_>, scaled: bool) -> Option<FromSource> {
     let allowed: &[&str] =
         if scaled { &["from", "pointer", "max_age_s", "scale"] } else { &["from", "pointer", "max_age_s"] };
     let fields = place.object(value, allowed)?;
-    let source = fields.required("from", |v, p| listed_source(v, p, named));
+    let source = fields.required("from", |v, p| listed_source(v, p, known));
     let pointer = fields.required("pointer", |value, place| match value {
         Value::String(text) if is_json_pointer(text) => Some(text.clone()),
         _ => place.fault(FaultCode::Invalid, "expected a JSON pointer (RFC 6901) of at most 256 bytes"),
@@ -205,12 +209,12 @@ fn from_source(value: &Value, place: &Place<'_>, named: &BTreeSet<Name>, scaled:
     })
 }
 
-fn backing(value: &Value, place: &Place<'_>, kind: &str, named: &BTreeSet<Name>) -> Option<BackedBy> {
+fn backing(value: &Value, place: &Place<'_>, kind: &str, known: Known<'_>) -> Option<BackedBy> {
     if !matches!(kind, "MINT" | "BURN" | "TRANSFER") {
         return place.fault(FaultCode::Invalid, format!("no ledger event can back a {kind}"));
     }
     let fields = place.object(value, &["source", "event"])?;
-    let source = fields.required("source", |v, p| listed_source(v, p, named));
+    let source = fields.required("source", |v, p| listed_source(v, p, known));
     let event = fields.required("event", |value, place| match value {
         Value::String(text) => EventRef::try_from(text.clone())
             .map_or_else(|error| place.fault(FaultCode::Invalid, error.to_string()), Some),
@@ -219,9 +223,9 @@ fn backing(value: &Value, place: &Place<'_>, kind: &str, named: &BTreeSet<Name>)
     Some(BackedBy { source: source?, event: event? })
 }
 
-fn listed_source(value: &Value, place: &Place<'_>, named: &BTreeSet<Name>) -> Option<Name> {
+fn listed_source(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<Name> {
     let source = place.text::<Name>(value)?;
-    if named.contains(&source) {
+    if known.named.is_none_or(|named| named.contains(&source)) {
         Some(source)
     } else {
         place.fault(FaultCode::Invalid, "is not among the request's event_sources and external_apis")

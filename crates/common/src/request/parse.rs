@@ -53,15 +53,13 @@ fn read(value: &Value, root: &Place<'_>) -> Option<SyncRequest> {
         fields.optional("ttl_seconds", |v, p| p.integer(v, 1, u64::from(limits::TTL_SECONDS_MAX)));
     fields.only("atomicity", "BEST_EFFORT");
     fields.only("proof", "none");
-    // No value of these is supported yet, so no text equals the only one allowed.
-    fields.only("effective_at", "\0");
-    fields.only("authority", "\0");
+    fields.never("effective_at");
+    fields.never("authority");
 
-    let asset = asset?;
     let depends_on = fields.optional("depends_on", |value, place| {
         let rids = place.array(value, limits::DEPENDS_ON_MAX, |value, place| {
             let rid = place.text::<Rid>(value)?;
-            if rid.shard() == asset.shard() {
+            if asset.as_ref().is_none_or(|asset| rid.shard() == asset.shard()) {
                 Some(rid)
             } else {
                 place.fault(FaultCode::CrossShard, format!("belongs to shard {}", rid.shard()))
@@ -69,20 +67,15 @@ fn read(value: &Value, root: &Place<'_>) -> Option<SyncRequest> {
         })?;
         distinct(rids, place)
     });
-    let (event_sources, external_apis) =
-        (event_sources?.unwrap_or_default(), external_apis?.unwrap_or_default());
-    let named: BTreeSet<Name> =
-        event_sources.iter().chain(&external_apis).map(|s| s.source.clone()).collect();
-    if named.len() < event_sources.len() + external_apis.len() {
-        fields.place().key("external_apis").fault::<()>(FaultCode::Invalid, "names a source twice");
-    }
-    let state_changes =
-        fields.required("state_changes", |value, place| changes::read(value, place, &asset, &named))?;
+    let lists = [("event_sources", &event_sources), ("external_apis", &external_apis)];
+    let named = named_once(root, lists.map(|(field, list)| (field, list.as_ref())));
+    let known = changes::Known { asset: asset.as_ref(), named: named.as_ref() };
+    let state_changes = fields.required("state_changes", |value, place| changes::read(value, place, known));
     Some(SyncRequest {
-        asset: AssetRef { id: asset },
-        state_changes,
-        event_sources,
-        external_apis,
+        asset: AssetRef { id: asset? },
+        state_changes: state_changes?,
+        event_sources: event_sources?.unwrap_or_default(),
+        external_apis: external_apis?.unwrap_or_default(),
         target_chains: target_chains?,
         expected_version: expected_version?,
         depends_on: depends_on?.unwrap_or_default(),
@@ -90,6 +83,23 @@ fn read(value: &Value, root: &Place<'_>) -> Option<SyncRequest> {
             .and_then(|ttl| u32::try_from(ttl).ok())
             .unwrap_or(limits::TTL_SECONDS_DEFAULT),
     })
+}
+
+/// The sources of all lists; a fault for each that is named before. `None`: a list cannot be read.
+fn named_once<'a>(
+    root: &Place<'_>,
+    lists: impl IntoIterator<Item = (&'a str, Option<&'a Option<Vec<SourceRef>>>)>,
+) -> Option<BTreeSet<Name>> {
+    let (mut named, mut is_whole) = (BTreeSet::new(), true);
+    for (field, list) in lists {
+        is_whole &= list.is_some();
+        for (index, reference) in list.into_iter().flatten().flatten().enumerate() {
+            if !named.insert(reference.source.clone()) {
+                root.key(field).index(index).fault::<()>(FaultCode::Invalid, "is named twice");
+            }
+        }
+    }
+    is_whole.then_some(named)
 }
 
 fn sources(value: &Value, place: &Place<'_>, len_max: usize) -> Option<Vec<SourceRef>> {

@@ -170,6 +170,8 @@ fn every_fault_names_its_place() {
         (with("/atomicity", json!("ALL_OR_NOTHING")), "/atomicity", FaultCode::NotSupported),
         (with("/effective_at", json!("2026-11-22T00:00:00Z")), "/effective_at", FaultCode::NotSupported),
         (with("/authority", json!({"name": "SEC"})), "/authority", FaultCode::NotSupported),
+        (with("/effective_at", json!("\0")), "/effective_at", FaultCode::NotSupported),
+        (with("/authority", json!("\0")), "/authority", FaultCode::NotSupported),
         (with("/proof", json!("balanced")), "/proof", FaultCode::NotSupported),
         (with("/ttl_seconds", json!(0)), "/ttl_seconds", FaultCode::Invalid),
         (with("/ttl_seconds", json!("300")), "/ttl_seconds", FaultCode::Invalid),
@@ -177,7 +179,13 @@ fn every_fault_names_its_place() {
         (with("/target_chains", json!([])), "/target_chains", FaultCode::Invalid),
         (with("/event_sources", json!(["http://169.254.169.254/"])), "/event_sources/0", FaultCode::Invalid),
         (with("/event_sources", json!(vec!["s"; 9])), "/event_sources", FaultCode::TooMany),
-        (with("/event_sources", json!(["s", "s"])), "/external_apis", FaultCode::Invalid),
+        (with("/event_sources", json!(["r", "s", "s"])), "/event_sources/2", FaultCode::Invalid),
+        (
+            json!({"asset": {"id": "bond:x"}, "state_changes": transfer()["state_changes"],
+                   "event_sources": ["s"], "external_apis": ["r", {"source": "s"}]}),
+            "/external_apis/1",
+            FaultCode::Invalid,
+        ),
         (transfer(), "/a~0b~1c", FaultCode::UnknownField),
     ];
     for (request, pointer, code) in rows {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use common::link::{
     Collection, Commit, Consumed, DeadLetter, Done, DoneEntry, Fence, Progress, ProgressWrite, Rebind, Route,
@@ -76,6 +77,8 @@ cases! {
         let one = Collection { id: stage.request, rid: rid(1), payload: b"{}", source_state: "{}" };
         bed.link.collected(&[one]).await
     };
+    "leave" No "1" "0" => |bed, _stage, _fence| { bed.link.leave().await };
+    "forget" No "0" "0" => |bed, _stage, _fence| { bed.link.forget_consumers(Duration::ZERO).await };
     "send" No "Ok" "Dup" => |bed, _stage, _fence| { bed.link.send(SendTo::Express, "cancel-1", b"{}", 10).await };
     "lease" No "Held" "Held" => |bed, _stage, fence| {
         bed.link.lease(&name("validator-1"), &fence.token, TTL_MS, 0).await

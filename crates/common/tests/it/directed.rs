@@ -5,6 +5,7 @@ mod intake;
 mod lanes;
 mod leading;
 pub(crate) mod logging;
+mod members;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,5 +34,7 @@ macro_rules! guarded {
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Guarded> {
-    [intake::GUARDED, leading::GUARDED, logging::GUARDED, lanes::GUARDED].into_iter().flatten()
+    [intake::GUARDED, members::GUARDED, leading::GUARDED, logging::GUARDED, lanes::GUARDED]
+        .into_iter()
+        .flatten()
 }

@@ -46,6 +46,22 @@ struct Answer {
     target_chains: Vec<Name>,
 }
 
+/// Shows what the log decided about a request, also when its status record has expired.
+#[utoipa::path(
+    get,
+    path = "/v1/decisions/{rid}",
+    operation_id = "decision",
+    tag = "sync requests",
+    params(
+        ("rid" = String, Path, description = "Request id"),
+        ("min_seq" = Option<u64>, Query, description = "Wait until the shard has reached this entry"),
+    ),
+    responses(
+        (status = 200, description = "The decision", body = serde_json::Value),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let rid = path_part::<Rid>(&request, "rid");
     let shard = rid.as_ref().ok().map(Rid::shard);

@@ -54,6 +54,25 @@ struct Answer {
     next_from_seq: Option<u64>,
 }
 
+/// Reads the log. The key needs the scope operate.
+#[utoipa::path(
+    get,
+    path = "/v1/shards/{shard}/log",
+    operation_id = "log",
+    tag = "shards",
+    params(
+        ("shard" = String, Path, description = "Shard"),
+        ("from_seq" = Option<u64>, Query, description = "The first entry (1)"),
+        ("limit" = Option<u64>, Query, description = "Most entries, 1 to 1000 (100)"),
+        ("min_seq" = Option<u64>, Query, description = "Wait until the shard has reached this entry"),
+        ("Accept" = Option<String>, Header, description = "application/x-ndjson: one entry a line"),
+    ),
+    responses(
+        (status = 200, description = "Entries with their exact text", body = serde_json::Value),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn page(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let shard = path_part::<Shard>(&request, "shard");
     let named = shard.as_ref().ok().copied();

@@ -68,6 +68,18 @@ struct TargetLag {
     outbox_full: u64,
 }
 
+/// Shows what waits where.
+#[utoipa::path(
+    get,
+    path = "/v1/pipeline",
+    operation_id = "pipeline",
+    tag = "shards",
+    responses(
+        (status = 200, description = "Per shard backlogs, batches and how far each target is", body = serde_json::Value),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn all(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let result = async {
         api.authorize(&request, Scope::Read)?;

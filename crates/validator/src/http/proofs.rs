@@ -49,6 +49,26 @@ struct Root {
     min_seq: Option<u64>,
 }
 
+/// Proves an asset, or its absence.
+#[utoipa::path(
+    get,
+    path = "/v1/assets/{asset}/proof",
+    operation_id = "asset_proof",
+    tag = "state",
+    params(
+        ("asset" = String, Path, description = "Asset id, class:name"),
+        ("seq" = Option<u64>, Query, description = "Against the root of this entry"),
+        ("chain" = Option<String>, Query, description = "Against the newest root final on this chain"),
+        ("min_seq" = Option<u64>, Query, description = "Wait until the shard has reached this entry"),
+    ),
+    responses(
+        (status = 200, description = "A Merkle proof against a state root", body = serde_json::Value),
+        (status = 409, description = "no_common_root or no_final_root; the problem names chains that can be asked for", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 410, description = "That entry is older than what is kept", body = common::problem::Problem, content_type = "application/problem+json"),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn asset(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let asset = path_part::<AssetId>(&request, "asset");
     let shard = asset.as_ref().ok().map(AssetId::shard);
@@ -61,6 +81,27 @@ pub(super) async fn asset(request: HttpRequest, api: Data<Api>) -> HttpResponse 
     api.answer(shard, result)
 }
 
+/// Proves a holding, or its absence.
+#[utoipa::path(
+    get,
+    path = "/v1/holdings/{asset}/{account}/proof",
+    operation_id = "holding_proof",
+    tag = "state",
+    params(
+        ("asset" = String, Path, description = "Asset id, class:name"),
+        ("account" = String, Path, description = "Account"),
+        ("seq" = Option<u64>, Query, description = "Against the root of this entry"),
+        ("chain" = Option<String>, Query, description = "Against the newest root final on this chain"),
+        ("min_seq" = Option<u64>, Query, description = "Wait until the shard has reached this entry"),
+    ),
+    responses(
+        (status = 200, description = "A Merkle proof against a state root", body = serde_json::Value),
+        (status = 409, description = "no_common_root or no_final_root; the problem names chains that can be asked for", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 410, description = "That entry is older than what is kept", body = common::problem::Problem, content_type = "application/problem+json"),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn holding(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let asset = path_part::<AssetId>(&request, "asset");
     let shard = asset.as_ref().ok().map(AssetId::shard);

@@ -30,6 +30,24 @@ struct Where {
     shard: Shard,
 }
 
+/// Relays again what a target has not finished, under its present validator set. The key needs the scope operate.
+#[utoipa::path(
+    post,
+    path = "/v1/targets/{target}/rewind",
+    operation_id = "rewind",
+    tag = "targets",
+    params(
+        ("target" = String, Path, description = "Target"),
+        ("shard" = String, Query, description = "Shard"),
+        ("Idempotency-Key" = String, Header, description = "Ordering it twice with one key is one rewind"),
+    ),
+    responses(
+        (status = 202, description = "Ordered; GET /v1/decisions/{rid} tells what came of it", body = serde_json::Value),
+        (status = 422, description = "The key was used for something else", body = common::problem::Problem, content_type = "application/problem+json"),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn rewind(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let place = query::<Where>(&request);
     let shard = place.as_ref().ok().map(|place| place.shard);

@@ -38,6 +38,18 @@ struct Position {
     watermarks: BTreeMap<String, u64>,
 }
 
+/// Shows where all shards stand.
+#[utoipa::path(
+    get,
+    path = "/v1/shards",
+    operation_id = "shards",
+    tag = "shards",
+    responses(
+        (status = 200, description = "Per shard the last entry, its root and digest, the leader and the watermarks", body = serde_json::Value),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn list(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let result = async {
         api.authorize(&request, Scope::Read)?;
@@ -53,6 +65,22 @@ pub(super) async fn list(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     api.answer(None, result)
 }
 
+/// Shows where a shard stands.
+#[utoipa::path(
+    get,
+    path = "/v1/shards/{shard}",
+    operation_id = "shard",
+    tag = "shards",
+    params(
+        ("shard" = String, Path, description = "Shard"),
+        ("min_seq" = Option<u64>, Query, description = "Wait until the shard has reached this entry"),
+    ),
+    responses(
+        (status = 200, description = "The last entry, its root and digest, the leader and the watermarks", body = serde_json::Value),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let shard = path_part::<Shard>(&request, "shard");
     let named = shard.as_ref().ok().copied();

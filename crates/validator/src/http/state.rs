@@ -45,6 +45,24 @@ struct Stored<R> {
     record: R,
 }
 
+/// Shows an asset.
+#[utoipa::path(
+    get,
+    path = "/v1/assets/{asset}",
+    operation_id = "asset",
+    tag = "state",
+    params(
+        ("asset" = String, Path, description = "Asset id, class:name"),
+        ("seq" = Option<u64>, Query, description = "After this log entry; left out: now"),
+        ("min_seq" = Option<u64>, Query, description = "Wait until the shard has reached this entry"),
+    ),
+    responses(
+        (status = 200, description = "The record with its hashes; the header OSS-Seq names the last entry known", body = serde_json::Value),
+        (status = 410, description = "That entry is older than what is kept", body = common::problem::Problem, content_type = "application/problem+json"),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn asset(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let asset = path_part::<AssetId>(&request, "asset");
     let shard = asset.as_ref().ok().map(AssetId::shard);
@@ -64,6 +82,25 @@ pub(super) async fn asset(request: HttpRequest, api: Data<Api>) -> HttpResponse 
     api.answer(shard, result)
 }
 
+/// Shows a holding.
+#[utoipa::path(
+    get,
+    path = "/v1/holdings/{asset}/{account}",
+    operation_id = "holding",
+    tag = "state",
+    params(
+        ("asset" = String, Path, description = "Asset id, class:name"),
+        ("account" = String, Path, description = "Account"),
+        ("seq" = Option<u64>, Query, description = "After this log entry; left out: now"),
+        ("min_seq" = Option<u64>, Query, description = "Wait until the shard has reached this entry"),
+    ),
+    responses(
+        (status = 200, description = "The record with its hashes", body = serde_json::Value),
+        (status = 410, description = "That entry is older than what is kept", body = common::problem::Problem, content_type = "application/problem+json"),
+        common::openapi::Refusals,
+    ),
+    security(("api_key" = []))
+)]
 pub(super) async fn holding(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let asset = path_part::<AssetId>(&request, "asset");
     let shard = asset.as_ref().ok().map(AssetId::shard);

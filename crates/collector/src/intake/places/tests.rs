@@ -69,8 +69,8 @@ fn a_source_that_has_answered_holds_nothing_while_its_request_waits_for_another(
     for n in 0..4 {
         let id = StreamId::new(1, n);
         places.take(id, 1, vec![name("quick"), name("dead")], now);
-        places.answered(id, &name("quick"));
-        places.answered(id, &name("quick"));
+        places.answered(id, &name("quick"), 0);
+        places.answered(id, &name("quick"), 0);
     }
     assert!(places.is_saturated(&name("dead")) && !places.is_saturated(&name("quick")));
     (0..4).for_each(|n| places.leave(StreamId::new(1, n)));
@@ -87,4 +87,20 @@ fn a_healthy_source_may_fill_all_quick_places() {
     assert_eq!(places.room(now), 0);
     let later = now + Duration::from_secs(1);
     assert_eq!((places.room(later), places.older_than(Duration::from_secs(1), later).len()), (4, 4));
+}
+
+#[test]
+fn what_a_source_has_answered_counts_until_the_entry_leaves_and_for_those_it_waits_for() {
+    let (mut places, now) = (Places::new(4, 8), Instant::now());
+    let id = StreamId::new(1, 0);
+    places.take(id, 1, vec![name("quick"), name("dead")], now);
+    places.answered(id, &name("quick"), HELD_BYTES_MAX);
+    assert_eq!((places.room(now), places.bytes), (0, HELD_BYTES_MAX + 1));
+    assert!(places.is_saturated(&name("dead")) && !places.is_saturated(&name("quick")));
+    // What comes for an entry that has left, or twice, counts for nothing.
+    places.answered(id, &name("quick"), 7);
+    places.leave(id);
+    places.answered(id, &name("dead"), 7);
+    assert!(places.is_empty() && places.held.is_empty());
+    assert_eq!((places.room(now), places.bytes), (4, 0));
 }

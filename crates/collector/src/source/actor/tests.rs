@@ -92,6 +92,16 @@ async fn at_the_deadline_the_last_fault_is_the_answer() {
 }
 
 #[actix::test]
+async fn a_source_that_asks_for_an_endless_pause_fails_its_ask_and_nothing_else() {
+    let source = Scripted::default();
+    let endless = Duration::from_secs(u64::MAX);
+    let busy = SourceFault::Unavailable { detail: String::new(), retry_after: Some(endless) };
+    *source.answers.borrow_mut() = vec![Err(busy.clone())];
+    assert_eq!(attempts(&source, &ask(Duration::from_secs(20))).await, Err(busy));
+    assert_eq!(source.calls.get(), 1);
+}
+
+#[actix::test]
 async fn no_more_asks_than_allowed_are_at_the_source_at_once() {
     let source = Rc::new(Scripted { delay: Duration::from_millis(5), ..Scripted::default() });
     let actor = actor(Rc::clone(&source), 3).supervised();

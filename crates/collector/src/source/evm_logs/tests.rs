@@ -68,10 +68,24 @@ fn log(amount: u8) -> Value {
 struct Bench {
     chain: Chain,
     source: EvmLogs,
-    _server: MockServer,
+    server: MockServer,
 }
 
 async fn bench(confirmations: u64) -> Bench {
+    bench_behind(confirmations, &[]).await
+}
+
+fn settings(confirmations: u64, rpc: &[String]) -> Settings {
+    serde_json::from_value(json!({
+        "rpc": rpc, "chain": "eip155:1", "address": CONTRACT, "asset": "bond:X",
+        "topics": ["Transfer(address,address,uint256)"], "mint_from_zero": true,
+        "confirmations": confirmations, "window_blocks": 5,
+    }))
+    .expect("settings")
+}
+
+/// The chain behind other nodes, which are asked first.
+async fn bench_behind(confirmations: u64, first: &[String]) -> Bench {
     let chain = Chain(Arc::new(Mutex::new(Answers {
         chain_id: 1,
         head: 12,
@@ -82,14 +96,9 @@ async fn bench(confirmations: u64) -> Bench {
     })));
     let server = MockServer::start().await;
     Mock::given(wiremock::matchers::method("POST")).respond_with(chain.clone()).mount(&server).await;
-    let settings: Settings = serde_json::from_value(json!({
-        "rpc": [server.uri()], "chain": "eip155:1", "address": CONTRACT, "asset": "bond:X",
-        "topics": ["Transfer(address,address,uint256)"], "mint_from_zero": true,
-        "confirmations": confirmations, "window_blocks": 5,
-    }))
-    .expect("settings");
-    let source = EvmLogs::new("chain".parse().unwrap(), &settings).expect("a source");
-    Bench { chain, source, _server: server }
+    let rpc = [first, &[server.uri()]].concat();
+    let source = EvmLogs::new("chain".parse().unwrap(), &settings(confirmations, &rpc)).expect("a source");
+    Bench { chain, source, server }
 }
 
 impl Bench {
@@ -146,6 +155,43 @@ async fn a_node_of_another_chain_is_never_believed() {
     assert_eq!(bench.chain.0.lock().unwrap().calls, ["eth_chainId"]);
     bench.change(|answers| answers.chain_id = 1);
     assert!(bench.event(0).await.is_ok());
+}
+
+/// A node that answers everything with `template`.
+async fn node(template: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(wiremock::matchers::any()).respond_with(template).mount(&server).await;
+    server
+}
+
+#[actix::test]
+async fn a_node_whose_answer_cannot_be_read_does_not_end_the_search() {
+    let html = node(ResponseTemplate::new(200).set_body_raw("<html>", "text/html")).await;
+    let long = node(ResponseTemplate::new(200).set_body_bytes(vec![b' '; 4 * 1024 * 1024 + 1])).await;
+    let down = node(ResponseTemplate::new(503)).await;
+    for bad in [&html, &long, &down] {
+        let bench = bench_behind(1, &[bad.uri()]).await;
+        assert!(bench.event(0).await.is_ok());
+        // A fact about the chain needs no second opinion, and no second attempt.
+        assert_eq!(bench.event(2).await.unwrap_err().code(), "EVENT_MISMATCH");
+    }
+    let settings = |rpc: [&MockServer; 2]| settings(1, &rpc.map(MockServer::uri));
+    for rpc in [[&html, &down], [&down, &html]] {
+        let source = EvmLogs::new("chain".parse().unwrap(), &settings(rpc)).unwrap();
+        let ask = Ask { events: Vec::new(), deadline: Instant::now() + Duration::from_secs(5) };
+        let fault = source.observe(&ask).await.unwrap_err();
+        assert!(fault.is_transient(), "one of them may come back: {fault}");
+    }
+}
+
+#[actix::test]
+async fn a_fact_about_the_chain_is_not_asked_for_again() {
+    let unasked = node(ResponseTemplate::new(503)).await;
+    let mut bench = bench(1).await;
+    let rpc = [bench.server.uri(), unasked.uri()];
+    bench.source = EvmLogs::new("chain".parse().unwrap(), &settings(1, &rpc)).unwrap();
+    assert_eq!(bench.event(2).await.unwrap_err().code(), "EVENT_MISMATCH");
+    assert!(unasked.received_requests().await.unwrap().is_empty());
 }
 
 #[actix::test]

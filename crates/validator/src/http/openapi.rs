@@ -1,0 +1,35 @@
+//! The description of this service's routes, as `docs/generated/validator.openapi.json`: the collector serves it merged
+//! with its own.
+
+#![cfg(test)]
+
+use common::openapi::ApiKey;
+use utoipa::OpenApi;
+
+use super::{decisions, log, pipeline, proofs, rewind, shards, state};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Oracle State Synchronizer: validator", license(name = "Apache-2.0 OR MIT")),
+    paths(
+        state::asset,
+        proofs::asset,
+        state::holding,
+        proofs::holding,
+        shards::list,
+        shards::one,
+        log::page,
+        decisions::one,
+        pipeline::all,
+        rewind::rewind
+    ),
+    components(schemas(common::problem::Problem)),
+    modifiers(&ApiKey)
+)]
+struct Description;
+
+#[test]
+fn the_committed_description_is_the_one_the_handlers_give() {
+    let json = Description::openapi().to_pretty_json().expect("it is plain data");
+    testkit::generated::check("validator.openapi.json", &format!("{json}\n"));
+}
