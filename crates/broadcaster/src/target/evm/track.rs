@@ -135,11 +135,10 @@ impl Evm {
         desk: &Desk,
     ) -> Result<Option<Trouble>, AdvanceError> {
         let Some((first, again)) = back.first() else { return Ok(None) };
-        let now_ms = desk.clock.now_ms();
-        let waits: Vec<(Item, u64)> = back
-            .iter()
-            .map(|(item, _)| (*item, now_ms + self.limits.retry.delay_ms(book.fail(*item), item.seq)))
-            .collect();
+        // One time for all: what came back together goes together, in order and in few transactions.
+        let failures = back.iter().map(|(item, _)| book.fail(*item)).max().unwrap_or(1);
+        let until_ms = desk.clock.now_ms() + self.limits.retry.delay_ms(failures, first.seq);
+        let waits: Vec<(Item, u64)> = back.iter().map(|(item, _)| (*item, until_ms)).collect();
         desk.wait(&waits).await?;
         let items: Vec<Item> = back.iter().map(|(item, _)| *item).collect();
         desk.rebind(nonce, nonce.saturating_add(1), &items).await?;
