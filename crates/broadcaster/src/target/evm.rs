@@ -53,7 +53,7 @@ pub(crate) struct Place {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) tx_gas_max: u64,
-    /// Transactions that are not final, per lane; nodes keep few per sender.
+    /// Transactions that are in no block, per lane; nodes keep few per sender.
     pub(crate) transactions_max: usize,
     /// Items bound and not finished, per lane.
     pub(crate) window: usize,
@@ -209,7 +209,7 @@ impl Evm {
             .map(|(item, part)| Candidate { item, gas: pack::part_gas(&part.updates) })
             .collect();
         let mut ready = ready.into_iter().peekable();
-        while self.slots.unsettled().len() < self.limits.transactions_max {
+        while self.slots.without_block() < self.limits.transactions_max {
             let space = Room { gas_max: self.limits.tx_gas_max, items_max: room.min(ITEMS_MAX) };
             let Some(pack) = pack::next(&mut ready, space) else { break };
             let nonce = desk.bind(&pack.items, view.next).await?;

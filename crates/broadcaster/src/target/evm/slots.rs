@@ -117,6 +117,11 @@ impl Slots {
         unsettled.map(|(nonce, _)| *nonce).collect()
     }
 
+    /// How many nonces wait for a block. Those in blocks that are not final yet do not count: nodes do not hold them.
+    pub(super) fn without_block(&self) -> usize {
+        self.by_nonce.values().filter(|slot| slot.mined.is_none() && slot.settled.is_none()).count()
+    }
+
     /// Writes what is known of every item into the book. Entries come into the book after their nonces came
     /// from the journal, so this runs before each round.
     pub(super) fn mark(&self, book: &mut Book) {
