@@ -38,22 +38,25 @@ impl From<Interrupt> for TurnError {
     }
 }
 
-/// Reads what is new in the outbox, up to the window. Waits for it as long as the reader does if `may_wait`.
+/// Reads what is new in the outbox, up to the window. Waits for it so long if `wait` says so, at most as long as the
+/// reader does.
 pub(crate) async fn read(
     book: &mut Book,
     desk: &Desk,
     reader: &mut Reader,
     window: usize,
-    may_wait: bool,
+    wait: Option<Duration>,
 ) -> Result<(), TurnError> {
     let room = window.saturating_sub(book.len()).min(BATCH_MAX);
     if room == 0 {
         return Ok(());
     }
-    let messages: Vec<Message> = if may_wait {
+    let messages: Vec<Message> = if let Some(wait) = wait {
         let from = ReadFrom::After(StreamId::of_seq(book.cursor()));
-        let read =
-            reader.read(&[(Feed::Out(desk.target.clone()), from)], room).await.map_err(Interrupt::from)?;
+        let read = reader
+            .read_within(&[(Feed::Out(desk.target.clone()), from)], room, wait)
+            .await
+            .map_err(Interrupt::from)?;
         read.into_iter().flat_map(|(_, entries)| entries).map(Entry::into_message).collect()
     } else {
         desk.link.out_after(&desk.target, book.cursor(), room).await.map_err(Interrupt::from)?

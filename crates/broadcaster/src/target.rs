@@ -71,7 +71,8 @@ pub(crate) enum Fitness {
 /// How a round ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Round {
-    /// When to come again without new work; `None` = only new work needs a round.
+    /// When to come again without new work; `None` = only new work needs a round. While nothing is in flight
+    /// the lane may come earlier.
     pub(crate) again_after: Option<Duration>,
     /// What stands in the way, for operators; delivery goes on with what can.
     pub(crate) trouble: Option<Trouble>,

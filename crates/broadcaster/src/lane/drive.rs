@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::LaneParts;
 use super::keeper::{Keeper, Lost, Taken};
+use super::wait::{self, Wakes};
 use crate::board::{LastError, Phase};
 use crate::book::Book;
 use crate::desk::{Clock, Desk, Interrupt};
@@ -118,9 +119,13 @@ impl<T: Target> Driver<T> {
             Ok(loaded) => loaded,
             Err(error) => return Ok(self.failed_link(&error)),
         };
-        let mut reader = self.parts.link.reader(Duration::from_millis(self.parts.settings.idle_ms));
+        let idle = Duration::from_millis(self.parts.settings.idle_ms);
+        let mut reader = self.parts.link.reader(idle);
+        let mut wakes = Wakes { views: self.parts.views.clone(), drain: self.parts.drain.clone() };
         let mut turn = Turn::default();
         loop {
+            // What changes from here on ends the next wait.
+            wakes.views.mark_unchanged();
             if self.is_draining() || !self.may_drive() {
                 return Err(Left::Willingly);
             }
@@ -133,7 +138,9 @@ impl<T: Target> Driver<T> {
                 if self.fit_since.is_none() {
                     return Ok(None);
                 }
-                wait_or_read(&mut book, &desk, &mut reader, window, &turn).await?;
+                let room = window.saturating_sub(book.len());
+                let next = wait::next(turn.again_after, self.target.in_flight(), room, idle);
+                wait::or_read(next, &mut book, &desk, &mut reader, window, &mut wakes).await?;
                 pipeline::turn(&mut self.target, &mut book, &desk, &self.parts.labels).await.map(Some)
             };
             match keeper.during(work).await? {
@@ -320,29 +327,6 @@ impl<T: Target> Driver<T> {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(ms)) => {}
             _ = drain.wait_for(|drain| *drain) => {}
-        }
-    }
-}
-
-/// Reads new work, waiting for it only as long as the target does not need a turn.
-async fn wait_or_read(
-    book: &mut Book,
-    desk: &Desk,
-    reader: &mut common::link::Reader,
-    window: usize,
-    turn: &Turn,
-) -> Result<(), TurnError> {
-    match turn.again_after {
-        // Pace: receipts are looked for so often and no more; work that came meanwhile shares a transaction.
-        Some(after) => {
-            tokio::time::sleep(after).await;
-            pipeline::read(book, desk, reader, window, false).await
-        }
-        None if book.len() < window => pipeline::read(book, desk, reader, window, true).await,
-        // Full and held back: only an operator can change that.
-        None => {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            Ok(())
         }
     }
 }

@@ -11,3 +11,4 @@ mod operate;
 mod sharing;
 mod throughput;
 mod troubles;
+mod waiting;

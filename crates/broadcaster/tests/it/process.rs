@@ -64,7 +64,12 @@ impl Process {
 
     /// What it has logged so far.
     pub(crate) fn log(&self, bed: &Bed) -> Check<String> {
-        Ok(std::fs::read_to_string(bed.path(&self.log_file))?)
+        Ok(std::fs::read_to_string(self.log_path(bed))?)
+    }
+
+    /// The file it logs to.
+    pub(crate) fn log_path(&self, bed: &Bed) -> std::path::PathBuf {
+        bed.path(&self.log_file)
     }
 
     pub(crate) fn is_running(&mut self) -> Check<bool> {
