@@ -64,6 +64,7 @@ scripts! {
     relay = "RELAY",
     rewind = "REWIND",
     trim = "TRIM",
+    sender = "SENDER",
     bind = "BIND",
     store = "STORE",
     rebind = "REBIND",

@@ -1,8 +1,9 @@
-//! BIND, STORE, REBIND, WAIT, PROGRESS, DONE.
+//! SENDER, BIND, STORE, REBIND, WAIT, PROGRESS, DONE.
 
 use common::link::{
     Bind, Bound, Commit, Done, DoneEntry, DoneReply, Fence, Finished, Item, Link, Progress, ProgressReply,
-    ProgressWrite, Progressed, Rebind, Rebound, Rewound, Started, Store, Stored, WaitReply, WaitWrite,
+    ProgressWrite, Progressed, Rebind, Rebound, Rewound, SenderReply, Started, Store, Stored, WaitReply,
+    WaitWrite,
 };
 use common::status::Delivery;
 
@@ -10,6 +11,8 @@ use crate::bed::{Bed, Check, LIMITS, bind, commit, drive, entry, item, lead, sto
 use crate::{guarded, same};
 
 guarded! {
+    "sender" "bound" another_wallet_does_not_take_over_what_is_bound;
+    "sender" "fresh" another_wallet_starts_from_its_own_nonce;
     "bind" "rewind" after_a_rewind_the_lane_must_reload;
     "store" "rewind" after_a_rewind_nothing_old_is_stored;
     "rebind" "rewind" after_a_rewind_nothing_is_freed_unseen;
@@ -73,6 +76,30 @@ async fn done(
     let (target, progress) = (target(), at(Delivery::Final));
     let one = DoneEntry { seq, progress: &progress, receipt: b"{}", items };
     Ok(link.done(lane, &Done { target: &target, rewind, entries: &[one], nonces }).await?)
+}
+
+async fn another_wallet_does_not_take_over_what_is_bound(bed: Bed) -> Check {
+    let (_, lane) = relayed(&bed, 1).await?;
+    same!(bound(&bed.link, &lane, &[item(1, 0)]).await?, 0);
+    // A journal of the time before it named senders is the first caller's.
+    same!(bed.link.lane_sender(&lane, &target(), "0xaa").await?, SenderReply::Ok);
+    same!(bed.link.lane_state(&target()).await?.next_nonce, 1);
+    let other = SenderReply::Bound { sender: "0xaa".to_owned() };
+    same!(bed.link.lane_sender(&lane, &target(), "0xbb").await?, other);
+    same!(bed.link.lane_sender(&lane, &target(), "0xaa").await?, SenderReply::Ok);
+    same!(bed.link.lane_state(&target()).await?.next_nonce, 1);
+    Ok(())
+}
+
+async fn another_wallet_starts_from_its_own_nonce(bed: Bed) -> Check {
+    let (_, lane) = relayed(&bed, 2).await?;
+    same!(bed.link.lane_sender(&lane, &target(), "0xaa").await?, SenderReply::Ok);
+    same!(bound(&bed.link, &lane, &[item(1, 0)]).await?, 0);
+    let finished = done(&bed.link, &lane, 0, 1, &[item(1, 0)], &[0]).await?;
+    same!(finished, DoneReply::Ok(vec![Finished::Ok]));
+    same!(bed.link.lane_sender(&lane, &target(), "0xbb").await?, SenderReply::Ok);
+    same!(bound(&bed.link, &lane, &[item(2, 0)]).await?, 0);
+    Ok(())
 }
 
 /// Entry 1 bound to nonce 0, then the outbox taken back and relayed anew; answers the lane.
