@@ -49,6 +49,8 @@ pub(crate) struct Book {
     waits: BTreeMap<Item, u64>,
     /// How often in a row an item came back.
     failures: BTreeMap<Item, u32>,
+    /// How often an item's transaction ran out of gas.
+    starved: BTreeMap<Item, u32>,
     /// The last entry read: where reading goes on.
     cursor: u64,
     /// The free parts in order and when each may be bound; made at the first question after a change.
@@ -105,6 +107,7 @@ impl Book {
         if matches!(stage, Stage::Finished(_)) {
             self.waits.remove(&item);
             self.failures.remove(&item);
+            self.starved.remove(&item);
         }
         *place = stage;
     }
@@ -114,6 +117,16 @@ impl Book {
         let failures = self.failures.entry(item).or_default();
         *failures = failures.saturating_add(1);
         *failures
+    }
+
+    /// Counts that an item's transaction ran out of gas.
+    pub(crate) fn starve(&mut self, item: Item) {
+        let starved = self.starved.entry(item).or_default();
+        *starved = starved.saturating_add(1);
+    }
+
+    pub(crate) fn starved(&self, item: Item) -> u32 {
+        self.starved.get(&item).copied().unwrap_or(0)
     }
 
     /// Notes when a free item may be bound again.
@@ -174,6 +187,7 @@ impl Book {
         for item in self.items(seq) {
             self.waits.remove(&item);
             self.failures.remove(&item);
+            self.starved.remove(&item);
         }
         self.works.remove(&seq);
     }

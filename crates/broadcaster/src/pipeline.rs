@@ -30,6 +30,9 @@ pub(crate) enum TurnError {
     /// An outbox entry is not one this build can read; nothing behind it may overtake it.
     #[error("outbox entry {id} cannot be read: {detail}")]
     Unreadable { id: String, detail: String },
+    /// Work is bound to nonces of another wallet, which only that one can sign for.
+    #[error("work is bound to nonces of the wallet {bound}, configured is {configured}")]
+    SenderChanged { bound: String, configured: String },
 }
 
 impl From<Interrupt> for TurnError {

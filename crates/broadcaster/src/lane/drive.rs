@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::link::{Disposition, LinkError};
+use common::link::{Disposition, Fence, LinkError, SenderReply};
 use common::supervise;
 use tokio::time::Instant;
 
@@ -26,6 +26,8 @@ struct Driver<T> {
     failures: u32,
     /// The trouble logged last, so that a lasting one is logged once.
     trouble: Option<Trouble>,
+    /// The same of what the last examination found beside.
+    aside: Option<Trouble>,
 }
 
 /// Why a tenure ended.
@@ -44,7 +46,7 @@ impl From<Lost> for Left {
 
 /// Runs the lane until the process drains.
 pub(super) async fn run<T: Target>(parts: LaneParts, target: T) {
-    let mut driver = Driver { parts, target, fit_since: None, failures: 0, trouble: None };
+    let mut driver = Driver { parts, target, fit_since: None, failures: 0, trouble: None, aside: None };
     while !driver.is_draining() {
         driver.examine_if_due().await;
         if !driver.may_drive() {
@@ -117,7 +119,7 @@ impl<T: Target> Driver<T> {
         let loaded = keeper.during(self.load(fence, clock)).await?;
         let (mut book, mut desk) = match loaded {
             Ok(loaded) => loaded,
-            Err(error) => return Ok(self.failed_link(&error)),
+            Err(error) => return self.failed(error),
         };
         let idle = Duration::from_millis(self.parts.settings.idle_ms);
         let mut reader = self.parts.link.reader(idle);
@@ -155,8 +157,19 @@ impl<T: Target> Driver<T> {
         }
     }
 
-    async fn load(&mut self, fence: common::link::Fence, clock: Clock) -> Result<(Book, Desk), LinkError> {
-        let state = self.parts.link.lane_state(&self.parts.target).await?;
+    async fn load(&mut self, fence: Fence, clock: Clock) -> Result<(Book, Desk), TurnError> {
+        let link = &self.parts.link;
+        if let Some(configured) = self.target.sender() {
+            let claimed = link.lane_sender(&fence, &self.parts.target, &configured).await;
+            match claimed.map_err(Interrupt::from)? {
+                SenderReply::Ok => {}
+                SenderReply::Bound { sender } => {
+                    return Err(TurnError::SenderChanged { bound: sender, configured });
+                }
+                SenderReply::Fenced => return Err(Interrupt::Fenced.into()),
+            }
+        }
+        let state = link.lane_state(&self.parts.target).await.map_err(Interrupt::from)?;
         let mut book = Book::new(state.waits.clone());
         self.target.adopt(&state, &mut book);
         let desk = Desk {
@@ -209,11 +222,12 @@ impl<T: Target> Driver<T> {
             TurnError::Advance(AdvanceError::ChainReset { .. }) => ("CHAIN_RESET", true),
             TurnError::Advance(AdvanceError::Chain(chain)) => (chain.code(), false),
             TurnError::Unreadable { .. } => ("OUT_UNREADABLE", true),
+            TurnError::SenderChanged { .. } => ("SENDER_CHANGED", true),
             TurnError::Advance(_) => ("SIGNING_FAILED", true),
         };
         // It may have come back as another chain, or empty.
         self.fit_since = None;
-        self.note(Some(Trouble { code: code.to_owned(), detail }));
+        self.note(Some(Trouble::new(code, detail)));
         self.phase(if is_stopped { Phase::Stopped } else { Phase::Retrying });
         Ok(self.next_delay_ms())
     }
@@ -223,7 +237,7 @@ impl<T: Target> Driver<T> {
             Disposition::Retry | Disposition::Backpressure => {}
             Disposition::Reject | Disposition::Halt => supervise::halt(common::exit::ESSENTIAL, error),
         }
-        self.note(Some(Trouble { code: "REDIS_UNREACHABLE".to_owned(), detail: chain_of(error) }));
+        self.note(Some(Trouble::new("REDIS_UNREACHABLE", chain_of(error))));
         self.phase(Phase::Retrying);
         self.next_delay_ms()
     }
@@ -250,7 +264,7 @@ impl<T: Target> Driver<T> {
             },
             // A target that does not answer says nothing of its fitness; turns will report it.
             Err(error) => {
-                self.note(Some(Trouble { code: error.code().to_owned(), detail: chain_of(&error) }));
+                self.note(Some(Trouble::new(error.code(), chain_of(&error))));
                 if self.fit_since.is_none() {
                     self.phase(Phase::Retrying);
                 }
@@ -281,20 +295,19 @@ impl<T: Target> Driver<T> {
             Fitness::Fit => {
                 self.fit_since = Some(Instant::now());
                 self.parts.readiness.set(&part, Ok("target is as configured"));
+                self.note_aside(examination.trouble.clone());
                 return;
             }
-            Fitness::NoContract if has_delivered => Trouble {
-                code: "CHAIN_RESET".to_owned(),
-                detail: "the contract this lane has delivered to is gone".to_owned(),
-            },
-            Fitness::NoContract => Trouble {
-                code: "NO_CONTRACT".to_owned(),
-                detail: "there is no contract at the configured address".to_owned(),
-            },
-            Fitness::WrongChain { expected, found } => Trouble {
-                code: "WRONG_CHAIN".to_owned(),
-                detail: format!("the endpoint serves chain {found}, configured is {expected}"),
-            },
+            Fitness::NoContract if has_delivered => {
+                Trouble::new("CHAIN_RESET", "the contract this lane has delivered to is gone")
+            }
+            Fitness::NoContract => {
+                Trouble::new("NO_CONTRACT", "there is no contract at the configured address")
+            }
+            Fitness::WrongChain { expected, found } => {
+                let detail = format!("the endpoint serves chain {found}, configured is {expected}");
+                Trouble::new("WRONG_CHAIN", detail)
+            }
         };
         self.fit_since = None;
         // A chain that came back empty is an alarm; a wrong address is this process' settings.
@@ -311,14 +324,26 @@ impl<T: Target> Driver<T> {
 
     fn note(&mut self, trouble: Option<Trouble>) {
         if let Some(found) = &trouble {
-            let is_new = self.trouble.as_ref().is_none_or(|known| known.code != found.code);
-            self.parts.labels.trouble(found, is_new);
-            let error = LastError::now(found);
-            self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
-                report.last_error = Some(error);
-            });
+            self.tell(found, self.trouble.as_ref());
         }
         self.trouble = trouble;
+    }
+
+    /// As [`Self::note`], of what examinations find while delivery goes on: a good turn does not end it.
+    fn note_aside(&mut self, trouble: Option<Trouble>) {
+        if let Some(found) = &trouble {
+            self.tell(found, self.aside.as_ref());
+        }
+        self.aside = trouble;
+    }
+
+    fn tell(&self, found: &Trouble, known: Option<&Trouble>) {
+        let is_new = known.is_none_or(|known| known.code != found.code);
+        self.parts.labels.trouble(found, is_new);
+        let error = LastError::now(found);
+        self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
+            report.last_error = Some(error);
+        });
     }
 
     /// Waits, unless the process drains.

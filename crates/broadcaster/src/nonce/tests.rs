@@ -1,4 +1,4 @@
-use super::{ChainFacts, GapWatch, ResetWatch, SlotFacts, SlotStep, Standing, standing, step};
+use super::{ChainFacts, GapWatch, Look, ResetWatch, SlotFacts, SlotStep, Standing, standing, step};
 
 const RESEND_MS: u64 = 5_000;
 
@@ -13,7 +13,7 @@ fn chain(next: u64, next_final: Option<u64>) -> ChainFacts {
 fn each_state_of_a_nonce_has_its_step() {
     let unsigned = SlotFacts::default();
     let stored = SlotFacts { stored: true, ..unsigned };
-    let sent = |ms| SlotFacts { sent_ms: Some(ms), ..stored };
+    let sent = |ms| SlotFacts { tried_ms: Some(ms), ..stored };
     let mined = |block| SlotFacts { block: Some(block), ..stored };
     // (what, slot, chain's next, next at the tier, now) → step of nonce 7
     let table = [
@@ -60,19 +60,28 @@ fn the_journal_and_the_chain_are_compared() {
 }
 
 #[test]
-fn a_chain_is_reset_only_when_the_same_endpoint_stays_behind() {
+fn a_chain_is_reset_only_when_no_endpoint_shows_more_for_a_while() {
     let behind = Standing::Behind { floor: 8 };
+    let at = |endpoint, endpoints, now_ms| Look { endpoint, endpoints, now_ms };
+    // One endpoint.
     let mut watch = ResetWatch::default();
-    assert!(!watch.observe(behind, 0, 1_000, 3_000));
-    assert!(!watch.observe(behind, 0, 3_999, 3_000));
-    // Another endpoint, or one that has caught up, starts the clock anew.
-    assert!(!watch.observe(behind, 1, 4_000, 3_000));
-    assert!(!watch.observe(Standing::Sound, 1, 6_000, 3_000));
-    assert!(!watch.observe(behind, 1, 7_001, 3_000));
-    assert!(!watch.observe(Standing::Gap { nonce: 9 }, 1, 9_000, 3_000));
-    assert!(!watch.observe(behind, 1, 10_500, 3_000));
-    assert!(watch.observe(behind, 1, 13_500, 3_000));
-    assert!(watch.observe(behind, 1, 13_501, 3_000), "it stays so");
+    assert!(!watch.observe(behind, at(0, 1, 1_000), 3_000));
+    assert!(!watch.observe(behind, at(0, 1, 3_999), 3_000));
+    // One that has caught up starts the clock anew.
+    assert!(!watch.observe(Standing::Sound, at(0, 1, 4_000), 3_000));
+    assert!(!watch.observe(behind, at(0, 1, 4_001), 3_000));
+    assert!(!watch.observe(Standing::Gap { nonce: 9 }, at(0, 1, 7_001), 3_000));
+    assert!(!watch.observe(behind, at(0, 1, 7_002), 3_000));
+    assert!(watch.observe(behind, at(0, 1, 10_002), 3_000));
+    assert!(watch.observe(behind, at(0, 1, 10_003), 3_000), "it stays so");
+    // Three of them, asked in turn: another one starts no clock anew, and each is asked first.
+    let mut watch = ResetWatch::default();
+    assert!(!watch.observe(behind, at(0, 3, 0), 3_000));
+    assert!(!watch.observe(behind, at(1, 3, 3_000), 3_000), "it may lag itself");
+    assert!(watch.observe(behind, at(0, 3, 3_001), 3_000), "the third does not answer");
+    let mut hasty = ResetWatch::default();
+    assert!(!hasty.observe(behind, at(0, 2, 0), 0), "the other one was not asked");
+    assert!(hasty.observe(behind, at(1, 2, 0), 0));
     // A gap watch never fills what is behind.
     let mut gaps = GapWatch::default();
     assert_eq!(gaps.observe(behind, 0, 0), None);

@@ -13,7 +13,11 @@ pub(crate) struct Null;
 
 impl Target for Null {
     async fn examine(&self) -> Result<Examination, ChainError> {
-        Ok(Examination { fitness: Fitness::Fit, balance_wei: None })
+        Ok(Examination { fitness: Fitness::Fit, balance_wei: None, trouble: None })
+    }
+
+    fn sender(&self) -> Option<String> {
+        None
     }
 
     fn adopt(&mut self, _state: &LaneState, _book: &mut Book) {}

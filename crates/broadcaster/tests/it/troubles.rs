@@ -173,18 +173,6 @@ async fn what_a_rollback_covers_is_never_sent() -> Check {
 }
 
 #[actix_rt::test]
-async fn an_endpoint_that_fails_is_left_for_the_next_one() -> Check {
-    let bed = Bed::one_chain().await?;
-    let chain = bed.chain();
-    let endpoints = serde_json::json!({"base": {"rpc": ["http://127.0.0.1:1", chain.anvil.url()]}});
-    std::fs::write(bed.path("endpoints.json"), serde_json::to_vec(&endpoints)?)?;
-    bed.relay(&chain.name, 1, &entries(1)).await?;
-    let _process = Process::start(&bed)?;
-    bed.mine_until_receipts(1).await?;
-    bed.assert_at_rest(chain).await
-}
-
-#[actix_rt::test]
 async fn redis_dies_under_work_in_flight_and_everything_goes_on_from_the_journal() -> Check {
     let mut bed = Bed::one_chain().await?;
     let work = entries(6);

@@ -1,12 +1,12 @@
 //! Following the nonces a lane holds: receipts in, fates of parts out.
 
-use alloy::primitives::B256;
 use alloy::rpc::types::TransactionReceipt;
 use common::link::Item;
 use common::message::PartReceipt;
 use std::collections::BTreeMap;
 
 use super::rpc::View;
+use super::sign::{self, Signed};
 use super::slots::Mined;
 use super::{AdvanceError, ChainError, Evm, Trouble, abi};
 use crate::book::{Book, Stage};
@@ -53,30 +53,30 @@ impl Evm {
         let mut lost = false;
         for nonce in unsettled {
             let Some(slot) = self.slots.get(*nonce) else { continue };
-            let hashes: Vec<B256> = slot.attempts.iter().map(|signed| signed.hash).collect();
             let was_mined = slot.mined.is_some();
-            let mined = if *nonce < view.next { self.find(&hashes).await? } else { None };
+            let mined = if *nonce < view.next { self.find(&slot.attempts).await? } else { None };
             lost |= *nonce < view.next && mined.is_none();
             let Some(slot) = self.slots.get_mut(*nonce) else { continue };
             if was_mined && mined.is_none() {
                 tracing::warn!(nonce, "A transaction has left the chain again; it is sent once more");
-                slot.sent_ms = None;
+                (slot.tried_ms, slot.is_with_chain) = (None, false);
             }
-            if mined.is_some() {
-                // Seen in a block, so it was sent, by whomever.
-                slot.sent_ms.get_or_insert(0);
-            }
+            // Seen in a block, so it was sent, by whomever.
+            slot.is_with_chain |= mined.is_some();
             slot.mined = mined;
         }
         Ok(lost)
     }
 
-    async fn find(&self, hashes: &[B256]) -> Result<Option<Mined>, ChainError> {
-        for hash in hashes {
-            if let Some(receipt) = self.rpc.receipt(*hash).await?
+    async fn find(&self, attempts: &[Signed]) -> Result<Option<Mined>, ChainError> {
+        for signed in attempts {
+            if let Some(receipt) = self.rpc.receipt(signed.hash).await?
                 && let Some(block) = receipt.block_number
             {
-                return Ok(Some(Mined { hash: *hash, block, landings: self.landings(&receipt) }));
+                let given = sign::gas_limit(&signed.raw);
+                let is_starved = !receipt.status() && given.is_some_and(|given| receipt.gas_used >= given);
+                let landings = self.landings(&receipt);
+                return Ok(Some(Mined { hash: signed.hash, block, is_starved, landings }));
             }
         }
         Ok(None)
@@ -111,6 +111,9 @@ impl Evm {
                 }
                 Err(again) => back.push((*item, again)),
             }
+        }
+        if mined.is_starved {
+            back.iter().for_each(|(item, _)| book.starve(*item));
         }
         let trouble = self.send_back(nonce, &back, book, desk).await?;
         if landed.is_empty() {
@@ -150,7 +153,7 @@ impl Evm {
             slot.items.retain(|item| !items.contains(item));
         }
         let detail = format!("{} parts of nonce {nonce} have to go again, {first} first", back.len());
-        Ok(Some(Trouble { code: again.code(), detail }))
+        Ok(Some(Trouble::new(again.code(), detail)))
     }
 
     /// Something else has used the nonce: its items get another one.
