@@ -16,6 +16,6 @@ if known and bound > 0 then return {'BOUND', known} end
 -- /guard:bound
 redis.call('HSET', KEYS[1], 'sender', ARGV[3])
 -- guard:fresh
-if known then redis.call('HSET', KEYS[1], 'next_nonce', '0') end
+if known then redis.call('HSET', KEYS[1], 'next_nonce', '0', 'used', '0') end
 -- /guard:fresh
 return {'OK'}

@@ -29,6 +29,8 @@ guarded! {
     "rebind" "used_up" items_are_freed_only_from_a_nonce_that_is_used_up;
     "rebind" "same_nonce" items_bound_elsewhere_meanwhile_are_left_alone;
     "rebind" "needed" stored_bytes_stay_while_an_item_needs_them;
+    "rebind" "used" what_is_freed_was_finally_used;
+    "done" "used" what_is_done_was_finally_used;
     "progress" "exists" progress_makes_no_record;
     "progress" "upwards" progress_moves_upwards_only;
     "done" "declared" a_lane_that_forgot_a_nonce_must_reload;
@@ -99,6 +101,32 @@ async fn another_wallet_starts_from_its_own_nonce(bed: Bed) -> Check {
     same!(finished, DoneReply::Ok(vec![Finished::Ok]));
     same!(bed.link.lane_sender(&lane, &target(), "0xbb").await?, SenderReply::Ok);
     same!(bound(&bed.link, &lane, &[item(2, 0)]).await?, 0);
+    Ok(())
+}
+
+async fn what_is_freed_was_finally_used(bed: Bed) -> Check {
+    let (_, lane) = relayed(&bed, 1).await?;
+    same!(bound(&bed.link, &lane, &[item(1, 0)]).await?, 0);
+    same!(rebind(&bed, &lane, 0, 0, &[item(1, 0)]).await?, Rebound::Pending);
+    same!(bed.link.lane_state(&target()).await?.used, 0);
+    same!(rebind(&bed, &lane, 0, 3, &[item(1, 0)]).await?, Rebound::Ok { freed: 1 });
+    same!(bed.link.lane_state(&target()).await?.used, 3);
+    same!(rebind(&bed, &lane, 0, 1, &[]).await?, Rebound::Ok { freed: 0 });
+    same!(bed.link.lane_state(&target()).await?.used, 3);
+    Ok(())
+}
+
+async fn what_is_done_was_finally_used(bed: Bed) -> Check {
+    let (_, lane) = relayed(&bed, 2).await?;
+    let (target, items) = (target(), [item(1, 0), item(2, 0)]);
+    let jumped = Bind { chain_next: 5, ..bind(&target, &items) };
+    same!(bed.link.bind(&lane, &jumped).await?, Bound::Ok { nonce: 5 });
+    same!(bed.link.lane_state(&target).await?.used, 0);
+    let ok = DoneReply::Ok(vec![Finished::Ok]);
+    same!(done(&bed.link, &lane, 0, 1, &[item(1, 0)], &[5]).await?, ok);
+    same!(bed.link.lane_state(&target).await?.used, 6);
+    same!(done(&bed.link, &lane, 0, 2, &[item(2, 0)], &[5]).await?, ok);
+    same!(bed.link.lane_state(&target).await?.used, 6);
     Ok(())
 }
 
