@@ -76,6 +76,30 @@ pub(crate) fn step(nonce: u64, slot: SlotFacts, chain: ChainFacts, now_ms: u64, 
     }
 }
 
+/// What has to be found out of a nonce's transactions before its step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Inquiry {
+    /// The chain has not used it: no transaction of it is in a block.
+    Unused,
+    /// The receipt that is kept still says what it said.
+    Known,
+    /// Its receipt is read.
+    Read,
+}
+
+/// What to find out. A receipt is read once, again when the chain has other blocks than it had (`is_moved`), and a last
+/// time when its block is final: what follows cannot be taken back.
+pub(crate) fn inquire(nonce: u64, block: Option<u64>, chain: ChainFacts, is_moved: bool) -> Inquiry {
+    if nonce >= chain.next {
+        return Inquiry::Unused;
+    }
+    match block {
+        Some(block) if !is_moved && block > chain.final_block => Inquiry::Known,
+        _ => Inquiry::Read,
+    }
+}
+
 /// Whether the lane's journal and the chain speak of the same history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -93,12 +117,11 @@ pub(crate) enum Standing {
     },
 }
 
-/// Compares. `held`: the nonces in the journal; `counter`: the lowest nonce never handed out.
-pub(crate) fn standing(held: &BTreeSet<u64>, counter: u64, next: u64) -> Standing {
-    // Nonces leave the journal only when the chain has finally used them, so all below this one are used.
-    let floor = held.first().copied().unwrap_or(counter);
-    if next < floor {
-        return Standing::Behind { floor };
+/// Compares. `held`: the nonces in the journal; `used`: all below were finally used; `counter`: the lowest nonce never
+/// handed out, which is above nonces that somebody else used and that may come back.
+pub(crate) fn standing(held: &BTreeSet<u64>, used: u64, counter: u64, next: u64) -> Standing {
+    if next < used {
+        return Standing::Behind { floor: used };
     }
     if next < counter && !held.contains(&next) {
         return Standing::Gap { nonce: next };

@@ -1,9 +1,11 @@
-use super::{ChainFacts, GapWatch, Look, ResetWatch, SlotFacts, SlotStep, Standing, standing, step};
+use super::{
+    ChainFacts, GapWatch, Inquiry, Look, ResetWatch, SlotFacts, SlotStep, Standing, inquire, standing, step,
+};
 
 const RESEND_MS: u64 = 5_000;
 
-/// What, held, counter, chain's next, standing.
-type Row = (&'static str, &'static [u64], u64, u64, Standing);
+/// What, held, finally used below, counter, chain's next, standing.
+type Row = (&'static str, &'static [u64], u64, u64, u64, Standing);
 
 fn chain(next: u64, next_final: Option<u64>) -> ChainFacts {
     ChainFacts { next, next_final, final_block: 100 }
@@ -37,25 +39,42 @@ fn each_state_of_a_nonce_has_its_step() {
 }
 
 #[test]
+fn a_receipt_is_read_once_and_again_when_blocks_changed_or_are_final() {
+    for (what, block, next, is_moved, expected) in [
+        ("not used", None, 7, false, Inquiry::Unused),
+        ("not used any more", Some(101), 7, false, Inquiry::Unused),
+        ("used just now", None, 8, false, Inquiry::Read),
+        ("read before", Some(101), 8, false, Inquiry::Known),
+        ("read before, other blocks since", Some(101), 8, true, Inquiry::Read),
+        ("read before, final now", Some(100), 8, false, Inquiry::Read),
+    ] {
+        assert_eq!(inquire(7, block, chain(next, None), is_moved), expected, "{what}");
+    }
+}
+
+#[test]
 fn the_journal_and_the_chain_are_compared() {
     let behind = |floor| Standing::Behind { floor };
-    let table: [Row; 13] = [
-        ("nothing ever sent", &[], 0, 0, Standing::Sound),
-        ("wallet used elsewhere before", &[], 0, 12, Standing::Sound),
-        ("all delivered", &[], 5, 5, Standing::Sound),
-        ("used from outside since", &[], 5, 6, Standing::Sound),
-        ("in flight", &[5, 6], 7, 5, Standing::Sound),
-        ("first ones in flight", &[0, 1], 2, 0, Standing::Sound),
-        ("mined, not done", &[3, 4], 5, 5, Standing::Sound),
-        ("hole between two", &[5, 7], 8, 6, Standing::Gap { nonce: 6 }),
-        ("hole above what is held", &[5], 8, 6, Standing::Gap { nonce: 6 }),
-        ("chain came back empty", &[], 8, 0, behind(8)),
-        ("chain came back empty under work in flight", &[8, 9], 10, 0, behind(8)),
-        ("chain lost its last final block", &[], 8, 7, behind(8)),
-        ("chain lost a final block under work in flight", &[8, 9], 10, 7, behind(8)),
+    let table: [Row; 16] = [
+        ("nothing ever sent", &[], 0, 0, 0, Standing::Sound),
+        ("wallet used elsewhere before", &[], 0, 0, 12, Standing::Sound),
+        ("all delivered", &[], 5, 5, 5, Standing::Sound),
+        ("used from outside since", &[], 5, 5, 6, Standing::Sound),
+        ("in flight", &[5, 6], 5, 7, 5, Standing::Sound),
+        ("first ones in flight", &[0, 1], 0, 2, 0, Standing::Sound),
+        ("mined, not done", &[3, 4], 3, 5, 5, Standing::Sound),
+        ("hole between two", &[5, 7], 5, 8, 6, Standing::Gap { nonce: 6 }),
+        ("hole above what is held", &[5], 5, 8, 6, Standing::Gap { nonce: 6 }),
+        ("what somebody else used is gone again", &[8], 5, 9, 6, Standing::Gap { nonce: 6 }),
+        ("gone and nothing held", &[], 5, 8, 7, Standing::Gap { nonce: 7 }),
+        ("gone, and nothing was ever final", &[3], 0, 4, 0, Standing::Gap { nonce: 0 }),
+        ("chain came back empty", &[], 8, 8, 0, behind(8)),
+        ("chain came back empty under work in flight", &[8, 9], 8, 10, 0, behind(8)),
+        ("chain lost its last final block", &[], 8, 8, 7, behind(8)),
+        ("chain lost a final block under work in flight", &[8, 9], 8, 10, 7, behind(8)),
     ];
-    for (what, held, counter, next, expected) in table {
-        assert_eq!(standing(&held.iter().copied().collect(), counter, next), expected, "{what}");
+    for (what, held, used, counter, next, expected) in table {
+        assert_eq!(standing(&held.iter().copied().collect(), used, counter, next), expected, "{what}");
     }
 }
 

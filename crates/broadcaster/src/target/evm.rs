@@ -69,6 +69,8 @@ pub(crate) struct Evm {
     slots: Slots,
     /// The lowest nonce never handed out.
     counter: u64,
+    /// All nonces below were finally used.
+    used: u64,
     gap: GapWatch,
     /// An observation of the chain and not of the journal: it outlives what the lane forgets.
     reset: ResetWatch,
@@ -86,7 +88,7 @@ enum Compared {
 impl Evm {
     pub(crate) fn new(place: Place, limits: Limits, rpc: Rpc, wallet: PrivateKeySigner) -> Self {
         let (gap, reset) = (GapWatch::default(), ResetWatch::default());
-        Self { place, limits, rpc, wallet, slots: Slots::default(), counter: 0, gap, reset }
+        Self { place, limits, rpc, wallet, slots: Slots::default(), counter: 0, used: 0, gap, reset }
     }
 
     fn shard_number(&self) -> u32 {
@@ -110,7 +112,7 @@ impl Evm {
 
     /// Compares the journal with the chain.
     fn compare(&mut self, view: View, now_ms: u64) -> Result<Compared, AdvanceError> {
-        let standing = nonce::standing(&self.slots.nonces(), self.counter, view.next);
+        let standing = nonce::standing(&self.slots.nonces(), self.used, self.counter, view.next);
         let look = Look { endpoint: view.endpoint, endpoints: self.rpc.endpoints(), now_ms };
         let is_reset = self.reset.observe(standing, look, self.limits.gap_ms);
         if matches!(standing, Standing::Behind { .. }) {
@@ -154,7 +156,7 @@ impl Target for Evm {
 
     fn adopt(&mut self, state: &LaneState, _book: &mut Book) {
         self.slots = Slots::adopt(state);
-        self.counter = state.next_nonce;
+        (self.counter, self.used) = (state.next_nonce, state.used);
         self.gap = GapWatch::default();
     }
 

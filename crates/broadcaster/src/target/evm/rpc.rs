@@ -128,6 +128,13 @@ impl Rpc {
         self.call("eth_getTransactionReceipt", (hash,)).await
     }
 
+    /// The hash of the block of that number; `None` = the node has none.
+    pub(crate) async fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
+        let tag = BlockNumberOrTag::Number(number);
+        let block: Option<Block> = self.call("eth_getBlockByNumber", (tag, false)).await?;
+        Ok(block.map(|block| block.header.hash))
+    }
+
     /// Whether a node holds the transaction, in a block or waiting for one.
     pub(crate) async fn knows(&self, hash: B256) -> Result<bool, ChainError> {
         let known: Option<serde_json::Value> = self.call("eth_getTransactionByHash", (hash,)).await?;

@@ -19,6 +19,8 @@ use crate::receipt::Landing;
 pub(super) struct Mined {
     pub(super) hash: B256,
     pub(super) block: u64,
+    /// `None` = the node did not say: read again until it is final.
+    pub(super) block_hash: Option<B256>,
     /// It was reverted, and had used up all the gas it was given.
     pub(super) is_starved: bool,
     /// Empty if the transaction was reverted.
