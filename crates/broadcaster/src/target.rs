@@ -16,6 +16,7 @@ pub(crate) mod null;
 
 use std::time::Duration;
 
+use common::bridge::Part;
 use common::link::LaneState;
 
 use crate::book::Book;
@@ -32,6 +33,9 @@ pub(crate) trait Target: 'static {
 
     /// Takes over what the journal holds, forgetting everything else.
     fn adopt(&mut self, state: &LaneState, book: &mut Book);
+
+    /// Whether a part can be sent as it is; asked before anything of its entry is taken in hand. The error says why not.
+    fn check(&self, part: &Part) -> Result<(), String>;
 
     /// One round of delivery.
     async fn advance(&mut self, book: &mut Book, desk: &Desk) -> Result<Round, AdvanceError>;

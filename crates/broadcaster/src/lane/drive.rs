@@ -124,7 +124,7 @@ impl<T: Target> Driver<T> {
         let idle = Duration::from_millis(self.parts.settings.idle_ms);
         let mut reader = self.parts.link.reader(idle);
         let mut wakes = Wakes { views: self.parts.views.clone(), drain: self.parts.drain.clone() };
-        let mut turn = Turn::default();
+        let (mut turn, mut is_blocked) = (Turn::default(), false);
         loop {
             // What changes from here on ends the next wait.
             wakes.views.mark_unchanged();
@@ -140,10 +140,16 @@ impl<T: Target> Driver<T> {
                 if self.fit_since.is_none() {
                     return Ok(None);
                 }
-                let room = window.saturating_sub(book.len());
+                // Behind an entry that cannot be read there is nothing to wait for.
+                let room = if is_blocked { 0 } else { window.saturating_sub(book.len()) };
                 let next = wait::next(turn.again_after, self.target.in_flight(), room, idle);
-                wait::or_read(next, &mut book, &desk, &mut reader, window, &mut wakes).await?;
-                pipeline::turn(&mut self.target, &mut book, &desk, &self.parts.labels).await.map(Some)
+                let (target, window) = (&self.target, self.parts.settings.window);
+                let blocked =
+                    wait::or_read(next, target, &mut book, &desk, &mut reader, window, &mut wakes).await?;
+                is_blocked = blocked.is_some();
+                let mut done = pipeline::turn(&mut self.target, &mut book, &desk, &self.parts.labels).await?;
+                done.trouble = done.trouble.or(blocked);
+                Ok(Some(done))
             };
             match keeper.during(work).await? {
                 Ok(Some(done)) => {
@@ -210,6 +216,7 @@ impl<T: Target> Driver<T> {
             TurnError::Advance(AdvanceError::Interrupt(Interrupt::Reload)) => return Ok(0),
             // The shard's view brings it with its next look.
             TurnError::Advance(AdvanceError::Interrupt(Interrupt::Stale)) => {
+                tracing::debug!(target = %self.parts.target, "A rollback has to be read before anything is bound");
                 return Ok(self.parts.settings.watch_ms);
             }
             TurnError::Advance(AdvanceError::Interrupt(Interrupt::Link(error))) => {
@@ -218,16 +225,10 @@ impl<T: Target> Driver<T> {
             other => other,
         };
         let detail = chain_of(&error);
-        let (code, is_stopped) = match &error {
-            TurnError::Advance(AdvanceError::ChainReset { .. }) => ("CHAIN_RESET", true),
-            TurnError::Advance(AdvanceError::Chain(chain)) => (chain.code(), false),
-            TurnError::Unreadable { .. } => ("OUT_UNREADABLE", true),
-            TurnError::SenderChanged { .. } => ("SENDER_CHANGED", true),
-            TurnError::Advance(_) => ("SIGNING_FAILED", true),
-        };
+        let is_stopped = !matches!(error, TurnError::Advance(AdvanceError::Chain(_)));
         // It may have come back as another chain, or empty.
         self.fit_since = None;
-        self.note(Some(Trouble::new(code, detail)));
+        self.note(Some(Trouble::new(error.code(), detail)));
         self.phase(if is_stopped { Phase::Stopped } else { Phase::Retrying });
         Ok(self.next_delay_ms())
     }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::book::Book;
 use crate::desk::Desk;
 use crate::pipeline::{self, TurnError};
+use crate::target::{Target, Trouble};
 use crate::watch::ShardView;
 
 /// What a lane does until its next turn.
@@ -55,28 +56,29 @@ impl Wakes {
     }
 }
 
-/// Waits and reads.
-pub(super) async fn or_read(
+/// Waits and reads; answers what keeps the next entry from being read.
+pub(super) async fn or_read<T: Target>(
     wait: Wait,
+    target: &T,
     book: &mut Book,
     desk: &Desk,
     reader: &mut Reader,
     window: usize,
     wakes: &mut Wakes,
-) -> Result<(), TurnError> {
+) -> Result<Option<Trouble>, TurnError> {
     match wait {
         Wait::Pace(time) | Wait::Held(time) => {
             tokio::select! {
                 () = tokio::time::sleep(time) => {}
                 () = wakes.any() => {}
             }
-            pipeline::read(book, desk, reader, window, None).await
+            pipeline::read(target, book, desk, reader, window, None).await
         }
         Wait::Outbox(time) => {
             tokio::select! {
-                read = pipeline::read(book, desk, reader, window, Some(time)) => read,
+                read = pipeline::read(target, book, desk, reader, window, Some(time)) => read,
                 // A read that is dropped has taken nothing in.
-                () = wakes.any() => Ok(()),
+                () = wakes.any() => Ok(None),
             }
         }
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 use alloy::signers::local::PrivateKeySigner;
+use common::bridge::Part;
 use common::ids::Shard;
 use common::link::LaneState;
 use common::targets::Tier;
@@ -158,6 +159,10 @@ impl Target for Evm {
         self.slots = Slots::adopt(state);
         (self.counter, self.used) = (state.next_nonce, state.used);
         self.gap = GapWatch::default();
+    }
+
+    fn check(&self, part: &Part) -> Result<(), String> {
+        abi::check(part).map_err(|error| error.to_string())
     }
 
     async fn advance(&mut self, book: &mut Book, desk: &Desk) -> Result<Round, AdvanceError> {
