@@ -61,8 +61,11 @@ mod tests {
 
     use super::schedule;
 
-    /// Per part its own wait and its updates `(asset, from, version)`; answers when each is due.
-    fn due(parts: &[(u64, &[(u8, u64, u64)])]) -> Vec<u64> {
+    /// A part's own wait and its updates `(asset, from, version)`.
+    type Row = (u64, &'static [(u8, u64, u64)]);
+
+    /// When each part is due.
+    fn due(parts: &[Row]) -> Vec<u64> {
         let updates: Vec<Vec<Update>> = parts
             .iter()
             .map(|(_, updates)| {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::LaneParts;
 use super::keeper::{Keeper, Lost, Taken};
-use super::wait::{self, Wakes};
+use super::wait::{self, Intake, Wakes};
 use crate::board::{LastError, Phase};
 use crate::book::Book;
 use crate::desk::{Clock, Desk, Interrupt};
@@ -122,19 +122,19 @@ impl<T: Target> Driver<T> {
             Err(error) => return self.failed(error),
         };
         let idle = Duration::from_millis(self.parts.settings.idle_ms);
-        let mut reader = self.parts.link.reader(idle);
-        let mut wakes = Wakes { views: self.parts.views.clone(), drain: self.parts.drain.clone() };
+        let window = self.parts.settings.window;
+        let wakes = Wakes { views: self.parts.views.clone(), drain: self.parts.drain.clone() };
+        let mut intake = Intake { reader: self.parts.link.reader(idle), window, wakes };
         let (mut turn, mut is_blocked) = (Turn::default(), false);
         loop {
             // What changes from here on ends the next wait.
-            wakes.views.mark_unchanged();
+            intake.wakes.views.mark_unchanged();
             if self.is_draining() || !self.may_drive() {
                 return Err(Left::Willingly);
             }
             if !self.refresh(&mut desk) {
                 return Ok(0);
             }
-            let window = self.parts.settings.window;
             let work = async {
                 self.examine_if_due().await;
                 if self.fit_since.is_none() {
@@ -143,9 +143,7 @@ impl<T: Target> Driver<T> {
                 // Behind an entry that cannot be read there is nothing to wait for.
                 let room = if is_blocked { 0 } else { window.saturating_sub(book.len()) };
                 let next = wait::next(turn.again_after, self.target.in_flight(), room, idle);
-                let (target, window) = (&self.target, self.parts.settings.window);
-                let blocked =
-                    wait::or_read(next, target, &mut book, &desk, &mut reader, window, &mut wakes).await?;
+                let blocked = intake.take(next, &self.target, &mut book, &desk).await?;
                 is_blocked = blocked.is_some();
                 let mut done = pipeline::turn(&mut self.target, &mut book, &desk, &self.parts.labels).await?;
                 done.trouble = done.trouble.or(blocked);

@@ -56,29 +56,39 @@ impl Wakes {
     }
 }
 
-/// Waits and reads; answers what keeps the next entry from being read.
-pub(super) async fn or_read<T: Target>(
-    wait: Wait,
-    target: &T,
-    book: &mut Book,
-    desk: &Desk,
-    reader: &mut Reader,
-    window: usize,
-    wakes: &mut Wakes,
-) -> Result<Option<Trouble>, TurnError> {
-    match wait {
-        Wait::Pace(time) | Wait::Held(time) => {
-            tokio::select! {
-                () = tokio::time::sleep(time) => {}
-                () = wakes.any() => {}
+/// A lane's way to its outbox.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) reader: Reader,
+    /// Most entries in hand.
+    pub(super) window: usize,
+    pub(super) wakes: Wakes,
+}
+
+impl Intake {
+    /// Waits and reads; answers what keeps the next entry from being read.
+    pub(super) async fn take<T: Target>(
+        &mut self,
+        wait: Wait,
+        target: &T,
+        book: &mut Book,
+        desk: &Desk,
+    ) -> Result<Option<Trouble>, TurnError> {
+        let Self { reader, window, wakes } = self;
+        match wait {
+            Wait::Pace(time) | Wait::Held(time) => {
+                tokio::select! {
+                    () = tokio::time::sleep(time) => {}
+                    () = wakes.any() => {}
+                }
+                pipeline::read(target, book, desk, reader, *window, None).await
             }
-            pipeline::read(target, book, desk, reader, window, None).await
-        }
-        Wait::Outbox(time) => {
-            tokio::select! {
-                read = pipeline::read(target, book, desk, reader, window, Some(time)) => read,
-                // A read that is dropped has taken nothing in.
-                () = wakes.any() => Ok(None),
+            Wait::Outbox(time) => {
+                tokio::select! {
+                    read = pipeline::read(target, book, desk, reader, *window, Some(time)) => read,
+                    // A read that is dropped has taken nothing in.
+                    () = wakes.any() => Ok(None),
+                }
             }
         }
     }

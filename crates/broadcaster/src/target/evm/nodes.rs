@@ -33,7 +33,7 @@ struct Node {
 
 #[derive(Debug)]
 pub(super) struct Nodes {
-    nodes: Vec<Node>,
+    list: Vec<Node>,
     preferred: Cell<usize>,
     limit: Duration,
     chain_id: u64,
@@ -47,11 +47,11 @@ impl Nodes {
             secrets: Secrets::of(url),
             known: Cell::new(Known::Nothing),
         };
-        Self { nodes: urls.iter().map(node).collect(), preferred: Cell::new(0), limit, chain_id }
+        Self { list: urls.iter().map(node).collect(), preferred: Cell::new(0), limit, chain_id }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.nodes.len()
+        self.list.len()
     }
 
     /// Asks the nodes in turn; answers also the index of the one that answered.
@@ -62,9 +62,9 @@ impl Nodes {
     ) -> Result<(R, usize), ChainError> {
         let first = self.preferred.get();
         let mut failure = None;
-        for offset in 0..self.nodes.len() {
-            let index = first.wrapping_add(offset) % self.nodes.len();
-            let Some(node) = self.nodes.get(index) else { continue };
+        for offset in 0..self.list.len() {
+            let index = first.wrapping_add(offset) % self.list.len();
+            let Some(node) = self.list.get(index) else { continue };
             match self.ask_vetted(index, node, method, params.clone()).await {
                 Ok(answer) => {
                     self.preferred.set(index);
@@ -82,12 +82,12 @@ impl Nodes {
 
     /// Another node is asked first from now on.
     pub(super) fn avoid(&self, index: usize) {
-        self.preferred.set(index.wrapping_add(1) % self.nodes.len().max(1));
+        self.preferred.set(index.wrapping_add(1) % self.list.len().max(1));
     }
 
     /// Asks every node for its chain id, whatever is known of it.
     pub(super) async fn vet_all(&self) -> Vec<Result<(), ChainError>> {
-        let vets = self.nodes.iter().enumerate().map(|(index, node)| {
+        let vets = self.list.iter().enumerate().map(|(index, node)| {
             node.known.set(Known::Nothing);
             self.vet(index, node)
         });

@@ -140,7 +140,9 @@ impl Evm {
             }
         }
         if mined.is_starved {
-            back.iter().for_each(|(item, _)| book.starve(*item));
+            for (item, _) in &back {
+                book.starve(*item);
+            }
         }
         let trouble = self.send_back(nonce, &back, book, desk).await?;
         if landed.is_empty() {
