@@ -1,5 +1,7 @@
 //! The life of a lane in one process: stand by, take the lease, drive turn by turn, hand over, drain.
 
+mod examine;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +11,13 @@ use tokio::time::Instant;
 
 use super::LaneParts;
 use super::keeper::{Keeper, Lost, Taken};
-use super::wait::{self, Intake, Wakes};
+use super::wait::{self, Ended, Intake, Wait, Wakes};
 use crate::board::{LastError, Phase};
 use crate::book::Book;
 use crate::desk::{Clock, Desk, Interrupt};
 use crate::pipeline::{self, Turn, TurnError};
 use crate::rendezvous;
-use crate::target::{AdvanceError, Examination, Fitness, Target, Trouble};
+use crate::target::{AdvanceError, Target, Trouble};
 use crate::watch::Standing;
 
 struct Driver<T> {
@@ -28,6 +30,16 @@ struct Driver<T> {
     trouble: Option<Trouble>,
     /// The same of what the last examination found beside.
     aside: Option<Trouble>,
+}
+
+/// One step of a reign.
+#[derive(Debug)]
+enum Step {
+    /// The target is not as configured.
+    Unfit,
+    /// The view changed or the process drains: that comes first.
+    Woken,
+    Turned(Turn),
 }
 
 /// Why a tenure ended.
@@ -125,7 +137,7 @@ impl<T: Target> Driver<T> {
         let window = self.parts.settings.window;
         let wakes = Wakes { views: self.parts.views.clone(), drain: self.parts.drain.clone() };
         let mut intake = Intake { reader: self.parts.link.reader(idle), window, wakes };
-        let (mut turn, mut is_blocked) = (Turn::default(), false);
+        let (mut turn, mut is_blocked, mut is_woken) = (Turn::default(), false, false);
         loop {
             // What changes from here on ends the next wait.
             intake.wakes.views.mark_unchanged();
@@ -138,24 +150,31 @@ impl<T: Target> Driver<T> {
             let work = async {
                 self.examine_if_due().await;
                 if self.fit_since.is_none() {
-                    return Ok(None);
+                    return Ok(Step::Unfit);
                 }
                 // Behind an entry that cannot be read there is nothing to wait for.
                 let room = if is_blocked { 0 } else { window.saturating_sub(book.len()) };
-                let next = wait::next(turn.again_after, self.target.in_flight(), room, idle);
-                let blocked = intake.take(next, &self.target, &mut book, &desk).await?;
+                let next = if is_woken {
+                    Wait::Pace(Duration::ZERO)
+                } else {
+                    wait::next(turn.again_after, self.target.in_flight(), room, idle)
+                };
+                let Ended::Read { blocked } = intake.take(next, &self.target, &mut book, &desk).await? else {
+                    return Ok(Step::Woken);
+                };
                 is_blocked = blocked.is_some();
                 let mut done = pipeline::turn(&mut self.target, &mut book, &desk, &self.parts.labels).await?;
                 done.trouble = done.trouble.or(blocked);
-                Ok(Some(done))
+                Ok(Step::Turned(done))
             };
             match keeper.during(work).await? {
-                Ok(Some(done)) => {
+                Ok(Step::Turned(done)) => {
                     self.succeeded(&book, &desk, done.trouble.clone());
-                    turn = done;
+                    (turn, is_woken) = (done, false);
                 }
-                // Not fit: nothing is read or sent until it is.
-                Ok(None) => return Ok(self.next_delay_ms()),
+                Ok(Step::Woken) => is_woken = true,
+                // Nothing is read or sent until it is fit.
+                Ok(Step::Unfit) => return Ok(self.next_delay_ms()),
                 Err(error) => return self.failed(error),
             }
         }
@@ -246,75 +265,6 @@ impl<T: Target> Driver<T> {
         self.failures = self.failures.saturating_add(1);
         let seed = u64::from(self.parts.link.shard().number()) ^ u64::from(std::process::id());
         self.parts.settings.retry().delay_ms(self.failures, seed)
-    }
-
-    /// Looks at the target when that is due.
-    async fn examine_if_due(&mut self) {
-        let every = Duration::from_millis(self.parts.settings.examine_ms);
-        if self.fit_since.is_some_and(|since| since.elapsed() < every) {
-            return;
-        }
-        match self.target.examine().await {
-            Ok(examination) => match self.has_delivered(&examination).await {
-                Ok(has_delivered) => self.examined(&examination, has_delivered),
-                Err(error) => {
-                    self.failed_link(&error);
-                }
-            },
-            // A target that does not answer says nothing of its fitness; turns will report it.
-            Err(error) => {
-                self.note(Some(Trouble::new(error.code(), chain_of(&error))));
-                if self.fit_since.is_none() {
-                    self.phase(Phase::Retrying);
-                }
-            }
-        }
-    }
-
-    /// Whether any shard's lane to a target without contract has handed out nonces: then the contract was there.
-    /// All are asked, so that lanes without work of their own do not take a lost chain for a wrong address.
-    async fn has_delivered(&self, examination: &Examination) -> Result<bool, LinkError> {
-        if examination.fitness != Fitness::NoContract {
-            return Ok(false);
-        }
-        for link in &self.parts.journals {
-            if link.lane_info(&self.parts.target).await?.next_nonce > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn examined(&mut self, examination: &Examination, has_delivered: bool) {
-        let part = format!("lane:{}/{}", self.parts.link.shard(), self.parts.target);
-        self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
-            report.balance_wei.clone_from(&examination.balance_wei);
-        });
-        let trouble = match examination.fitness {
-            Fitness::Fit => {
-                self.fit_since = Some(Instant::now());
-                self.parts.readiness.set(&part, Ok("target is as configured"));
-                self.note_aside(examination.trouble.clone());
-                return;
-            }
-            Fitness::NoContract if has_delivered => {
-                Trouble::new("CHAIN_RESET", "the contract this lane has delivered to is gone")
-            }
-            Fitness::NoContract => {
-                Trouble::new("NO_CONTRACT", "there is no contract at the configured address")
-            }
-            Fitness::WrongChain { expected, found } => {
-                let detail = format!("the endpoint serves chain {found}, configured is {expected}");
-                Trouble::new("WRONG_CHAIN", detail)
-            }
-        };
-        self.fit_since = None;
-        // A chain that came back empty is an alarm; a wrong address is this process' settings.
-        let is_reset = trouble.code == "CHAIN_RESET";
-        let detail = trouble.detail.clone();
-        self.parts.readiness.set(&part, if is_reset { Ok(detail.as_str()) } else { Err(detail.as_str()) });
-        self.note(Some(trouble));
-        self.phase(Phase::Stopped);
     }
 
     fn phase(&self, phase: Phase) {

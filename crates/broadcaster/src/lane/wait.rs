@@ -56,6 +56,16 @@ impl Wakes {
     }
 }
 
+/// How a wait ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Ended {
+    /// By a changed view or the drain: what they say comes first.
+    Woken,
+    /// The outbox was looked at; what keeps its next entry from being read.
+    Read { blocked: Option<Trouble> },
+}
+
 /// A lane's way to its outbox.
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -66,31 +76,32 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Waits and reads; answers what keeps the next entry from being read.
+    /// Waits and reads.
     pub(super) async fn take<T: Target>(
         &mut self,
         wait: Wait,
         target: &T,
         book: &mut Book,
         desk: &Desk,
-    ) -> Result<Option<Trouble>, TurnError> {
+    ) -> Result<Ended, TurnError> {
         let Self { reader, window, wakes } = self;
-        match wait {
+        let blocked = match wait {
             Wait::Pace(time) | Wait::Held(time) => {
                 tokio::select! {
                     () = tokio::time::sleep(time) => {}
-                    () = wakes.any() => {}
+                    () = wakes.any() => return Ok(Ended::Woken),
                 }
-                pipeline::read(target, book, desk, reader, *window, None).await
+                pipeline::read(target, book, desk, reader, *window, None).await?
             }
             Wait::Outbox(time) => {
                 tokio::select! {
-                    read = pipeline::read(target, book, desk, reader, *window, Some(time)) => read,
+                    read = pipeline::read(target, book, desk, reader, *window, Some(time)) => read?,
                     // A read that is dropped has taken nothing in.
-                    () = wakes.any() => Ok(None),
+                    () = wakes.any() => return Ok(Ended::Woken),
                 }
             }
-        }
+        };
+        Ok(Ended::Read { blocked })
     }
 }
 

@@ -196,7 +196,9 @@ impl Evm {
         let Some(slot) = self.slots.get(nonce) else { return Ok(()) };
         let items: Vec<Item> = slot.items.iter().copied().collect();
         tracing::warn!(nonce, items = items.len(), "Something else has used a nonce of this sender");
-        desk.rebind(nonce, chain.next_final.unwrap_or(0), &items).await?;
+        let next_final = chain.next_final.unwrap_or(0);
+        desk.rebind(nonce, next_final, &items).await?;
+        self.used = self.used.max(next_final);
         self.slots.close(nonce);
         for item in items {
             book.set(item, Stage::Free);
