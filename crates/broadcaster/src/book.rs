@@ -4,6 +4,9 @@
 //! finished, what clients may be told. Memory only: everything in it can be read again from Redis and the
 //! chain, so it is thrown away whenever it might differ from them. Bounded by the lane's window.
 
+mod schedule;
+
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use common::bridge::{OutBody, Part};
@@ -46,8 +49,12 @@ pub(crate) struct Book {
     waits: BTreeMap<Item, u64>,
     /// How often in a row an item came back.
     failures: BTreeMap<Item, u32>,
+    /// How often an item's transaction ran out of gas.
+    starved: BTreeMap<Item, u32>,
     /// The last entry read: where reading goes on.
     cursor: u64,
+    /// The free parts in order and when each may be bound; made at the first question after a change.
+    schedule: OnceCell<Vec<(Item, u64)>>,
 }
 
 const RELAYED: Progress = Progress { state: Delivery::Relayed, block: None, tx: Vec::new() };
@@ -60,6 +67,7 @@ impl Book {
 
     /// Takes in the next outbox entry.
     pub(crate) fn take(&mut self, body: OutBody) {
+        self.schedule.take();
         self.cursor = self.cursor.max(body.seq);
         let stages = vec![Stage::Free; body.parts.len()];
         self.works.entry(body.seq).or_insert(Work { body, stages, told: RELAYED });
@@ -93,9 +101,13 @@ impl Book {
         let place =
             self.works.get_mut(&item.seq).and_then(|work| work.stages.get_mut(usize::from(item.part)));
         let Some(place) = place else { return };
+        if (*place == Stage::Free) != (stage == Stage::Free) {
+            self.schedule.take();
+        }
         if matches!(stage, Stage::Finished(_)) {
             self.waits.remove(&item);
             self.failures.remove(&item);
+            self.starved.remove(&item);
         }
         *place = stage;
     }
@@ -107,27 +119,44 @@ impl Book {
         *failures
     }
 
+    /// Counts that an item's transaction ran out of gas.
+    pub(crate) fn starve(&mut self, item: Item) {
+        let starved = self.starved.entry(item).or_default();
+        *starved = starved.saturating_add(1);
+    }
+
+    pub(crate) fn starved(&self, item: Item) -> u32 {
+        self.starved.get(&item).copied().unwrap_or(0)
+    }
+
     /// Notes when a free item may be bound again.
     pub(crate) fn postpone(&mut self, item: Item, until_ms: u64) {
+        self.schedule.take();
         self.waits.insert(item, until_ms);
     }
 
-    /// Parts that may be bound at `now_ms`, in order.
-    pub(crate) fn ready(&self, now_ms: u64) -> impl Iterator<Item = (Item, &Part)> {
-        self.works.iter().flat_map(move |(seq, work)| {
-            let parts = work.stages.iter().zip(&work.body.parts).zip(0..=u16::MAX);
-            parts.filter_map(move |((stage, part), number)| {
-                let item = Item { seq: *seq, part: number };
-                let is_due = self.waits.get(&item).is_none_or(|until| *until <= now_ms);
-                (*stage == Stage::Free && is_due).then_some((item, part))
-            })
+    fn schedule(&self) -> &[(Item, u64)] {
+        self.schedule.get_or_init(|| {
+            let parts = self.works.iter().flat_map(|(seq, work)| {
+                let parts = work.stages.iter().zip(&work.body.parts).zip(0..=u16::MAX);
+                parts.map(|((stage, part), number)| (Item { seq: *seq, part: number }, stage, part))
+            });
+            let free = parts.filter(|(_, stage, _)| **stage == Stage::Free).map(|(item, _, part)| {
+                (item, self.waits.get(&item).copied().unwrap_or(0), part.updates.as_slice())
+            });
+            schedule::schedule(free)
         })
     }
 
-    /// When the next waiting item is due.
+    /// Parts that may be bound at `now_ms`, in order: free, and neither they nor free ones that they follow wait.
+    pub(crate) fn ready(&self, now_ms: u64) -> impl Iterator<Item = (Item, &Part)> {
+        let due = self.schedule().iter().filter(move |(_, due_ms)| *due_ms <= now_ms);
+        due.filter_map(|(item, _)| Some((*item, self.part(*item)?)))
+    }
+
+    /// When the next waiting part is due.
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
-        let waiting = self.waits.iter().filter(|(item, _)| self.stage(**item) == Some(&Stage::Free));
-        waiting.map(|(_, until)| *until).min()
+        self.schedule().iter().map(|(_, due_ms)| *due_ms).filter(|due_ms| *due_ms > 0).min()
     }
 
     /// Parts bound to a nonce and not finished.
@@ -154,9 +183,11 @@ impl Book {
 
     /// Forgets an entry that is done.
     pub(crate) fn remove(&mut self, seq: u64) {
+        self.schedule.take();
         for item in self.items(seq) {
             self.waits.remove(&item);
             self.failures.remove(&item);
+            self.starved.remove(&item);
         }
         self.works.remove(&seq);
     }

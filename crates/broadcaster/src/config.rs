@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::config::{ConfigError, HttpSettings, RedisSettings};
-use common::link::BATCH_MAX;
 use serde::Deserialize;
 
 use crate::backoff::Backoff;
@@ -30,13 +29,17 @@ pub struct Settings {
     pub evm: EvmSettings,
 }
 
+/// As many entries as an outbox holds.
+const WINDOW_MAX: usize = 1_024;
+
 /// How lanes are shared and driven.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LaneSettings {
     /// How long a lane's lease lives without renewal; renewed at a third of it.
     pub lease_ttl_ms: u64,
-    /// Entries in hand and items in flight, per lane.
+    /// Entries in hand and items in flight, per lane, up to 1,024. They stay in hand until they are final: a chain
+    /// takes at most this many entries per time to finality.
     pub window: usize,
     /// How often members, the log's head and control entries are looked at.
     pub watch_ms: u64,
@@ -55,7 +58,7 @@ pub struct LaneSettings {
 pub struct EvmSettings {
     /// Gas a transaction is filled to.
     pub tx_gas_max: u64,
-    /// Transactions of a lane that are not final.
+    /// Transactions of a lane that wait for a block; how many wait to be final is bounded by `lane.window`.
     pub transactions_max: usize,
     pub fee_cap_gwei: u64,
     pub tip_cap_gwei: u64,
@@ -88,7 +91,7 @@ impl Settings {
         let evm = &self.evm;
         let rules = [
             (lane.lease_ttl_ms >= 300, "lane.lease_ttl_ms must be at least 300"),
-            ((1..=BATCH_MAX).contains(&lane.window), "lane.window must be 1 to 256"),
+            ((1..=WINDOW_MAX).contains(&lane.window), "lane.window must be 1 to 1024"),
             (
                 lane.watch_ms >= 10 && lane.watch_ms < lane.lease_ttl_ms,
                 "lane.watch_ms must be 10 to the lease's",

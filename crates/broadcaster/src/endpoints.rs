@@ -23,8 +23,11 @@ impl Endpoints {
     pub(crate) fn load(path: &Path) -> Result<Self, StartError> {
         let bytes = std::fs::read(path)
             .map_err(|source| StartError::EndpointsRead { path: path.to_owned(), source })?;
-        serde_json::from_slice(&bytes)
-            .map_err(|source| StartError::EndpointsJson { path: path.to_owned(), source })
+        serde_json::from_slice(&bytes).map_err(|error| StartError::EndpointsJson {
+            path: path.to_owned(),
+            line: error.line(),
+            column: error.column(),
+        })
     }
 
     /// The URLs of a target, at least one.
@@ -33,5 +36,20 @@ impl Endpoints {
             Some(endpoint) if !endpoint.rpc.is_empty() => Ok(&endpoint.rpc),
             _ => Err(StartError::NoEndpoint { target: target.clone() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Endpoints;
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_shown() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), r#"{"base": {"rpc": ["node.example/v3/0123456789abcdef"]}}"#)
+            .expect("written");
+        let error = anyhow::Error::from(Endpoints::load(file.path()).expect_err("not a URL"));
+        let text = format!("{error:#} {error:?}");
+        assert!(text.contains("line 1") && !text.contains("0123456789abcdef"), "{text}");
     }
 }

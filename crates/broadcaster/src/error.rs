@@ -24,8 +24,11 @@ pub enum StartError {
     Wallet(#[from] WalletError),
     #[error("cannot read the endpoints file {path}")]
     EndpointsRead { path: PathBuf, source: std::io::Error },
-    #[error("the endpoints file {path} is not {{\"<target>\": {{\"rpc\": [\"http://…\"]}}}}")]
-    EndpointsJson { path: PathBuf, source: serde_json::Error },
+    /// URLs carry keys, and the parser's words quote them.
+    #[error(
+        "the endpoints file {path} is not {{\"<target>\": {{\"rpc\": [\"http://…\"]}}}} (line {line}, column {column})"
+    )]
+    EndpointsJson { path: PathBuf, line: usize, column: usize },
     #[error("target {target} has no endpoint in the endpoints file")]
     NoEndpoint { target: Name },
     #[error("redis cannot be used")]

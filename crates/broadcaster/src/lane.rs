@@ -8,6 +8,7 @@
 
 mod drive;
 mod keeper;
+mod wait;
 
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 use common::admin::Readiness;

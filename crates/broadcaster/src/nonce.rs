@@ -8,7 +8,7 @@
 //!   reply all lead to the same question: has the chain used the nonce, and by which of our hashes?
 //! - Items leave a nonce only when something else used it and that is final ([`SlotStep::Foreign`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The chain at one moment, as one lane's sender sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub(crate) struct ChainFacts {
 pub(crate) struct SlotFacts {
     /// At least one signed transaction is stored.
     pub(crate) stored: bool,
-    /// When it was last handed to a node by this process.
-    pub(crate) sent_ms: Option<u64>,
+    /// When it was last offered to a node by this process, whatever the node said.
+    pub(crate) tried_ms: Option<u64>,
     /// The block of the stored transaction that the chain shows a receipt of.
     pub(crate) block: Option<u64>,
 }
@@ -50,7 +50,7 @@ pub(crate) enum SlotStep {
     Foreign,
 }
 
-/// The step of one nonce. `resend_ms`: how long after a send without inclusion the same bytes go out again.
+/// The step of one nonce. `resend_ms`: how long after a try without inclusion the same bytes go out again.
 pub(crate) fn step(nonce: u64, slot: SlotFacts, chain: ChainFacts, now_ms: u64, resend_ms: u64) -> SlotStep {
     if let Some(block) = slot.block {
         return if block <= chain.final_block {
@@ -70,9 +70,33 @@ pub(crate) fn step(nonce: u64, slot: SlotFacts, chain: ChainFacts, now_ms: u64, 
     if !slot.stored {
         return SlotStep::Sign;
     }
-    match slot.sent_ms {
-        Some(sent) if now_ms < sent.saturating_add(resend_ms) => SlotStep::Pending,
+    match slot.tried_ms {
+        Some(tried) if now_ms < tried.saturating_add(resend_ms) => SlotStep::Pending,
         _ => SlotStep::Send,
+    }
+}
+
+/// What has to be found out of a nonce's transactions before its step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Inquiry {
+    /// The chain has not used it: no transaction of it is in a block.
+    Unused,
+    /// The receipt that is kept still says what it said.
+    Known,
+    /// Its receipt is read.
+    Read,
+}
+
+/// What to find out. A receipt is read once, again when the chain has other blocks than it had (`is_moved`), and a last
+/// time when its block is final: what follows cannot be taken back.
+pub(crate) fn inquire(nonce: u64, block: Option<u64>, chain: ChainFacts, is_moved: bool) -> Inquiry {
+    if nonce >= chain.next {
+        return Inquiry::Unused;
+    }
+    match block {
+        Some(block) if !is_moved && block > chain.final_block => Inquiry::Known,
+        _ => Inquiry::Read,
     }
 }
 
@@ -93,12 +117,11 @@ pub(crate) enum Standing {
     },
 }
 
-/// Compares. `held`: the nonces in the journal; `counter`: the lowest nonce never handed out.
-pub(crate) fn standing(held: &BTreeSet<u64>, counter: u64, next: u64) -> Standing {
-    // Nonces leave the journal only when the chain has finally used them, so all below this one are used.
-    let floor = held.first().copied().unwrap_or(counter);
-    if next < floor {
-        return Standing::Behind { floor };
+/// Compares. `held`: the nonces in the journal; `used`: all below were finally used; `counter`: the lowest nonce never
+/// handed out, which is above nonces that somebody else used and that may come back.
+pub(crate) fn standing(held: &BTreeSet<u64>, used: u64, counter: u64, next: u64) -> Standing {
+    if next < used {
+        return Standing::Behind { floor: used };
     }
     if next < counter && !held.contains(&next) {
         return Standing::Gap { nonce: next };
@@ -132,35 +155,35 @@ impl GapWatch {
     }
 }
 
-/// Remembers since when the same node has shown a chain that is behind what was final.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Remembers since when nodes have shown a chain that is behind what was final.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ResetWatch {
-    /// The endpoint's index, and when it first showed it.
-    seen: Option<(usize, u64)>,
+    /// Per endpoint when it first showed it; all of them without a sound look between.
+    seen: BTreeMap<usize, u64>,
+    looks: usize,
+}
+
+/// One look at the chain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// The index of the endpoint that told the next nonce.
+    pub(crate) endpoint: usize,
+    /// How many endpoints there are.
+    pub(crate) endpoints: usize,
+    pub(crate) now_ms: u64,
 }
 
 impl ResetWatch {
-    /// Whether the chain has lost what was final: the same endpoint has been behind for `patience_ms`. A node that
-    /// lags catches up meanwhile; a lane that moves to another endpoint starts the clock anew.
-    pub(crate) fn observe(
-        &mut self,
-        standing: Standing,
-        endpoint: usize,
-        now_ms: u64,
-        patience_ms: u64,
-    ) -> bool {
+    /// Whether the chain has lost what was final: an endpoint has been behind for `patience_ms`, and meanwhile each of
+    /// the others was asked first once and was behind too or did not answer. A node that lags catches up meanwhile.
+    pub(crate) fn observe(&mut self, standing: Standing, look: Look, patience_ms: u64) -> bool {
         if !matches!(standing, Standing::Behind { .. }) {
-            self.seen = None;
+            *self = Self::default();
             return false;
         }
-        let since = match self.seen {
-            Some((seen, since)) if seen == endpoint => since,
-            _ => {
-                self.seen = Some((endpoint, now_ms));
-                now_ms
-            }
-        };
-        now_ms >= since.saturating_add(patience_ms)
+        self.looks = self.looks.saturating_add(1);
+        let since = *self.seen.entry(look.endpoint).or_insert(look.now_ms);
+        self.looks >= look.endpoints && look.now_ms >= since.saturating_add(patience_ms)
     }
 }
 

@@ -4,8 +4,9 @@
 //! front as fit into one transaction and into the lane's window. Parts of several entries share one
 //! transaction; an item is never split (the validator has cut parts to 50 updates).
 //!
-//! Gas figures are upper bounds, checked against a real chain by the integration tests: unused gas costs
-//! nothing, a transaction that runs out of it costs a round trip for everything in it.
+//! Gas figures are upper bounds of the contract's own work, checked against a real chain by the integration tests: unused
+//! gas costs nothing, a transaction that runs out of it costs a round trip for everything in it. Chains that charge
+//! other things inside the gas limit (Arbitrum: the first layer's data) say so in their estimate.
 
 use common::bridge::Update;
 use common::link::Item;
@@ -19,6 +20,9 @@ const UPDATE_GAS: u64 = 17_000;
 /// Per update that may be the asset's first on the chain: two storage slots are new.
 const FIRST_UPDATE_GAS: u64 = 54_000;
 
+/// A transaction that does nothing needs 21,000 on most chains.
+pub(crate) const FILLER_GAS: u64 = 60_000;
+
 /// Gas one part uses at most. An update with `from` above 0 applies only to an asset the chain holds.
 pub(crate) fn part_gas(updates: &[Update]) -> u64 {
     let gas = |update: &Update| if update.from == 0 { FIRST_UPDATE_GAS } else { UPDATE_GAS };
@@ -31,6 +35,8 @@ pub(crate) struct Candidate {
     pub(crate) item: Item,
     /// See [`part_gas`].
     pub(crate) gas: u64,
+    /// It ran out of gas before: it gets more, and takes nothing else with it.
+    pub(crate) goes_alone: bool,
 }
 
 /// What one transaction may carry.
@@ -57,11 +63,16 @@ pub(crate) fn next(
     let mut pack = Pack { items: Vec::new(), gas: TRANSACTION_GAS };
     while pack.items.len() < room.items_max {
         let fits = |candidate: &Candidate| {
-            pack.items.is_empty() || pack.gas.saturating_add(candidate.gas) <= room.gas_max
+            pack.items.is_empty()
+                || !candidate.goes_alone && pack.gas.saturating_add(candidate.gas) <= room.gas_max
         };
         let Some(candidate) = candidates.next_if(fits) else { break };
+        let Candidate { goes_alone, .. } = candidate;
         pack.items.push(candidate.item);
         pack.gas = pack.gas.saturating_add(candidate.gas);
+        if goes_alone {
+            break;
+        }
     }
     (!pack.items.is_empty()).then_some(pack)
 }
@@ -71,6 +82,13 @@ pub(crate) fn transaction_gas<'a>(parts: impl Iterator<Item = &'a [Update]>) -> 
     parts.map(part_gas).fold(TRANSACTION_GAS, u64::saturating_add)
 }
 
+/// The gas limit to sign. `bound`: our own figure; `estimate`: the chain's, which is of its present state and gets a quarter
+/// on top; `starved`: how often the part ran out of gas, each time it gets twice as much, up to `gas_max`.
+pub(crate) fn gas_limit(bound: u64, estimate: Option<u64>, starved: u32, gas_max: u64) -> u64 {
+    let base = estimate.map_or(bound, |estimate| bound.max(estimate.saturating_add(estimate / 4)));
+    base.saturating_mul(1_u64.checked_shl(starved).unwrap_or(u64::MAX)).min(gas_max.max(base))
+}
+
 #[cfg(test)]
 mod tests {
     use common::bridge::Update;
@@ -78,12 +96,16 @@ mod tests {
     use common::link::Item;
 
     use super::{
-        Candidate, FIRST_UPDATE_GAS, PART_GAS, Room, TRANSACTION_GAS, UPDATE_GAS, next, part_gas,
+        Candidate, FIRST_UPDATE_GAS, PART_GAS, Room, TRANSACTION_GAS, UPDATE_GAS, gas_limit, next, part_gas,
         transaction_gas,
     };
 
     fn candidates(gas: &[u64]) -> Vec<Candidate> {
-        (1..).zip(gas).map(|(seq, gas)| Candidate { item: Item { seq, part: 0 }, gas: *gas }).collect()
+        let candidate = |(seq, gas): (u64, &u64)| {
+            let item = Item { seq, part: 0 };
+            Candidate { item, gas: *gas, goes_alone: false }
+        };
+        (1..).zip(gas).map(candidate).collect()
     }
 
     fn packs(gas: &[u64], room: Room) -> Vec<usize> {
@@ -126,5 +148,31 @@ mod tests {
         let room = Room { gas_max: 10_000_000, items_max: 256 };
         assert_eq!(packs(&[part_gas(&updates(50, 7)); 12], room), [10, 2]);
         assert_eq!(packs(&[part_gas(&updates(50, 0)); 7], room), [3, 3, 1]);
+    }
+
+    #[test]
+    fn what_ran_out_of_gas_goes_alone() {
+        let mut rest = candidates(&[10, 10, 10, 10]);
+        rest[1].goes_alone = true;
+        let (mut rest, room) = (rest.into_iter().peekable(), Room { gas_max: 10_000_000, items_max: 9 });
+        let packs: Vec<usize> =
+            std::iter::from_fn(|| next(&mut rest, room)).map(|pack| pack.items.len()).collect();
+        assert_eq!(packs, [1, 1, 2]);
+    }
+
+    #[test]
+    fn the_gas_limit_is_the_larger_of_bound_and_estimate_and_doubles_for_what_ran_out_of_it() {
+        for (what, bound, estimate, starved, expected) in [
+            ("the chain cannot tell", 100, None, 0, 100),
+            ("the chain asks for less", 100, Some(60), 0, 100),
+            ("the chain charges more than the work", 100, Some(400), 0, 500),
+            ("ran out of gas once", 100, None, 1, 200),
+            ("twice", 100, Some(400), 2, 2_000),
+            ("up to the most", 100, None, 9, 10_000),
+            ("which is never less than needed", 20_000, None, 3, 20_000),
+            ("however often", 100, None, 70, 10_000),
+        ] {
+            assert_eq!(gas_limit(bound, estimate, starved, 10_000), expected, "{what}");
+        }
     }
 }

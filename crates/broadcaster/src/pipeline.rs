@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use common::bridge::OutBody;
+use common::bridge::{OutBody, Part};
+use common::ids::Shard;
 use common::link::{BATCH_MAX, Entry, Feed, Message, ReadFrom, Reader, StreamId};
 
 use crate::book::Book;
@@ -30,6 +31,23 @@ pub(crate) enum TurnError {
     /// An outbox entry is not one this build can read; nothing behind it may overtake it.
     #[error("outbox entry {id} cannot be read: {detail}")]
     Unreadable { id: String, detail: String },
+    /// Work is bound to nonces of another wallet, which only that one can sign for.
+    #[error("work is bound to nonces of the wallet {bound}, configured is {configured}")]
+    SenderChanged { bound: String, configured: String },
+}
+
+impl TurnError {
+    /// The stable word for logs and metrics.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Advance(AdvanceError::ChainReset { .. }) => "CHAIN_RESET",
+            Self::Advance(AdvanceError::Chain(chain)) => chain.code(),
+            Self::Advance(AdvanceError::Interrupt(_)) => "REDIS_UNREACHABLE",
+            Self::Advance(AdvanceError::Sign(_)) => "SIGNING_FAILED",
+            Self::Unreadable { .. } => "OUT_UNREADABLE",
+            Self::SenderChanged { .. } => "SENDER_CHANGED",
+        }
+    }
 }
 
 impl From<Interrupt> for TurnError {
@@ -38,42 +56,54 @@ impl From<Interrupt> for TurnError {
     }
 }
 
-/// Reads what is new in the outbox, up to the window. Waits for it as long as the reader does if `may_wait`.
-pub(crate) async fn read(
+/// Reads what is new in the outbox, up to the window. Waits for it so long if `wait` says so, at most as long as the
+/// reader does. An entry that cannot be read lets nothing overtake it: it is a trouble as long as there is work before it, then
+/// an error.
+pub(crate) async fn read<T: Target>(
+    target: &T,
     book: &mut Book,
     desk: &Desk,
     reader: &mut Reader,
     window: usize,
-    may_wait: bool,
-) -> Result<(), TurnError> {
+    wait: Option<Duration>,
+) -> Result<Option<Trouble>, TurnError> {
     let room = window.saturating_sub(book.len()).min(BATCH_MAX);
     if room == 0 {
-        return Ok(());
+        return Ok(None);
     }
-    let messages: Vec<Message> = if may_wait {
+    let messages: Vec<Message> = if let Some(wait) = wait {
         let from = ReadFrom::After(StreamId::of_seq(book.cursor()));
-        let read =
-            reader.read(&[(Feed::Out(desk.target.clone()), from)], room).await.map_err(Interrupt::from)?;
+        let feed = [(Feed::Out(desk.target.clone()), from)];
+        let read = reader.read_within(&feed, room, wait).await.map_err(Interrupt::from)?;
         read.into_iter().flat_map(|(_, entries)| entries).map(Entry::into_message).collect()
     } else {
         desk.link.out_after(&desk.target, book.cursor(), room).await.map_err(Interrupt::from)?
     };
     for message in messages {
-        book.take(decode(&message, desk)?);
+        match decode(&message, desk.link.shard(), |part| target.check(part)) {
+            Ok(body) => book.take(body),
+            Err(error) if book.len() == 0 => return Err(error),
+            Err(error) => return Ok(Some(Trouble::new(error.code(), error.to_string()))),
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
-fn decode(message: &Message, desk: &Desk) -> Result<OutBody, TurnError> {
+fn decode(
+    message: &Message,
+    shard: Shard,
+    check: impl Fn(&Part) -> Result<(), String>,
+) -> Result<OutBody, TurnError> {
     let unreadable = |detail: String| TurnError::Unreadable { id: message.id.to_string(), detail };
     let body: OutBody =
         serde_json::from_slice(&message.payload).map_err(|error| unreadable(error.to_string()))?;
     if body.v != OUT_VERSION {
         return Err(unreadable(format!("version {} is not known to this build", body.v)));
     }
-    if StreamId::of_seq(body.seq) != message.id || body.shard != desk.link.shard() {
+    if StreamId::of_seq(body.seq) != message.id || body.shard != shard {
         return Err(unreadable(format!("it says it is entry {} of shard {}", body.seq, body.shard)));
     }
+    body.parts.iter().try_for_each(check).map_err(unreadable)?;
     Ok(body)
 }
 

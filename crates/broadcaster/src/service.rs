@@ -182,7 +182,7 @@ fn start_lane(
         let wallet = evm.wallets.of(shard)?.clone();
         parts.board.update(shard, &target.name, |report| report.sender = Some(wallet.address().to_string()));
         let place = Place { shard, chain_id, contract: contract.0.into(), tier };
-        let rpc = Rpc::new(evm.endpoints.of(&target.name)?, evm.rpc_limit);
+        let rpc = Rpc::new(evm.endpoints.of(&target.name)?, evm.rpc_limit, chain_id);
         drop(Lane::start(parts, Evm::new(place, evm.limits, rpc, wallet), lifeline));
     } else {
         drop(Lane::start(parts, Null, lifeline));

@@ -16,6 +16,7 @@ pub(crate) mod null;
 
 use std::time::Duration;
 
+use common::bridge::Part;
 use common::link::LaneState;
 
 use crate::book::Book;
@@ -27,8 +28,14 @@ pub(crate) trait Target: 'static {
     /// Whether the target is the one that is configured, and what an operator wants to see of it.
     async fn examine(&self) -> Result<Examination, ChainError>;
 
+    /// The wallet whose nonces the journal speaks of; `None` for targets without one.
+    fn sender(&self) -> Option<String>;
+
     /// Takes over what the journal holds, forgetting everything else.
     fn adopt(&mut self, state: &LaneState, book: &mut Book);
+
+    /// Whether a part can be sent as it is; asked before anything of its entry is taken in hand. The error says why not.
+    fn check(&self, part: &Part) -> Result<(), String>;
 
     /// One round of delivery.
     async fn advance(&mut self, book: &mut Book, desk: &Desk) -> Result<Round, AdvanceError>;
@@ -52,6 +59,8 @@ pub(crate) struct Examination {
     pub(crate) fitness: Fitness,
     /// The sender's balance in wei, decimal; `None` for targets without one.
     pub(crate) balance_wei: Option<String>,
+    /// What an operator should mend though delivery goes on.
+    pub(crate) trouble: Option<Trouble>,
 }
 
 /// Whether the target can be delivered to.
@@ -71,7 +80,8 @@ pub(crate) enum Fitness {
 /// How a round ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Round {
-    /// When to come again without new work; `None` = only new work needs a round.
+    /// When to come again without new work; `None` = only new work needs a round. While nothing is in flight
+    /// the lane may come earlier.
     pub(crate) again_after: Option<Duration>,
     /// What stands in the way, for operators; delivery goes on with what can.
     pub(crate) trouble: Option<Trouble>,
@@ -81,7 +91,23 @@ pub(crate) struct Round {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
     pub(crate) code: String,
+    /// At most [`DETAIL_BYTES_MAX`] bytes, without secrets.
     pub(crate) detail: String,
+}
+
+/// Most bytes of a [`Trouble`]'s detail.
+pub(crate) const DETAIL_BYTES_MAX: usize = 256;
+
+impl Trouble {
+    pub(crate) fn new(code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { code: code.into(), detail: cut(detail.into(), DETAIL_BYTES_MAX) }
+    }
+}
+
+/// At most so many bytes of a text.
+pub(crate) fn cut(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
 }
 
 /// Why a round could not be finished.

@@ -179,10 +179,8 @@ impl Looker {
             let Some(last) = controls.last() else { return Ok(covers) };
             self.cursor = last.id;
             let is_last = controls.len() < COUNT;
-            self.views.send_if_modified(|view| {
-                view.covers = Arc::clone(&covers);
-                false
-            });
+            // Lanes that wait are woken: what a rollback covers needs no sending.
+            self.views.send_modify(|view| view.covers = Arc::clone(&covers));
             if is_last {
                 return Ok(covers);
             }

@@ -8,6 +8,11 @@ use tracing_subscriber::fmt::format::FmtSpan;
 /// Installs the process' subscriber. Called once, first thing in `main`.
 pub fn init(default_filter: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
+    // Its spans hold the whole URL of a node, and that the key of an account with a node provider.
+    let filter = match "alloy_transport_http=info".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE);
     // A second call (several services in one test process) keeps the first subscriber.
     let installed = if std::io::stdout().is_terminal() {

@@ -105,3 +105,33 @@ fn clients_are_told_each_change_once() {
     assert_eq!((book.fail(item(3, 1)), book.fail(item(3, 1))), (1, 2));
     assert_eq!(news(&mut book), [(Delivery::Deferred, Some(9))]);
 }
+
+#[test]
+fn the_schedule_follows_every_change() {
+    let mut book = Book::default();
+    let with_update = |seq: u64| {
+        let mut body = body(seq, 1);
+        body.parts[0].updates = vec![common::bridge::Update {
+            asset: Digest::ZERO,
+            from: seq - 1,
+            version: seq,
+            state_hash: Digest::ZERO,
+        }];
+        body
+    };
+    book.take(with_update(1));
+    book.take(with_update(2));
+    assert_eq!(ready(&book, 0), [item(1, 0), item(2, 0)]);
+    book.postpone(item(1, 0), 500);
+    assert_eq!((ready(&book, 499), book.next_due_ms()), (vec![], Some(500)), "both wait");
+    book.take(with_update(3));
+    assert_eq!(ready(&book, 499), []);
+    assert_eq!(ready(&book, 500).len(), 3);
+    // On its way again: what follows may follow.
+    book.set(item(1, 0), Stage::Bound);
+    assert_eq!(ready(&book, 499), [item(2, 0), item(3, 0)]);
+    book.set(item(1, 0), Stage::Free);
+    assert_eq!(ready(&book, 499), []);
+    book.remove(1);
+    assert_eq!(ready(&book, 499), [item(2, 0), item(3, 0)]);
+}

@@ -74,10 +74,7 @@ async fn lane(api: &Api, link: &Link, head: &Head, target: &Target) -> Result<La
 
 /// A target that the log knows and the file does not.
 fn removed(name: &str, heads: &[(&Link, Head)]) -> TargetState {
-    let trouble = Trouble {
-        code: "TARGET_REMOVED".to_owned(),
-        detail: "the targets file of this process does not name it".to_owned(),
-    };
+    let trouble = Trouble::new("TARGET_REMOVED", "the targets file of this process does not name it");
     let lanes = heads.iter().filter_map(|(link, head)| {
         let watermark = Some(*head.watermarks.get(name)?);
         Some(LaneState {

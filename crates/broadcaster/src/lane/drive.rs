@@ -1,20 +1,23 @@
 //! The life of a lane in one process: stand by, take the lease, drive turn by turn, hand over, drain.
 
+mod examine;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::link::{Disposition, LinkError};
+use common::link::{Disposition, Fence, LinkError, SenderReply};
 use common::supervise;
 use tokio::time::Instant;
 
 use super::LaneParts;
 use super::keeper::{Keeper, Lost, Taken};
+use super::wait::{self, Ended, Intake, Wait, Wakes};
 use crate::board::{LastError, Phase};
 use crate::book::Book;
 use crate::desk::{Clock, Desk, Interrupt};
 use crate::pipeline::{self, Turn, TurnError};
 use crate::rendezvous;
-use crate::target::{AdvanceError, Examination, Fitness, Target, Trouble};
+use crate::target::{AdvanceError, Target, Trouble};
 use crate::watch::Standing;
 
 struct Driver<T> {
@@ -25,6 +28,18 @@ struct Driver<T> {
     failures: u32,
     /// The trouble logged last, so that a lasting one is logged once.
     trouble: Option<Trouble>,
+    /// The same of what the last examination found beside.
+    aside: Option<Trouble>,
+}
+
+/// One step of a reign.
+#[derive(Debug)]
+enum Step {
+    /// The target is not as configured.
+    Unfit,
+    /// The view changed or the process drains: that comes first.
+    Woken,
+    Turned(Turn),
 }
 
 /// Why a tenure ended.
@@ -43,7 +58,7 @@ impl From<Lost> for Left {
 
 /// Runs the lane until the process drains.
 pub(super) async fn run<T: Target>(parts: LaneParts, target: T) {
-    let mut driver = Driver { parts, target, fit_since: None, failures: 0, trouble: None };
+    let mut driver = Driver { parts, target, fit_since: None, failures: 0, trouble: None, aside: None };
     while !driver.is_draining() {
         driver.examine_if_due().await;
         if !driver.may_drive() {
@@ -116,40 +131,68 @@ impl<T: Target> Driver<T> {
         let loaded = keeper.during(self.load(fence, clock)).await?;
         let (mut book, mut desk) = match loaded {
             Ok(loaded) => loaded,
-            Err(error) => return Ok(self.failed_link(&error)),
+            Err(error) => return self.failed(error),
         };
-        let mut reader = self.parts.link.reader(Duration::from_millis(self.parts.settings.idle_ms));
-        let mut turn = Turn::default();
+        let idle = Duration::from_millis(self.parts.settings.idle_ms);
+        let window = self.parts.settings.window;
+        let wakes = Wakes { views: self.parts.views.clone(), drain: self.parts.drain.clone() };
+        let mut intake = Intake { reader: self.parts.link.reader(idle), window, wakes };
+        let (mut turn, mut is_blocked, mut is_woken) = (Turn::default(), false, false);
         loop {
+            // What changes from here on ends the next wait.
+            intake.wakes.views.mark_unchanged();
             if self.is_draining() || !self.may_drive() {
                 return Err(Left::Willingly);
             }
             if !self.refresh(&mut desk) {
                 return Ok(0);
             }
-            let window = self.parts.settings.window;
             let work = async {
                 self.examine_if_due().await;
                 if self.fit_since.is_none() {
-                    return Ok(None);
+                    return Ok(Step::Unfit);
                 }
-                wait_or_read(&mut book, &desk, &mut reader, window, &turn).await?;
-                pipeline::turn(&mut self.target, &mut book, &desk, &self.parts.labels).await.map(Some)
+                // Behind an entry that cannot be read there is nothing to wait for.
+                let room = if is_blocked { 0 } else { window.saturating_sub(book.len()) };
+                let next = if is_woken {
+                    Wait::Pace(Duration::ZERO)
+                } else {
+                    wait::next(turn.again_after, self.target.in_flight(), room, idle)
+                };
+                let Ended::Read { blocked } = intake.take(next, &self.target, &mut book, &desk).await? else {
+                    return Ok(Step::Woken);
+                };
+                is_blocked = blocked.is_some();
+                let mut done = pipeline::turn(&mut self.target, &mut book, &desk, &self.parts.labels).await?;
+                done.trouble = done.trouble.or(blocked);
+                Ok(Step::Turned(done))
             };
             match keeper.during(work).await? {
-                Ok(Some(done)) => {
+                Ok(Step::Turned(done)) => {
                     self.succeeded(&book, &desk, done.trouble.clone());
-                    turn = done;
+                    (turn, is_woken) = (done, false);
                 }
-                // Not fit: nothing is read or sent until it is.
-                Ok(None) => return Ok(self.next_delay_ms()),
+                Ok(Step::Woken) => is_woken = true,
+                // Nothing is read or sent until it is fit.
+                Ok(Step::Unfit) => return Ok(self.next_delay_ms()),
                 Err(error) => return self.failed(error),
             }
         }
     }
 
-    async fn load(&mut self, fence: common::link::Fence, clock: Clock) -> Result<(Book, Desk), LinkError> {
-        let state = self.parts.link.lane_state(&self.parts.target).await?;
+    async fn load(&mut self, fence: Fence, clock: Clock) -> Result<(Book, Desk), TurnError> {
+        let link = &self.parts.link;
+        if let Some(configured) = self.target.sender() {
+            let claimed = link.lane_sender(&fence, &self.parts.target, &configured).await;
+            match claimed.map_err(Interrupt::from)? {
+                SenderReply::Ok => {}
+                SenderReply::Bound { sender } => {
+                    return Err(TurnError::SenderChanged { bound: sender, configured });
+                }
+                SenderReply::Fenced => return Err(Interrupt::Fenced.into()),
+            }
+        }
+        let state = link.lane_state(&self.parts.target).await.map_err(Interrupt::from)?;
         let mut book = Book::new(state.waits.clone());
         self.target.adopt(&state, &mut book);
         let desk = Desk {
@@ -190,6 +233,7 @@ impl<T: Target> Driver<T> {
             TurnError::Advance(AdvanceError::Interrupt(Interrupt::Reload)) => return Ok(0),
             // The shard's view brings it with its next look.
             TurnError::Advance(AdvanceError::Interrupt(Interrupt::Stale)) => {
+                tracing::debug!(target = %self.parts.target, "A rollback has to be read before anything is bound");
                 return Ok(self.parts.settings.watch_ms);
             }
             TurnError::Advance(AdvanceError::Interrupt(Interrupt::Link(error))) => {
@@ -198,15 +242,10 @@ impl<T: Target> Driver<T> {
             other => other,
         };
         let detail = chain_of(&error);
-        let (code, is_stopped) = match &error {
-            TurnError::Advance(AdvanceError::ChainReset { .. }) => ("CHAIN_RESET", true),
-            TurnError::Advance(AdvanceError::Chain(chain)) => (chain.code(), false),
-            TurnError::Unreadable { .. } => ("OUT_UNREADABLE", true),
-            TurnError::Advance(_) => ("SIGNING_FAILED", true),
-        };
+        let is_stopped = !matches!(error, TurnError::Advance(AdvanceError::Chain(_)));
         // It may have come back as another chain, or empty.
         self.fit_since = None;
-        self.note(Some(Trouble { code: code.to_owned(), detail }));
+        self.note(Some(Trouble::new(error.code(), detail)));
         self.phase(if is_stopped { Phase::Stopped } else { Phase::Retrying });
         Ok(self.next_delay_ms())
     }
@@ -216,7 +255,7 @@ impl<T: Target> Driver<T> {
             Disposition::Retry | Disposition::Backpressure => {}
             Disposition::Reject | Disposition::Halt => supervise::halt(common::exit::ESSENTIAL, error),
         }
-        self.note(Some(Trouble { code: "REDIS_UNREACHABLE".to_owned(), detail: chain_of(error) }));
+        self.note(Some(Trouble::new("REDIS_UNREACHABLE", chain_of(error))));
         self.phase(Phase::Retrying);
         self.next_delay_ms()
     }
@@ -228,90 +267,32 @@ impl<T: Target> Driver<T> {
         self.parts.settings.retry().delay_ms(self.failures, seed)
     }
 
-    /// Looks at the target when that is due.
-    async fn examine_if_due(&mut self) {
-        let every = Duration::from_millis(self.parts.settings.examine_ms);
-        if self.fit_since.is_some_and(|since| since.elapsed() < every) {
-            return;
-        }
-        match self.target.examine().await {
-            Ok(examination) => match self.has_delivered(&examination).await {
-                Ok(has_delivered) => self.examined(&examination, has_delivered),
-                Err(error) => {
-                    self.failed_link(&error);
-                }
-            },
-            // A target that does not answer says nothing of its fitness; turns will report it.
-            Err(error) => {
-                self.note(Some(Trouble { code: error.code().to_owned(), detail: chain_of(&error) }));
-                if self.fit_since.is_none() {
-                    self.phase(Phase::Retrying);
-                }
-            }
-        }
-    }
-
-    /// Whether any shard's lane to a target without contract has handed out nonces: then the contract was there.
-    /// All are asked, so that lanes without work of their own do not take a lost chain for a wrong address.
-    async fn has_delivered(&self, examination: &Examination) -> Result<bool, LinkError> {
-        if examination.fitness != Fitness::NoContract {
-            return Ok(false);
-        }
-        for link in &self.parts.journals {
-            if link.lane_info(&self.parts.target).await?.next_nonce > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn examined(&mut self, examination: &Examination, has_delivered: bool) {
-        let part = format!("lane:{}/{}", self.parts.link.shard(), self.parts.target);
-        self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
-            report.balance_wei.clone_from(&examination.balance_wei);
-        });
-        let trouble = match examination.fitness {
-            Fitness::Fit => {
-                self.fit_since = Some(Instant::now());
-                self.parts.readiness.set(&part, Ok("target is as configured"));
-                return;
-            }
-            Fitness::NoContract if has_delivered => Trouble {
-                code: "CHAIN_RESET".to_owned(),
-                detail: "the contract this lane has delivered to is gone".to_owned(),
-            },
-            Fitness::NoContract => Trouble {
-                code: "NO_CONTRACT".to_owned(),
-                detail: "there is no contract at the configured address".to_owned(),
-            },
-            Fitness::WrongChain { expected, found } => Trouble {
-                code: "WRONG_CHAIN".to_owned(),
-                detail: format!("the endpoint serves chain {found}, configured is {expected}"),
-            },
-        };
-        self.fit_since = None;
-        // A chain that came back empty is an alarm; a wrong address is this process' settings.
-        let is_reset = trouble.code == "CHAIN_RESET";
-        let detail = trouble.detail.clone();
-        self.parts.readiness.set(&part, if is_reset { Ok(detail.as_str()) } else { Err(detail.as_str()) });
-        self.note(Some(trouble));
-        self.phase(Phase::Stopped);
-    }
-
     fn phase(&self, phase: Phase) {
         self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| report.phase = phase);
     }
 
     fn note(&mut self, trouble: Option<Trouble>) {
         if let Some(found) = &trouble {
-            let is_new = self.trouble.as_ref().is_none_or(|known| known.code != found.code);
-            self.parts.labels.trouble(found, is_new);
-            let error = LastError::now(found);
-            self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
-                report.last_error = Some(error);
-            });
+            self.tell(found, self.trouble.as_ref());
         }
         self.trouble = trouble;
+    }
+
+    /// As [`Self::note`], of what examinations find while delivery goes on: a good turn does not end it.
+    fn note_aside(&mut self, trouble: Option<Trouble>) {
+        if let Some(found) = &trouble {
+            self.tell(found, self.aside.as_ref());
+        }
+        self.aside = trouble;
+    }
+
+    fn tell(&self, found: &Trouble, known: Option<&Trouble>) {
+        let is_new = known.is_none_or(|known| known.code != found.code);
+        self.parts.labels.trouble(found, is_new);
+        let error = LastError::now(found);
+        self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
+            report.last_error = Some(error);
+        });
     }
 
     /// Waits, unless the process drains.
@@ -320,29 +301,6 @@ impl<T: Target> Driver<T> {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(ms)) => {}
             _ = drain.wait_for(|drain| *drain) => {}
-        }
-    }
-}
-
-/// Reads new work, waiting for it only as long as the target does not need a turn.
-async fn wait_or_read(
-    book: &mut Book,
-    desk: &Desk,
-    reader: &mut common::link::Reader,
-    window: usize,
-    turn: &Turn,
-) -> Result<(), TurnError> {
-    match turn.again_after {
-        // Pace: receipts are looked for so often and no more; work that came meanwhile shares a transaction.
-        Some(after) => {
-            tokio::time::sleep(after).await;
-            pipeline::read(book, desk, reader, window, false).await
-        }
-        None if book.len() < window => pipeline::read(book, desk, reader, window, true).await,
-        // Full and held back: only an operator can change that.
-        None => {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            Ok(())
         }
     }
 }

@@ -1,9 +1,11 @@
-use super::{ChainFacts, GapWatch, ResetWatch, SlotFacts, SlotStep, Standing, standing, step};
+use super::{
+    ChainFacts, GapWatch, Inquiry, Look, ResetWatch, SlotFacts, SlotStep, Standing, inquire, standing, step,
+};
 
 const RESEND_MS: u64 = 5_000;
 
-/// What, held, counter, chain's next, standing.
-type Row = (&'static str, &'static [u64], u64, u64, Standing);
+/// What, held, finally used below, counter, chain's next, standing.
+type Row = (&'static str, &'static [u64], u64, u64, u64, Standing);
 
 fn chain(next: u64, next_final: Option<u64>) -> ChainFacts {
     ChainFacts { next, next_final, final_block: 100 }
@@ -13,7 +15,7 @@ fn chain(next: u64, next_final: Option<u64>) -> ChainFacts {
 fn each_state_of_a_nonce_has_its_step() {
     let unsigned = SlotFacts::default();
     let stored = SlotFacts { stored: true, ..unsigned };
-    let sent = |ms| SlotFacts { sent_ms: Some(ms), ..stored };
+    let sent = |ms| SlotFacts { tried_ms: Some(ms), ..stored };
     let mined = |block| SlotFacts { block: Some(block), ..stored };
     // (what, slot, chain's next, next at the tier, now) → step of nonce 7
     let table = [
@@ -37,42 +39,68 @@ fn each_state_of_a_nonce_has_its_step() {
 }
 
 #[test]
-fn the_journal_and_the_chain_are_compared() {
-    let behind = |floor| Standing::Behind { floor };
-    let table: [Row; 13] = [
-        ("nothing ever sent", &[], 0, 0, Standing::Sound),
-        ("wallet used elsewhere before", &[], 0, 12, Standing::Sound),
-        ("all delivered", &[], 5, 5, Standing::Sound),
-        ("used from outside since", &[], 5, 6, Standing::Sound),
-        ("in flight", &[5, 6], 7, 5, Standing::Sound),
-        ("first ones in flight", &[0, 1], 2, 0, Standing::Sound),
-        ("mined, not done", &[3, 4], 5, 5, Standing::Sound),
-        ("hole between two", &[5, 7], 8, 6, Standing::Gap { nonce: 6 }),
-        ("hole above what is held", &[5], 8, 6, Standing::Gap { nonce: 6 }),
-        ("chain came back empty", &[], 8, 0, behind(8)),
-        ("chain came back empty under work in flight", &[8, 9], 10, 0, behind(8)),
-        ("chain lost its last final block", &[], 8, 7, behind(8)),
-        ("chain lost a final block under work in flight", &[8, 9], 10, 7, behind(8)),
-    ];
-    for (what, held, counter, next, expected) in table {
-        assert_eq!(standing(&held.iter().copied().collect(), counter, next), expected, "{what}");
+fn a_receipt_is_read_once_and_again_when_blocks_changed_or_are_final() {
+    for (what, block, next, is_moved, expected) in [
+        ("not used", None, 7, false, Inquiry::Unused),
+        ("not used any more", Some(101), 7, false, Inquiry::Unused),
+        ("used just now", None, 8, false, Inquiry::Read),
+        ("read before", Some(101), 8, false, Inquiry::Known),
+        ("read before, other blocks since", Some(101), 8, true, Inquiry::Read),
+        ("read before, final now", Some(100), 8, false, Inquiry::Read),
+    ] {
+        assert_eq!(inquire(7, block, chain(next, None), is_moved), expected, "{what}");
     }
 }
 
 #[test]
-fn a_chain_is_reset_only_when_the_same_endpoint_stays_behind() {
+fn the_journal_and_the_chain_are_compared() {
+    let behind = |floor| Standing::Behind { floor };
+    let table: [Row; 16] = [
+        ("nothing ever sent", &[], 0, 0, 0, Standing::Sound),
+        ("wallet used elsewhere before", &[], 0, 0, 12, Standing::Sound),
+        ("all delivered", &[], 5, 5, 5, Standing::Sound),
+        ("used from outside since", &[], 5, 5, 6, Standing::Sound),
+        ("in flight", &[5, 6], 5, 7, 5, Standing::Sound),
+        ("first ones in flight", &[0, 1], 0, 2, 0, Standing::Sound),
+        ("mined, not done", &[3, 4], 3, 5, 5, Standing::Sound),
+        ("hole between two", &[5, 7], 5, 8, 6, Standing::Gap { nonce: 6 }),
+        ("hole above what is held", &[5], 5, 8, 6, Standing::Gap { nonce: 6 }),
+        ("what somebody else used is gone again", &[8], 5, 9, 6, Standing::Gap { nonce: 6 }),
+        ("gone and nothing held", &[], 5, 8, 7, Standing::Gap { nonce: 7 }),
+        ("gone, and nothing was ever final", &[3], 0, 4, 0, Standing::Gap { nonce: 0 }),
+        ("chain came back empty", &[], 8, 8, 0, behind(8)),
+        ("chain came back empty under work in flight", &[8, 9], 8, 10, 0, behind(8)),
+        ("chain lost its last final block", &[], 8, 8, 7, behind(8)),
+        ("chain lost a final block under work in flight", &[8, 9], 8, 10, 7, behind(8)),
+    ];
+    for (what, held, used, counter, next, expected) in table {
+        assert_eq!(standing(&held.iter().copied().collect(), used, counter, next), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_chain_is_reset_only_when_no_endpoint_shows_more_for_a_while() {
     let behind = Standing::Behind { floor: 8 };
+    let at = |endpoint, endpoints, now_ms| Look { endpoint, endpoints, now_ms };
+    // One endpoint.
     let mut watch = ResetWatch::default();
-    assert!(!watch.observe(behind, 0, 1_000, 3_000));
-    assert!(!watch.observe(behind, 0, 3_999, 3_000));
-    // Another endpoint, or one that has caught up, starts the clock anew.
-    assert!(!watch.observe(behind, 1, 4_000, 3_000));
-    assert!(!watch.observe(Standing::Sound, 1, 6_000, 3_000));
-    assert!(!watch.observe(behind, 1, 7_001, 3_000));
-    assert!(!watch.observe(Standing::Gap { nonce: 9 }, 1, 9_000, 3_000));
-    assert!(!watch.observe(behind, 1, 10_500, 3_000));
-    assert!(watch.observe(behind, 1, 13_500, 3_000));
-    assert!(watch.observe(behind, 1, 13_501, 3_000), "it stays so");
+    assert!(!watch.observe(behind, at(0, 1, 1_000), 3_000));
+    assert!(!watch.observe(behind, at(0, 1, 3_999), 3_000));
+    // One that has caught up starts the clock anew.
+    assert!(!watch.observe(Standing::Sound, at(0, 1, 4_000), 3_000));
+    assert!(!watch.observe(behind, at(0, 1, 4_001), 3_000));
+    assert!(!watch.observe(Standing::Gap { nonce: 9 }, at(0, 1, 7_001), 3_000));
+    assert!(!watch.observe(behind, at(0, 1, 7_002), 3_000));
+    assert!(watch.observe(behind, at(0, 1, 10_002), 3_000));
+    assert!(watch.observe(behind, at(0, 1, 10_003), 3_000), "it stays so");
+    // Three of them, asked in turn: another one starts no clock anew, and each is asked first.
+    let mut watch = ResetWatch::default();
+    assert!(!watch.observe(behind, at(0, 3, 0), 3_000));
+    assert!(!watch.observe(behind, at(1, 3, 3_000), 3_000), "it may lag itself");
+    assert!(watch.observe(behind, at(0, 3, 3_001), 3_000), "the third does not answer");
+    let mut hasty = ResetWatch::default();
+    assert!(!hasty.observe(behind, at(0, 2, 0), 0), "the other one was not asked");
+    assert!(hasty.observe(behind, at(1, 2, 0), 0));
     // A gap watch never fills what is behind.
     let mut gaps = GapWatch::default();
     assert_eq!(gaps.observe(behind, 0, 0), None);

@@ -1,5 +1,6 @@
 //! The target that takes everything and sends nothing: measures the path up to it.
 
+use common::bridge::Part;
 use common::link::LaneState;
 
 use super::{AdvanceError, Examination, Fitness, Round, Target};
@@ -13,10 +14,18 @@ pub(crate) struct Null;
 
 impl Target for Null {
     async fn examine(&self) -> Result<Examination, ChainError> {
-        Ok(Examination { fitness: Fitness::Fit, balance_wei: None })
+        Ok(Examination { fitness: Fitness::Fit, balance_wei: None, trouble: None })
+    }
+
+    fn sender(&self) -> Option<String> {
+        None
     }
 
     fn adopt(&mut self, _state: &LaneState, _book: &mut Book) {}
+
+    fn check(&self, _part: &Part) -> Result<(), String> {
+        Ok(())
+    }
 
     async fn advance(&mut self, book: &mut Book, desk: &Desk) -> Result<Round, AdvanceError> {
         if desk.is_paused {

@@ -28,6 +28,51 @@ async fn survives(point: &str) -> Check {
     Ok(())
 }
 
+/// Dies at `point` while parts come back from a paused contract; what was to go again goes again.
+async fn survives_coming_back(point: &str) -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    chain.bridge.set_paused(true).await?;
+    let work = entries(5);
+    bed.relay(&chain.name, 1, &work).await?;
+    let mut doomed = Process::start_with(&bed, "doomed", &[("OSS_CRASH_POINT", point)])?;
+    let mut ended = None;
+    bed.mine_until("the crash point", async |_| {
+        ended = tokio::time::timeout(std::time::Duration::from_millis(1), doomed.ended()).await.ok();
+        Ok(ended.is_some())
+    })
+    .await?;
+    assert_eq!(ended.ok_or("still alive")??, None, "it died of a signal");
+    chain.bridge.set_paused(false).await?;
+    let _process = Process::start_with(&bed, "next", &[])?;
+    let receipts = bed.mine_until_receipts(5).await?;
+    assert_eq!(receipts.len(), 5, "one receipt per entry");
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 2, "once in vain, once for good");
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn parts_come_back_and_their_wait_is_not_written() -> Check {
+    survives_coming_back("link.wait.before").await
+}
+
+#[actix_rt::test]
+async fn parts_come_back_and_the_reply_to_their_wait_is_lost() -> Check {
+    survives_coming_back("link.wait.after").await
+}
+
+#[actix_rt::test]
+async fn parts_wait_and_are_not_freed() -> Check {
+    survives_coming_back("link.rebind.before").await
+}
+
+#[actix_rt::test]
+async fn parts_are_freed_and_the_reply_lost() -> Check {
+    survives_coming_back("link.rebind.after").await
+}
+
 macro_rules! crash_points {
     ($($name:ident = $point:literal;)*) => {
         $(#[actix_rt::test]

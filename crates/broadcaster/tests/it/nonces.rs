@@ -4,7 +4,7 @@ use alloy::primitives::{B256, U256};
 use alloy::providers::Provider as _;
 use alloy::providers::ext::AnvilApi as _;
 use alloy::rpc::types::TransactionRequest;
-use alloy::rpc::types::anvil::ReorgOptions;
+use alloy::rpc::types::anvil::{ReorgOptions, TransactionData};
 use common::targets::Tier;
 use testkit::anvil::Anvil;
 
@@ -106,7 +106,10 @@ async fn a_gap_before_bound_work_is_filled() -> Check {
     sent(&bed, 4).await?;
     for filler in 1..4 {
         chain.anvil.mine(1).await?;
-        sent(&bed, filler).await?;
+        let hash = sent(&bed, filler).await?;
+        let filler = chain.anvil.provider().get_transaction_by_hash(hash).await?.ok_or("unknown")?;
+        let gas = alloy::consensus::Transaction::gas_limit(&filler);
+        assert!(gas > 21_000, "some chains charge more than the work: {gas}");
     }
     bed.mine_until_receipts(2).await?;
     bed.assert_applied_once(chain, &flat(&work)).await?;
@@ -142,6 +145,67 @@ async fn a_transaction_that_leaves_the_chain_is_delivered_again() -> Check {
     assert_eq!(receipts[0].parts[0].tx, Some(hash.to_string()));
     bed.assert_applied_once(chain, &flat(&work)).await?;
     bed.assert_at_rest(chain).await
+}
+
+#[actix_rt::test]
+async fn a_transaction_whose_block_was_replaced_is_noticed_before_anything_is_final() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let work = entries(1);
+    bed.relay(&chain.name, 1, &work).await?;
+    let process = Process::start(&bed)?;
+    sent(&bed, 0).await?;
+    chain.anvil.mine(1).await?;
+    bed.until("included", async |bed| {
+        let progress = bed.link.progress(1).await?.ok_or("expired")?;
+        Ok(progress.targets["base"].state == common::status::Delivery::Included)
+    })
+    .await?;
+    // The nonce stays used, by something else: only the block tells.
+    let foreign = TransactionRequest::default().from(bed.sender()).to(chain.anvil.account(9)).nonce(0);
+    let foreign = foreign.value(U256::from(1)).gas_limit(21_000).max_fee_per_gas(9_000_000_000);
+    let foreign = TransactionData::JSON(foreign.max_priority_fee_per_gas(1));
+    let provider = chain.anvil.provider();
+    provider.anvil_reorg(ReorgOptions { depth: 1, tx_block_pairs: vec![(foreign, 0)] }).await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 1);
+    bed.until("noticed", async |bed| {
+        Ok(process.log(bed)?.contains("A transaction has left the chain again"))
+    })
+    .await?;
+    bed.mine_until_receipts(1).await?;
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 2);
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn nonces_that_somebody_else_used_and_a_reorganisation_took_back_are_filled() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let provider = chain.anvil.provider();
+    for nonce in 0..2 {
+        use_nonce(&chain.anvil, bed.sender(), nonce).await?;
+    }
+    chain.anvil.mine(1).await?;
+    let work = entries(1);
+    bed.relay(&chain.name, 1, &work).await?;
+    let process = Process::start(&bed)?;
+    sent(&bed, 2).await?;
+    // Neither was final.
+    provider.anvil_reorg(ReorgOptions { depth: 1, tx_block_pairs: Vec::new() }).await?;
+    provider.anvil_drop_all_transactions().await?;
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 0, "they are gone");
+    bed.mine_until_receipts(1).await?;
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.mine_until("fillers are forgotten", async |bed| {
+        Ok(bed.link.lane_state(&bed.chain().name).await?.fillers.is_empty())
+    })
+    .await?;
+    bed.assert_at_rest(chain).await?;
+    assert!(!process.log(&bed)?.contains("CHAIN_RESET"));
+    assert_eq!(chain.anvil.nonce(bed.sender()).await?, 3);
+    Ok(())
 }
 
 #[actix_rt::test]

@@ -10,6 +10,7 @@ use crate::bed::{Bed, Check, PATIENCE, SECRET};
 /// A running broadcaster process; killed when dropped.
 pub(crate) struct Process {
     child: Child,
+    name: String,
     log_file: String,
     pub(crate) http: String,
     pub(crate) admin: String,
@@ -59,16 +60,42 @@ impl Process {
         let log_file = format!("{instance}-{}.log", http.replace(':', "-"));
         let log = std::fs::File::create(bed.path(&log_file))?;
         let child = command.stdin(Stdio::null()).stdout(log).stderr(Stdio::inherit()).spawn()?;
-        Ok(Self { child, log_file, http: format!("http://{http}"), admin: format!("http://{admin}") })
+        let name = format!("broadcaster-{instance}");
+        Ok(Self { child, name, log_file, http: format!("http://{http}"), admin: format!("http://{admin}") })
     }
 
     /// What it has logged so far.
     pub(crate) fn log(&self, bed: &Bed) -> Check<String> {
-        Ok(std::fs::read_to_string(bed.path(&self.log_file))?)
+        Ok(std::fs::read_to_string(self.log_path(bed))?)
+    }
+
+    /// The file it logs to.
+    pub(crate) fn log_path(&self, bed: &Bed) -> std::path::PathBuf {
+        bed.path(&self.log_file)
     }
 
     pub(crate) fn is_running(&mut self) -> Check<bool> {
         Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Stops it without its knowledge (SIGSTOP).
+    pub(crate) fn freeze(&self) -> Check {
+        self.signal("-STOP")
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub(crate) fn thaw(&self) -> Check {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Check {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { Err("kill failed".into()) }
+    }
+
+    /// Its name in leases.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Ends it with `kill -9`.
@@ -80,7 +107,7 @@ impl Process {
 
     /// Ends it with SIGTERM; answers its exit code.
     pub(crate) fn terminate(mut self) -> Check<Option<i32>> {
-        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        self.signal("-TERM")?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {

@@ -53,6 +53,44 @@ async fn two_replicas_share_lanes_and_the_survivor_takes_over_all() -> Check {
     Ok(())
 }
 
+/// The one of two processes that drives the lane of the tests' shard, and the other.
+async fn by_lane<'a>(one: &'a Process, two: &'a Process) -> Check<(&'a Process, &'a Process)> {
+    let is_one = one.lane("base").await?["holder"] == "broadcaster-one";
+    Ok(if is_one { (one, two) } else { (two, one) })
+}
+
+#[actix_rt::test]
+async fn an_owner_that_was_stopped_beyond_its_lease_does_no_harm_when_it_goes_on() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let work = entries(6);
+    let (one, two) = (Process::start_with(&bed, "one", &[])?, Process::start_with(&bed, "two", &[])?);
+    let both = named(&["broadcaster-one", "broadcaster-two"]);
+    bed.until("both drive lanes", async |_| Ok(holders(&two).await.is_ok_and(|found| found == both))).await?;
+    bed.relay(&chain.name, 1, &work[..2]).await?;
+    bed.until("sent", async |bed| Ok(!bed.link.lane_state(&chain.name).await?.raws.is_empty())).await?;
+    let (owner, other) = by_lane(&one, &two).await?;
+
+    owner.freeze()?;
+    bed.relay(&chain.name, 3, &work[2..4]).await?;
+    let survivor = other.name();
+    bed.mine_until("the other one drives it", async |_| Ok(other.lane("base").await?["holder"] == survivor))
+        .await?;
+    bed.mine_until_receipts(4).await?;
+    let has_left = |log: &str| {
+        log.lines().any(|line| line.contains("Left the lane") && line.contains(r#""shard":"financial""#))
+    };
+    assert!(!has_left(&owner.log(&bed)?), "it was the owner all the time");
+    owner.thaw()?;
+    // It wakes in the middle of a turn, with a memory of two entries that are done.
+    bed.until("it has left the lane", async |bed| Ok(has_left(&owner.log(bed)?))).await?;
+    bed.relay(&chain.name, 5, &work[4..]).await?;
+    let receipts = bed.mine_until_receipts(6).await?;
+    assert_eq!(receipts.len(), 6, "one receipt per entry");
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await
+}
+
 #[actix_rt::test]
 async fn a_lane_moves_to_a_new_replica_with_work_in_flight_and_nothing_is_sent_twice() -> Check {
     let bed = Bed::set(&[("base", 8453), ("arbitrum", 42161), ("optimism", 10)], &[], Tier::Safe).await?;

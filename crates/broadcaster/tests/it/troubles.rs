@@ -125,6 +125,67 @@ async fn a_badly_signed_part_alarms_lets_others_pass_and_lands_after_a_rewind() 
 }
 
 #[actix_rt::test]
+async fn a_part_that_cannot_be_put_into_a_call_stops_the_lane_before_anything_of_it_is_bound() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let work = entries(3);
+    let unreadable = {
+        let mut body: serde_json::Value = serde_json::from_slice(&bed.entry(&chain.name, 2, &work[1])?)?;
+        body["parts"][0]["sig"] = "0xno-hex".into();
+        serde_json::to_vec(&body)?
+    };
+    let payloads =
+        vec![bed.entry(&chain.name, 1, &work[0])?, unreadable, bed.entry(&chain.name, 3, &work[2])?];
+    bed.relay_payloads(&chain.name, 1, &payloads).await?;
+    let process = Process::start(&bed)?;
+    bed.until("it is told while the one before is on its way", async |bed| {
+        let told =
+            process.lane("base").await.is_ok_and(|lane| lane["last_error"]["code"] == "OUT_UNREADABLE");
+        Ok(told && bed.link.lane_state(&chain.name).await?.binds.len() == 1)
+    })
+    .await?;
+    bed.mine_until_receipts(1).await?;
+    bed.until("the lane is stopped", async |_| {
+        let lane = process.lane("base").await?;
+        Ok(lane["state"] == "stopped" && lane["last_error"]["code"] == "OUT_UNREADABLE")
+    })
+    .await?;
+    bed.assert_at_rest(chain).await?;
+    bed.rewind(&chain.name, 4, 2).await?;
+    bed.relay(&chain.name, 2, &work[1..]).await?;
+    let receipts = bed.mine_until_receipts(3).await?;
+    assert_eq!(receipts.iter().map(|receipt| receipt.seq).collect::<Vec<_>>(), [1, 2, 3]);
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await
+}
+
+#[actix_rt::test]
+async fn nothing_is_bound_before_a_rollback_that_the_barrier_names_is_read() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let process = Process::start(&bed)?;
+    bed.until("ready", async |_| Ok(process.ready().await.0 == 200)).await?;
+    bed.redis.command(&["HSET", "{oss:financial}:head", "barrier", "3"])?;
+    let work = [vec![vec![update("bond", 0, 1)]], vec![vec![update("bond", 1, 2)]]];
+    bed.relay(&chain.name, 1, &work).await?;
+    bed.until("the lane was told", async |bed| {
+        Ok(process.log(bed)?.contains("A rollback has to be read before anything is bound"))
+    })
+    .await?;
+    let state = bed.link.lane_state(&chain.name).await?;
+    assert!(state.binds.is_empty() && state.next_nonce == 0, "{state:?}");
+    let bond = crate::bed::asset("bond");
+    let covers =
+        format!(r#"{{"seq":3,"covers":[{{"asset":"{bond}","chain":"base","from":1,"version":3}}]}}"#);
+    bed.redis.command(&["XADD", "{oss:financial}:ctl", "3-0", "kind", "revert", "seq", "3", "m", &covers])?;
+    let receipts = bed.mine_until_receipts(2).await?;
+    let revoked = receipts.iter().find(|receipt| receipt.seq == 2).ok_or("no receipt of the covered one")?;
+    assert_eq!((revoked.status, &revoked.parts[0].tx), (Delivery::Revoked, &None));
+    bed.assert_applied_once(chain, &[update("bond", 0, 1)]).await?;
+    bed.assert_at_rest(chain).await
+}
+
+#[actix_rt::test]
 async fn a_paused_contract_reverts_and_gets_the_work_when_it_goes_on() -> Check {
     let bed = Bed::one_chain().await?;
     let chain = bed.chain();
@@ -169,18 +230,6 @@ async fn what_a_rollback_covers_is_never_sent() -> Check {
     assert_eq!((&receipts[2].parts[0].applied, &receipts[2].parts[0].skipped), (&vec![1], &vec![0]));
     let landed = [update("bond", 0, 1), update("stock", 0, 1), update("stock", 1, 2), update("bond", 1, 4)];
     bed.assert_applied_once(chain, &landed).await?;
-    bed.assert_at_rest(chain).await
-}
-
-#[actix_rt::test]
-async fn an_endpoint_that_fails_is_left_for_the_next_one() -> Check {
-    let bed = Bed::one_chain().await?;
-    let chain = bed.chain();
-    let endpoints = serde_json::json!({"base": {"rpc": ["http://127.0.0.1:1", chain.anvil.url()]}});
-    std::fs::write(bed.path("endpoints.json"), serde_json::to_vec(&endpoints)?)?;
-    bed.relay(&chain.name, 1, &entries(1)).await?;
-    let _process = Process::start(&bed)?;
-    bed.mine_until_receipts(1).await?;
     bed.assert_at_rest(chain).await
 }
 

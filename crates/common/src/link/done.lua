@@ -67,6 +67,13 @@ for i, entry in ipairs(entries) do
   if reply[i + 1] == 'OK' then finished = finished + 1 end
 end
 if finished > 0 then redis.call('HSET', KEYS[1], 'attempts', 0) end
+-- guard:used
+if finished > 0 then
+  local used = tonumber(redis.call('HGET', KEYS[1], 'used') or '0')
+  for i = 1, n_nonces do used = math.max(used, tonumber(ARGV[FIXED_ARGS + i]) + 1) end
+  redis.call('HSET', KEYS[1], 'used', string.format('%.0f', used))
+end
+-- /guard:used
 if n_nonces > 0 then
   local needed = {}
   -- guard:needed

@@ -4,7 +4,8 @@
 //! items, stored transactions of nonces no item needs any more, a notification. The outbox entry's presence
 //! makes it happen once: without it the answer is `DUP`.
 //! Checks before the first write: lane lease (`FENCED`), `rw` (`RELOAD`), and every nonce bound to an item is
-//! among the nonces the caller named (`RELOAD`: the lane's memory is not what Redis holds).
+//! among the nonces the caller named (`RELOAD`: the lane's memory is not what Redis holds). The caller names nonces that the
+//! chain has finally used: `used` in `:lane` rises above them.
 //! Replies: `OK` and per entry `OK` or `DUP`; `RELOAD`; `FENCED`.
 
 use super::{BATCH_MAX, Fence, Item, Link, LinkError, Progress, RECEIPT_BYTES_MAX, bounded, rewind_field};

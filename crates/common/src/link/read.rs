@@ -75,7 +75,10 @@ pub struct Raw {
 /// Everything a lane's owner needs to go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LaneState {
+    /// The lowest nonce never handed out.
     pub next_nonce: u64,
+    /// The chain has finally used all nonces below this one.
+    pub used: u64,
     pub attempts: u64,
     /// `head.barrier`.
     pub barrier: u64,
@@ -219,6 +222,7 @@ impl Link {
         let number = |text: Option<&String>| text.map(|text| reply::parse(CALL, text)).transpose();
         let mut state = LaneState {
             next_nonce: number(lane.get("next_nonce"))?.unwrap_or(0),
+            used: number(lane.get("used"))?.unwrap_or(0),
             attempts: number(lane.get("attempts"))?.unwrap_or(0),
             barrier: number(head.get("barrier"))?.unwrap_or(0),
             rewind: number(head.get(&rewind_field(target)))?.unwrap_or(0),

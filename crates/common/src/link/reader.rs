@@ -68,10 +68,24 @@ impl Reader {
         feeds: &[(Feed, ReadFrom)],
         count: usize,
     ) -> Result<Vec<(Feed, Vec<Entry>)>, LinkError> {
+        self.read_within(feeds, count, self.block).await
+    }
+
+    /// As [`Self::read`], waiting only up to `block`; a longer one than the reader's counts as that, which its
+    /// connection is made for.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_within(
+        &mut self,
+        feeds: &[(Feed, ReadFrom)],
+        count: usize,
+        block: Duration,
+    ) -> Result<Vec<(Feed, Vec<Entry>)>, LinkError> {
         const CALL: &str = "XREAD";
         let mut command = redis::cmd("XREAD");
         // BLOCK 0 would wait for ever.
-        let block_ms = self.block.as_millis().max(1);
+        let block_ms = block.min(self.block).as_millis().max(1);
         command
             .arg("COUNT")
             .arg(count)

@@ -34,4 +34,8 @@ for _, bound in ipairs(redis.call('HVALS', KEYS[3])) do
 end
 -- /guard:needed
 if not needed then redis.call('DEL', KEYS[4]) end
+-- guard:used
+local used = math.max(tonumber(redis.call('HGET', KEYS[1], 'used') or '0'), tonumber(ARGV[6]))
+redis.call('HSET', KEYS[1], 'used', string.format('%.0f', used))
+-- /guard:used
 return {'OK', freed}

@@ -5,6 +5,7 @@
 //! the items (it was replaced by a gap filler, or mined with the items' batch passed over). Freeing too
 //! early cannot apply anything twice on chain (`from ≤ current < version`), but it wastes a transaction.
 //! Without items it forgets a mined gap filler. The stored attempts go when no item needs the nonce.
+//! `used` in `:lane` (all nonces below are finally used) rises to `chain_next_final`.
 //! Items bound to another nonce meanwhile are left alone, which makes a repeat harmless.
 //! Replies: `OK <freed>`, `PENDING`, `RELOAD`, `FENCED`.
 

@@ -66,6 +66,7 @@ scripts! {
     relay = "RELAY",
     rewind = "REWIND",
     trim = "TRIM",
+    sender = "SENDER",
     bind = "BIND",
     store = "STORE",
     rebind = "REBIND",

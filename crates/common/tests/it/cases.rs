@@ -121,6 +121,7 @@ cases! {
     };
     "trim" Leader "Ok" "Ok" => |bed, _stage, fence| { bed.link.trim_log(&fence, 3).await };
     "pause" No "Ok" "Same" => |bed, _stage, _fence| { bed.link.pause(&target(), Some("operator-1")).await };
+    "sender" Lane "Ok" "Ok" => |bed, _stage, fence| { bed.link.lane_sender(&fence, &target(), "0xaa").await };
     "bind" Lane "Ok { nonce: 1 }" "Bound { nonces: [Some(1)] }" => |bed, _stage, fence| {
         bed.link.bind(&fence, &bind(&target(), &[item(2, 0)])).await
     };

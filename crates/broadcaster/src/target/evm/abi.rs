@@ -84,6 +84,11 @@ fn batch(part: &Part, skip: u64) -> Result<bridge::SignedBatch, UnreadableSignat
     })
 }
 
+/// Whether the part can be put into a call.
+pub(crate) fn check(part: &Part) -> Result<(), UnreadableSignature> {
+    batch(part, 0).map(drop)
+}
+
 /// Calldata of `applyBatches` with these parts and skip masks, in this order.
 pub(crate) fn apply_batches(parts: &[(&Part, u64)]) -> Result<Bytes, UnreadableSignature> {
     let batches = parts.iter().map(|(part, skip)| batch(part, *skip)).collect::<Result<_, _>>()?;

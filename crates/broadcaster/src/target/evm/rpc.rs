@@ -1,44 +1,19 @@
 //! One chain over JSON-RPC: typed reads and the send, each with a time limit, over the configured endpoints.
 //!
-//! An endpoint that fails is left for the next one; the one that answered last is asked first. Answers are facts
-//! of one moment and of one node: what follows from them is decided in [`crate::nonce`].
+//! Which node is asked is decided in [`super::nodes`]. Answers are facts of one moment and of one node: what follows from
+//! them is decided in [`crate::nonce`].
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use alloy::eips::BlockNumberOrTag;
 use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
-use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::{RpcRecv, RpcSend};
 use alloy::rpc::types::{Block, TransactionReceipt};
-use alloy::transports::TransportError;
 use common::targets::Tier;
 
+use super::fault::{ChainError, Failure};
+use super::nodes::Nodes;
 use crate::fee::{GWEI, Market};
-
-/// A call to a chain failed; nothing is known of its effect. Retry.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ChainError {
-    #[error("{method} got no answer within {limit_ms} ms")]
-    TimedOut { method: &'static str, limit_ms: u128 },
-    #[error("{method} failed")]
-    Transport {
-        method: &'static str,
-        #[source]
-        source: TransportError,
-    },
-    #[error("{method} answered something unusable")]
-    Answer { method: &'static str },
-}
-
-impl ChainError {
-    pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Self::TimedOut { .. } | Self::Transport { .. } => "CHAIN_UNREACHABLE",
-            Self::Answer { .. } => "CHAIN_ANSWER_UNUSABLE",
-        }
-    }
-}
 
 /// The chain at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +39,7 @@ pub(crate) enum SendAnswer {
 
 #[derive(Debug)]
 pub(crate) struct Rpc {
-    endpoints: Vec<RpcClient>,
-    preferred: AtomicUsize,
-    limit: Duration,
+    nodes: Nodes,
 }
 
 const fn tag(tier: Tier) -> BlockNumberOrTag {
@@ -78,58 +51,31 @@ const fn tag(tier: Tier) -> BlockNumberOrTag {
 }
 
 impl Rpc {
-    /// `limit` bounds each call to each endpoint.
-    pub(crate) fn new(urls: &[reqwest::Url], limit: Duration) -> Self {
-        let endpoints = urls.iter().cloned().map(RpcClient::new_http).collect();
-        Self { endpoints, preferred: AtomicUsize::new(0), limit }
+    /// `limit` bounds each call to each endpoint; `chain_id` is what they have to serve.
+    pub(crate) fn new(urls: &[reqwest::Url], limit: Duration, chain_id: u64) -> Self {
+        Self { nodes: Nodes::new(urls, limit, chain_id) }
     }
 
-    async fn one<P: RpcSend, R: RpcRecv>(
-        &self,
-        endpoint: &RpcClient,
-        method: &'static str,
-        params: P,
-    ) -> Result<R, ChainError> {
-        let call = endpoint.request::<P, R>(method, params);
-        match tokio::time::timeout(self.limit, call).await {
-            Ok(answer) => answer.map_err(|source| ChainError::Transport { method, source }),
-            Err(_) => Err(ChainError::TimedOut { method, limit_ms: self.limit.as_millis() }),
-        }
-    }
-
-    /// Asks the endpoints in turn, the one that answered last first.
     async fn call<P: RpcSend + Clone, R: RpcRecv>(
         &self,
         method: &'static str,
         params: P,
     ) -> Result<R, ChainError> {
-        self.call_somewhere(method, params).await.map(|(answer, _)| answer)
+        self.nodes.call(method, params).await.map(|(answer, _)| answer)
     }
 
-    /// As [`Self::call`]; answers also the index of the endpoint that answered.
-    async fn call_somewhere<P: RpcSend + Clone, R: RpcRecv>(
-        &self,
-        method: &'static str,
-        params: P,
-    ) -> Result<(R, usize), ChainError> {
-        let first = self.preferred.load(Ordering::Relaxed);
-        let mut failure = ChainError::Answer { method };
-        for offset in 0..self.endpoints.len() {
-            let index = first.wrapping_add(offset) % self.endpoints.len();
-            let Some(endpoint) = self.endpoints.get(index) else { continue };
-            match self.one(endpoint, method, params.clone()).await {
-                Ok(answer) => {
-                    self.preferred.store(index, Ordering::Relaxed);
-                    return Ok((answer, index));
-                }
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
+    pub(crate) fn endpoints(&self) -> usize {
+        self.nodes.len()
     }
 
-    pub(crate) async fn chain_id(&self) -> Result<u64, ChainError> {
-        self.call::<_, U64>("eth_chainId", ()).await.map(|id| id.to())
+    /// Asks another endpoint first from now on.
+    pub(crate) fn avoid(&self, endpoint: usize) {
+        self.nodes.avoid(endpoint);
+    }
+
+    /// Whether each endpoint serves the configured chain.
+    pub(crate) async fn vet_all(&self) -> Vec<Result<(), ChainError>> {
+        self.nodes.vet_all().await
     }
 
     pub(crate) async fn has_code(&self, address: Address) -> Result<bool, ChainError> {
@@ -162,13 +108,13 @@ impl Rpc {
     async fn tip(&self) -> Result<u128, ChainError> {
         match self.call::<_, U128>("eth_maxPriorityFeePerGas", ()).await {
             Ok(tip) => Ok(tip.to()),
-            Err(ChainError::Transport { source: TransportError::ErrorResp(_), .. }) => Ok(GWEI),
+            Err(error) if error.is_refusal() => Ok(GWEI),
             Err(error) => Err(error),
         }
     }
 
     async fn next_at(&self, sender: Address, block: BlockNumberOrTag) -> Result<(u64, usize), ChainError> {
-        let answered = self.call_somewhere::<_, U64>("eth_getTransactionCount", (sender, block)).await;
+        let answered = self.nodes.call::<_, U64>("eth_getTransactionCount", (sender, block)).await;
         answered.map(|(count, endpoint)| (count.to(), endpoint))
     }
 
@@ -182,10 +128,23 @@ impl Rpc {
         self.call("eth_getTransactionReceipt", (hash,)).await
     }
 
+    /// The hash of the block of that number; `None` = the node has none.
+    pub(crate) async fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
+        let tag = BlockNumberOrTag::Number(number);
+        let block: Option<Block> = self.call("eth_getBlockByNumber", (tag, false)).await?;
+        Ok(block.map(|block| block.header.hash))
+    }
+
     /// Whether a node holds the transaction, in a block or waiting for one.
     pub(crate) async fn knows(&self, hash: B256) -> Result<bool, ChainError> {
         let known: Option<serde_json::Value> = self.call("eth_getTransactionByHash", (hash,)).await?;
         Ok(known.is_some())
+    }
+
+    /// What a node thinks the call would use now; `None` if it cannot tell, as when the call would revert.
+    pub(crate) async fn estimate(&self, from: Address, to: Address, input: &Bytes) -> Option<u64> {
+        let call = serde_json::json!({"from": from, "to": to, "data": input});
+        self.call::<_, U64>("eth_estimateGas", (call,)).await.ok().map(|gas| gas.to())
     }
 
     /// Hands exactly these bytes to a node.
@@ -193,8 +152,8 @@ impl Rpc {
         let sent = self.call::<_, B256>("eth_sendRawTransaction", (Bytes::copy_from_slice(raw),)).await;
         match sent {
             Ok(_) => Ok(SendAnswer::Accepted),
-            Err(ChainError::Transport { source: TransportError::ErrorResp(payload), .. }) => {
-                Ok(SendAnswer::Refused { code: payload.code, message: payload.message.into_owned() })
+            Err(ChainError::Failed { failure: Failure::Refused { code, message }, .. }) => {
+                Ok(SendAnswer::Refused { code, message })
             }
             Err(error) => Err(error),
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use alloy::consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
-use alloy::eips::eip2718::Encodable2718 as _;
+use alloy::consensus::{SignableTransaction as _, Transaction as _, TxEip1559, TxEnvelope};
+use alloy::eips::eip2718::{Decodable2718 as _, Encodable2718 as _};
 use alloy::primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
@@ -98,4 +98,28 @@ pub(crate) fn sign(wallet: &PrivateKeySigner, draft: Draft) -> Result<Signed, al
     let signature = wallet.sign_hash_sync(&transaction.signature_hash())?;
     let envelope = TxEnvelope::from(transaction.into_signed(signature));
     Ok(Signed { hash: *envelope.tx_hash(), raw: envelope.encoded_2718() })
+}
+
+/// The gas a stored transaction was given; `None` if the bytes are none.
+pub(crate) fn gas_limit(raw: &[u8]) -> Option<u64> {
+    TxEnvelope::decode_2718_exact(raw).ok().map(|envelope| envelope.gas_limit())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{Address, Bytes};
+    use alloy::signers::local::PrivateKeySigner;
+
+    use super::{Draft, gas_limit, sign};
+    use crate::fee::Fee;
+
+    #[test]
+    fn the_gas_of_a_stored_transaction_is_read_back() {
+        let wallet = PrivateKeySigner::random();
+        let fee = Fee { max_fee: 9, max_tip: 1 };
+        let draft = Draft { chain_id: 1, nonce: 4, to: Address::ZERO, gas: 77_777, fee, input: Bytes::new() };
+        let signed = sign(&wallet, draft).expect("a local key signs");
+        assert_eq!(gas_limit(&signed.raw), Some(77_777));
+        assert_eq!(gas_limit(b"garbage"), None);
+    }
 }

@@ -19,6 +19,10 @@ use crate::receipt::Landing;
 pub(super) struct Mined {
     pub(super) hash: B256,
     pub(super) block: u64,
+    /// `None` = the node did not say: read again until it is final.
+    pub(super) block_hash: Option<B256>,
+    /// It was reverted, and had used up all the gas it was given.
+    pub(super) is_starved: bool,
     /// Empty if the transaction was reverted.
     pub(super) landings: BTreeMap<Item, Landing>,
 }
@@ -28,7 +32,10 @@ pub(super) struct Slot {
     /// Empty = gap filler.
     pub(super) items: BTreeSet<Item>,
     pub(super) attempts: Vec<Signed>,
-    pub(super) sent_ms: Option<u64>,
+    /// When its bytes were last offered to a node by this process.
+    pub(super) tried_ms: Option<u64>,
+    /// A node took it or held it already, or it was seen in a block.
+    pub(super) is_with_chain: bool,
     pub(super) mined: Option<Mined>,
     /// The transaction is final; per item what it did. Waits for the entries' DONE.
     pub(super) settled: Option<BTreeMap<Item, PartReceipt>>,
@@ -38,7 +45,7 @@ impl Slot {
     pub(super) fn facts(&self) -> SlotFacts {
         SlotFacts {
             stored: !self.attempts.is_empty(),
-            sent_ms: self.sent_ms,
+            tried_ms: self.tried_ms,
             block: self.mined.as_ref().map(|mined| mined.block),
         }
     }
@@ -49,9 +56,7 @@ impl Slot {
         match (receipt, &self.mined, self.attempts.last()) {
             (Some(receipt), _, _) => Stage::Finished(receipt.clone()),
             (None, Some(mined), _) => Stage::Included { tx: mined.hash.to_string(), block: mined.block },
-            (None, None, Some(signed)) if self.sent_ms.is_some() => {
-                Stage::Sent { tx: signed.hash.to_string() }
-            }
+            (None, None, Some(signed)) if self.is_with_chain => Stage::Sent { tx: signed.hash.to_string() },
             _ => Stage::Bound,
         }
     }
@@ -115,6 +120,11 @@ impl Slots {
     pub(super) fn unsettled(&self) -> Vec<u64> {
         let unsettled = self.by_nonce.iter().filter(|(_, slot)| slot.settled.is_none());
         unsettled.map(|(nonce, _)| *nonce).collect()
+    }
+
+    /// How many nonces wait for a block. Those in blocks that are not final yet do not count: nodes do not hold them.
+    pub(super) fn without_block(&self) -> usize {
+        self.by_nonce.values().filter(|slot| slot.mined.is_none() && slot.settled.is_none()).count()
     }
 
     /// Writes what is known of every item into the book. Entries come into the book after their nonces came

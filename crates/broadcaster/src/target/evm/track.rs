@@ -1,18 +1,23 @@
 //! Following the nonces a lane holds: receipts in, fates of parts out.
 
-use alloy::primitives::B256;
+use std::collections::BTreeMap;
+
 use alloy::rpc::types::TransactionReceipt;
 use common::link::Item;
 use common::message::PartReceipt;
-use std::collections::BTreeMap;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::rpc::View;
+use super::sign::{self, Signed};
 use super::slots::Mined;
 use super::{AdvanceError, ChainError, Evm, Trouble, abi};
 use crate::book::{Book, Stage};
 use crate::desk::Desk;
-use crate::nonce::{self, ChainFacts, SlotStep};
+use crate::nonce::{self, ChainFacts, Inquiry, SlotStep};
 use crate::receipt::{self, Again, Landing, Place};
+
+/// Receipts asked for at a time.
+const LOOK_UPS_MAX: usize = 8;
 
 /// Nonces that need something from us.
 #[derive(Debug, Default)]
@@ -30,9 +35,10 @@ impl Evm {
         desk: &Desk,
     ) -> Result<(ToDo, Option<Trouble>), AdvanceError> {
         let unsettled = self.slots.unsettled();
-        let lost = self.observe(&unsettled, view).await?;
-        let next_final = if lost { self.next_final().await } else { None };
-        let chain = ChainFacts { next: view.next, next_final, final_block: view.final_block };
+        let mut chain = ChainFacts { next: view.next, next_final: None, final_block: view.final_block };
+        if self.observe(&unsettled, chain).await? {
+            chain.next_final = self.next_final().await;
+        }
         let (mut todo, mut trouble) = (ToDo::default(), None);
         for nonce in unsettled {
             let Some(slot) = self.slots.get(nonce) else { continue };
@@ -48,35 +54,55 @@ impl Evm {
         Ok((todo, trouble))
     }
 
-    /// Reads the receipts of nonces the chain has used; answers whether one was used by nothing of ours.
-    async fn observe(&mut self, unsettled: &[u64], view: View) -> Result<bool, ChainError> {
-        let mut lost = false;
-        for nonce in unsettled {
-            let Some(slot) = self.slots.get(*nonce) else { continue };
-            let hashes: Vec<B256> = slot.attempts.iter().map(|signed| signed.hash).collect();
-            let was_mined = slot.mined.is_some();
-            let mined = if *nonce < view.next { self.find(&hashes).await? } else { None };
-            lost |= *nonce < view.next && mined.is_none();
-            let Some(slot) = self.slots.get_mut(*nonce) else { continue };
-            if was_mined && mined.is_none() {
+    /// Reads the receipts that have to be; answers whether a nonce was used by nothing of ours.
+    async fn observe(&mut self, unsettled: &[u64], chain: ChainFacts) -> Result<bool, ChainError> {
+        let is_moved = self.has_moved(unsettled, chain.final_block).await?;
+        let (mut unused, mut reads) = (Vec::new(), Vec::new());
+        let this = &*self;
+        for (nonce, slot) in unsettled.iter().filter_map(|nonce| Some((*nonce, this.slots.get(*nonce)?))) {
+            match nonce::inquire(nonce, slot.facts().block, chain, is_moved) {
+                Inquiry::Known => {}
+                Inquiry::Unused => unused.push((nonce, None)),
+                Inquiry::Read => reads.push(async move { Ok((nonce, this.find(&slot.attempts).await?)) }),
+            }
+        }
+        let read: Vec<(u64, Option<Mined>)> =
+            stream::iter(reads).buffered(LOOK_UPS_MAX).try_collect::<Vec<_>>().await?;
+        let lost = read.iter().any(|(_, mined)| mined.is_none());
+        for (nonce, mined) in unused.into_iter().chain(read) {
+            let Some(slot) = self.slots.get_mut(nonce) else { continue };
+            if slot.mined.is_some() && mined.is_none() {
                 tracing::warn!(nonce, "A transaction has left the chain again; it is sent once more");
-                slot.sent_ms = None;
+                (slot.tried_ms, slot.is_with_chain) = (None, false);
             }
-            if mined.is_some() {
-                // Seen in a block, so it was sent, by whomever.
-                slot.sent_ms.get_or_insert(0);
-            }
+            // Seen in a block, so it was sent, by whomever.
+            slot.is_with_chain |= mined.is_some();
             slot.mined = mined;
         }
         Ok(lost)
     }
 
-    async fn find(&self, hashes: &[B256]) -> Result<Option<Mined>, ChainError> {
-        for hash in hashes {
-            if let Some(receipt) = self.rpc.receipt(*hash).await?
+    /// Whether the chain has other blocks than those the kept receipts are of. The newest of them stands for all: a block
+    /// names the one before. One of its forefathers that was read before it and differs is noticed when it is final.
+    async fn has_moved(&self, unsettled: &[u64], final_block: u64) -> Result<bool, ChainError> {
+        let mined = unsettled.iter().filter_map(|nonce| self.slots.get(*nonce)?.mined.as_ref());
+        let newest = mined.max_by_key(|mined| mined.block).filter(|mined| mined.block > final_block);
+        match newest {
+            None => Ok(false),
+            Some(mined) => Ok(self.rpc.block_hash(mined.block).await? != mined.block_hash),
+        }
+    }
+
+    async fn find(&self, attempts: &[Signed]) -> Result<Option<Mined>, ChainError> {
+        for signed in attempts {
+            if let Some(receipt) = self.rpc.receipt(signed.hash).await?
                 && let Some(block) = receipt.block_number
             {
-                return Ok(Some(Mined { hash: *hash, block, landings: self.landings(&receipt) }));
+                let given = sign::gas_limit(&signed.raw);
+                let is_starved = !receipt.status() && given.is_some_and(|given| receipt.gas_used >= given);
+                let landings = self.landings(&receipt);
+                let (hash, block_hash) = (signed.hash, receipt.block_hash);
+                return Ok(Some(Mined { hash, block, block_hash, is_starved, landings }));
             }
         }
         Ok(None)
@@ -101,6 +127,7 @@ impl Evm {
     ) -> Result<Option<Trouble>, AdvanceError> {
         let Some(slot) = self.slots.get(nonce) else { return Ok(None) };
         let Some(mined) = slot.mined.clone() else { return Ok(None) };
+        self.used = self.used.max(nonce.saturating_add(1));
         let place = Place { tx: mined.hash.to_string(), block: mined.block };
         let (mut landed, mut back) = (BTreeMap::<Item, PartReceipt>::new(), Vec::new());
         for item in &slot.items {
@@ -110,6 +137,11 @@ impl Evm {
                     landed.insert(*item, receipt);
                 }
                 Err(again) => back.push((*item, again)),
+            }
+        }
+        if mined.is_starved {
+            for (item, _) in &back {
+                book.starve(*item);
             }
         }
         let trouble = self.send_back(nonce, &back, book, desk).await?;
@@ -135,11 +167,10 @@ impl Evm {
         desk: &Desk,
     ) -> Result<Option<Trouble>, AdvanceError> {
         let Some((first, again)) = back.first() else { return Ok(None) };
-        let now_ms = desk.clock.now_ms();
-        let waits: Vec<(Item, u64)> = back
-            .iter()
-            .map(|(item, _)| (*item, now_ms + self.limits.retry.delay_ms(book.fail(*item), item.seq)))
-            .collect();
+        // One time for all: what came back together goes together, in order and in few transactions.
+        let failures = back.iter().map(|(item, _)| book.fail(*item)).max().unwrap_or(1);
+        let until_ms = desk.clock.now_ms() + self.limits.retry.delay_ms(failures, first.seq);
+        let waits: Vec<(Item, u64)> = back.iter().map(|(item, _)| (*item, until_ms)).collect();
         desk.wait(&waits).await?;
         let items: Vec<Item> = back.iter().map(|(item, _)| *item).collect();
         desk.rebind(nonce, nonce.saturating_add(1), &items).await?;
@@ -151,7 +182,7 @@ impl Evm {
             slot.items.retain(|item| !items.contains(item));
         }
         let detail = format!("{} parts of nonce {nonce} have to go again, {first} first", back.len());
-        Ok(Some(Trouble { code: again.code(), detail }))
+        Ok(Some(Trouble::new(again.code(), detail)))
     }
 
     /// Something else has used the nonce: its items get another one.
@@ -165,7 +196,9 @@ impl Evm {
         let Some(slot) = self.slots.get(nonce) else { return Ok(()) };
         let items: Vec<Item> = slot.items.iter().copied().collect();
         tracing::warn!(nonce, items = items.len(), "Something else has used a nonce of this sender");
-        desk.rebind(nonce, chain.next_final.unwrap_or(0), &items).await?;
+        let next_final = chain.next_final.unwrap_or(0);
+        desk.rebind(nonce, next_final, &items).await?;
+        self.used = self.used.max(next_final);
         self.slots.close(nonce);
         for item in items {
             book.set(item, Stage::Free);

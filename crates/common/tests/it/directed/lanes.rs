@@ -1,8 +1,9 @@
-//! BIND, STORE, REBIND, WAIT, PROGRESS, DONE.
+//! SENDER, BIND, STORE, REBIND, WAIT, PROGRESS, DONE.
 
 use common::link::{
     Bind, Bound, Commit, Done, DoneEntry, DoneReply, Fence, Finished, Item, Link, Progress, ProgressReply,
-    ProgressWrite, Progressed, Rebind, Rebound, Rewound, Started, Store, Stored, WaitReply, WaitWrite,
+    ProgressWrite, Progressed, Rebind, Rebound, Rewound, SenderReply, Started, Store, Stored, WaitReply,
+    WaitWrite,
 };
 use common::status::Delivery;
 
@@ -10,6 +11,8 @@ use crate::bed::{Bed, Check, LIMITS, bind, commit, drive, entry, item, lead, sto
 use crate::{guarded, same};
 
 guarded! {
+    "sender" "bound" another_wallet_does_not_take_over_what_is_bound;
+    "sender" "fresh" another_wallet_starts_from_its_own_nonce;
     "bind" "rewind" after_a_rewind_the_lane_must_reload;
     "store" "rewind" after_a_rewind_nothing_old_is_stored;
     "rebind" "rewind" after_a_rewind_nothing_is_freed_unseen;
@@ -26,6 +29,8 @@ guarded! {
     "rebind" "used_up" items_are_freed_only_from_a_nonce_that_is_used_up;
     "rebind" "same_nonce" items_bound_elsewhere_meanwhile_are_left_alone;
     "rebind" "needed" stored_bytes_stay_while_an_item_needs_them;
+    "rebind" "used" what_is_freed_was_finally_used;
+    "done" "used" what_is_done_was_finally_used;
     "progress" "exists" progress_makes_no_record;
     "progress" "upwards" progress_moves_upwards_only;
     "done" "declared" a_lane_that_forgot_a_nonce_must_reload;
@@ -73,6 +78,56 @@ async fn done(
     let (target, progress) = (target(), at(Delivery::Final));
     let one = DoneEntry { seq, progress: &progress, receipt: b"{}", items };
     Ok(link.done(lane, &Done { target: &target, rewind, entries: &[one], nonces }).await?)
+}
+
+async fn another_wallet_does_not_take_over_what_is_bound(bed: Bed) -> Check {
+    let (_, lane) = relayed(&bed, 1).await?;
+    same!(bound(&bed.link, &lane, &[item(1, 0)]).await?, 0);
+    // A journal of the time before it named senders is the first caller's.
+    same!(bed.link.lane_sender(&lane, &target(), "0xaa").await?, SenderReply::Ok);
+    same!(bed.link.lane_state(&target()).await?.next_nonce, 1);
+    let other = SenderReply::Bound { sender: "0xaa".to_owned() };
+    same!(bed.link.lane_sender(&lane, &target(), "0xbb").await?, other);
+    same!(bed.link.lane_sender(&lane, &target(), "0xaa").await?, SenderReply::Ok);
+    same!(bed.link.lane_state(&target()).await?.next_nonce, 1);
+    Ok(())
+}
+
+async fn another_wallet_starts_from_its_own_nonce(bed: Bed) -> Check {
+    let (_, lane) = relayed(&bed, 2).await?;
+    same!(bed.link.lane_sender(&lane, &target(), "0xaa").await?, SenderReply::Ok);
+    same!(bound(&bed.link, &lane, &[item(1, 0)]).await?, 0);
+    let finished = done(&bed.link, &lane, 0, 1, &[item(1, 0)], &[0]).await?;
+    same!(finished, DoneReply::Ok(vec![Finished::Ok]));
+    same!(bed.link.lane_sender(&lane, &target(), "0xbb").await?, SenderReply::Ok);
+    same!(bound(&bed.link, &lane, &[item(2, 0)]).await?, 0);
+    Ok(())
+}
+
+async fn what_is_freed_was_finally_used(bed: Bed) -> Check {
+    let (_, lane) = relayed(&bed, 1).await?;
+    same!(bound(&bed.link, &lane, &[item(1, 0)]).await?, 0);
+    same!(rebind(&bed, &lane, 0, 0, &[item(1, 0)]).await?, Rebound::Pending);
+    same!(bed.link.lane_state(&target()).await?.used, 0);
+    same!(rebind(&bed, &lane, 0, 3, &[item(1, 0)]).await?, Rebound::Ok { freed: 1 });
+    same!(bed.link.lane_state(&target()).await?.used, 3);
+    same!(rebind(&bed, &lane, 0, 1, &[]).await?, Rebound::Ok { freed: 0 });
+    same!(bed.link.lane_state(&target()).await?.used, 3);
+    Ok(())
+}
+
+async fn what_is_done_was_finally_used(bed: Bed) -> Check {
+    let (_, lane) = relayed(&bed, 2).await?;
+    let (target, items) = (target(), [item(1, 0), item(2, 0)]);
+    let jumped = Bind { chain_next: 5, ..bind(&target, &items) };
+    same!(bed.link.bind(&lane, &jumped).await?, Bound::Ok { nonce: 5 });
+    same!(bed.link.lane_state(&target).await?.used, 0);
+    let ok = DoneReply::Ok(vec![Finished::Ok]);
+    same!(done(&bed.link, &lane, 0, 1, &[item(1, 0)], &[5]).await?, ok);
+    same!(bed.link.lane_state(&target).await?.used, 6);
+    same!(done(&bed.link, &lane, 0, 2, &[item(2, 0)], &[5]).await?, ok);
+    same!(bed.link.lane_state(&target).await?.used, 6);
+    Ok(())
 }
 
 /// Entry 1 bound to nonce 0, then the outbox taken back and relayed anew; answers the lane.
