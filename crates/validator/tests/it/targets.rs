@@ -127,7 +127,13 @@ async fn a_target_that_vanishes_from_the_file_is_missed_and_loses_nothing() {
     eventually("ended", async || (bed.record(second).await.status == Status::Failed).then_some(())).await;
     bed.write_targets(&["base", "op"]);
     eventually("refused", async || {
-        validator.admin("/readyz").await.1.to_string().contains("op was retired and cannot come back").then_some(())
+        validator
+            .admin("/readyz")
+            .await
+            .1
+            .to_string()
+            .contains("op was retired and cannot come back")
+            .then_some(())
     })
     .await;
     let all = kinds(&bed, &validator).await;
