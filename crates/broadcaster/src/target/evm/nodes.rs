@@ -140,3 +140,64 @@ impl Nodes {
         Err(ChainError::Failed { method, endpoint, failure })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use alloy::primitives::U64;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::{ChainError, Failure, Nodes};
+
+    /// A node that gives these answers, HTTP status and result, one per request in this order.
+    async fn node(answers: &'static [(u16, &'static str)]) -> reqwest::Url {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        actix::spawn(async move {
+            for (id, (status, result)) in answers.iter().enumerate() {
+                let Ok((mut stream, _)) = listener.accept().await else { return };
+                drop(stream.read(&mut [0; 4_096]).await);
+                let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"{result}"}}"#);
+                let length = body.len();
+                let head = format!(
+                    "HTTP/1.1 {status} Said\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+                );
+                drop(stream.write_all(format!("{head}{body}").as_bytes()).await);
+            }
+        });
+        format!("http://{address}").parse().expect("a URL")
+    }
+
+    async fn ask(nodes: &Nodes) -> Result<(u64, usize), ChainError> {
+        nodes.call::<_, U64>("eth_blockNumber", ()).await.map(|(number, index)| (number.to(), index))
+    }
+
+    #[actix_rt::test]
+    async fn a_node_is_asked_for_its_chain_before_its_first_use_and_after_a_failure() {
+        // The chain, a number twice; then it fails, and something else answers at its address.
+        let changing =
+            node(&[(200, "0x7"), (200, "0x1"), (200, "0x2"), (500, ""), (200, "0x8"), (200, "0x3")]).await;
+        let nodes = Nodes::new(&[changing], Duration::from_secs(5), 7);
+        assert_eq!(ask(&nodes).await, Ok((1, 0)));
+        assert_eq!(ask(&nodes).await, Ok((2, 0)), "it is asked once");
+        let failed = ask(&nodes).await.expect_err("status 500");
+        assert!(
+            matches!(failed, ChainError::Failed { failure: Failure::Http { status: 500 }, .. }),
+            "{failed}"
+        );
+        let wrong = ChainError::WrongChain { endpoint: 0, expected: 7, found: 8 };
+        assert_eq!(ask(&nodes).await, Err(wrong.clone()));
+        assert_eq!(ask(&nodes).await, Err(wrong), "nothing more is asked of it");
+    }
+
+    #[actix_rt::test]
+    async fn a_wrong_node_is_passed_over_and_the_one_that_answers_is_asked_first() {
+        let wrong = node(&[(200, "0x8")]).await;
+        let right = node(&[(200, "0x7"), (200, "0x1"), (200, "0x2")]).await;
+        let nodes = Nodes::new(&[wrong, right], Duration::from_secs(5), 7);
+        assert_eq!(ask(&nodes).await, Ok((1, 1)));
+        nodes.avoid(1);
+        assert_eq!(ask(&nodes).await, Ok((2, 1)), "what is known to be wrong is not asked again");
+    }
+}
