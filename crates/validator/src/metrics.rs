@@ -13,6 +13,12 @@ pub(crate) fn committed(shard: Shard, seq: u64, messages: usize, took: Duration)
     tracing::debug!(shard, seq, messages, took_us = took.as_micros(), "Committed an entry");
 }
 
+/// One step of an entry is done: where a leader's time goes.
+pub(crate) fn step(shard: Shard, step: &'static str, took: Duration) {
+    metrics::histogram!("oss_validator_step_seconds", "shard" => shard.name(), "step" => step)
+        .record(took.as_secs_f64());
+}
+
 /// A target's outbox had no room.
 pub(crate) fn outbox_full(shard: Shard, target: &Name) {
     metrics::counter!("oss_validator_outbox_full_total", "shard" => shard.name(), "target" => target.to_string())

@@ -122,14 +122,18 @@ pub(crate) async fn run(
     let Intake { inputs, consumed, now_ms, snapshot } = intake;
     let messages = inputs.len();
     common::crash_point!("validator.after_read");
+    let began = Instant::now();
     let plan = Engine::read(inputs);
     let loaded = match snapshot {
         Some(snapshot) => snapshot.load(plan.needs())?,
         None => shard.view.load(plan.needs())?,
     };
+    crate::metrics::step(shard.shard, "load", began.elapsed());
+    let began = Instant::now();
     let stamp = Stamp { epoch: fence.epoch, node: node.to_owned(), time_ms: now_ms };
     let batch = shard.engine().run(plan, loaded, stamp)?;
     let entry = Entry::seal(shard.now().digest, &batch.body);
+    crate::metrics::step(shard.shard, "decide", began.elapsed());
     common::crash_point!("validator.before_commit");
     let began = Instant::now();
     shard.stat(|stats| stats.in_flight = Some(entry.seq));
@@ -141,7 +145,9 @@ pub(crate) async fn run(
     }
     common::crash_point!("validator.after_commit");
     crate::metrics::committed(shard.shard, entry.seq, messages, began.elapsed());
+    let began = Instant::now();
     apply(shard, &entry, batch)?;
+    crate::metrics::step(shard.shard, "apply", began.elapsed());
     common::crash_point!("validator.after_view");
     Ok(Step::Committed)
 }

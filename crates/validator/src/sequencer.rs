@@ -298,6 +298,7 @@ impl Runner {
             }
             fronts
         };
+        let began = Instant::now();
         let fronts = crate::retry::until_known("read the fronts", call).await?;
         let waiting = fronts.express.len() + fronts.receipts.len() + fronts.input.len();
         let Some(intake) = pipeline::intake(fronts, shard.view.snapshot()?)? else {
@@ -308,6 +309,7 @@ impl Runner {
         };
         // Large messages: reading what the batch has no room for again and again would be waste.
         let used = intake.inputs.len();
+        crate::metrics::step(shard.shard, "read", began.elapsed());
         *size = size.after(if used < waiting { Came::TooMuch { used } } else { Came::Right });
         Ok(Some(intake))
     }

@@ -228,7 +228,6 @@ fn lay_out(txn: &WriteTransaction) -> Result<Layout, ViewError> {
     txn.open_table(tables::EFFECTS)?;
     txn.open_table(tables::VALUES)?;
     txn.open_table(tables::UNDO)?;
-    txn.open_table(tables::TOUCHED)?;
     txn.open_table(tables::DECISIONS)?;
     txn.open_table(tables::DELIVERIES)?;
     txn.open_table(tables::FINALS)?;
@@ -241,7 +240,6 @@ fn lay_out(txn: &WriteTransaction) -> Result<Layout, ViewError> {
 fn delete_view(txn: &WriteTransaction) -> Result<(), ViewError> {
     txn.delete_table(tables::VALUES)?;
     txn.delete_table(tables::UNDO)?;
-    txn.delete_table(tables::TOUCHED)?;
     txn.delete_table(tables::DECISIONS)?;
     txn.delete_table(tables::DELIVERIES)?;
     txn.delete_table(tables::FINALS)?;

@@ -91,11 +91,13 @@ impl Snapshot {
     /// See [`ViewError`].
     pub(crate) fn value_at(&self, key: &str, seq: u64) -> Result<Option<Vec<u8>>, ViewError> {
         let undo = self.txn.open_table(tables::UNDO)?;
-        let next = undo.range((key, seq.saturating_add(1))..=(key, u64::MAX))?.next().transpose()?;
-        match next {
-            Some((_, before)) => Ok(before.value().map(<[u8]>::to_vec)),
-            None => self.value(key),
+        // Asked mostly for roots a few entries back.
+        for later in seq.saturating_add(1)..=self.head()?.seq {
+            if let Some(before) = undo.get((later, key))? {
+                return Ok(before.value().map(<[u8]>::to_vec));
+            }
         }
+        self.value(key)
     }
 
     /// The leaf writes that turn the tree after entry `newer` into the one after entry `older`, each key once; `None` =
@@ -109,25 +111,19 @@ impl Snapshot {
         newer: u64,
         keys_max: usize,
     ) -> Result<Option<Vec<LeafWrite>>, ViewError> {
-        let touched = self.txn.open_table(tables::TOUCHED)?;
         let undo = self.txn.open_table(tables::UNDO)?;
         let mut values = BTreeMap::new();
-        for row in touched.range(older.saturating_add(1)..=newer)? {
-            let (seq, keys) = row?;
-            for key in keys.value() {
-                let key_hash = common::proof::key_hash(key);
-                // The oldest write of a key after `older` holds its value then.
-                if values.contains_key(&key_hash) {
-                    continue;
-                }
-                if values.len() == keys_max {
-                    return Ok(None);
-                }
-                let before = undo.get((key, seq.value()))?;
-                let missing = || ViewError::Row { table: "undo", row: format!("{key} {}", seq.value()) };
-                let value_hash = before.ok_or_else(missing)?.value().map(common::proof::value_hash);
-                values.insert(key_hash, value_hash);
+        for row in undo.range((older.saturating_add(1), "")..(newer.saturating_add(1), ""))? {
+            let (place, before) = row?;
+            let key_hash = common::proof::key_hash(place.value().1);
+            // The oldest write of a key after `older` holds its value then.
+            if values.contains_key(&key_hash) {
+                continue;
             }
+            if values.len() == keys_max {
+                return Ok(None);
+            }
+            values.insert(key_hash, before.value().map(common::proof::value_hash));
         }
         let write = |(key_hash, value_hash)| LeafWrite { key_hash, value_hash };
         Ok(Some(values.into_iter().map(write).collect()))

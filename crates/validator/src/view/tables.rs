@@ -6,8 +6,7 @@
 //! | `effects` | seq | JSON list | effects of that entry which are not carried out yet |
 //! | `identity` | name | text | `generation`, `schema` |
 //! | `values` | state key | value | borsh, `docs/formats.md` |
-//! | `undo` | (state key, seq) | value before that entry, or none | the last `undo_entries` entries |
-//! | `touched` | seq | state keys that the entry changed | finds the undo records of an entry |
+//! | `undo` | (seq, state key) | value before that entry, or none | the last `undo_entries` entries; by entry first, so that writing and forgetting one touches one edge of the tree |
 //! | `decisions` | rid (16) | borsh `Decision` | permanent |
 //! | `deliveries` | seq | borsh `Deliveries` | while somebody waits |
 //! | `finals` | (target, seq) | | the entry is final on the target; the newest always stays |
@@ -29,8 +28,7 @@ pub(super) const EFFECTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new
 pub(super) const IDENTITY: TableDefinition<'_, &str, &str> = TableDefinition::new("identity");
 
 pub(super) const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
-pub(super) const UNDO: TableDefinition<'_, (&str, u64), Option<&[u8]>> = TableDefinition::new("undo");
-pub(super) const TOUCHED: TableDefinition<'_, u64, Vec<&str>> = TableDefinition::new("touched");
+pub(super) const UNDO: TableDefinition<'_, (u64, &str), Option<&[u8]>> = TableDefinition::new("undo");
 pub(super) const DECISIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("decisions");
 pub(super) const DELIVERIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("deliveries");
 pub(super) const FINALS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("finals");
@@ -43,7 +41,7 @@ pub(super) const HEAD: &str = "head";
 pub(super) const GENERATION: &str = "generation";
 pub(super) const SCHEMA: &str = "schema";
 /// Version of the view tables' layouts. Another one in the file: the view is rebuilt.
-pub(super) const SCHEMA_VERSION: &str = "1";
+pub(super) const SCHEMA_VERSION: &str = "2";
 
 /// Where the view stands.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

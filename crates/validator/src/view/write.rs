@@ -136,14 +136,12 @@ fn write_values(txn: &WriteTransaction, seq: u64, changes: &Changes) -> Result<(
     let mut values = txn.open_table(tables::VALUES)?;
     let mut undo = txn.open_table(tables::UNDO)?;
     for (key, change) in &changes.values {
-        undo.insert((key.as_str(), seq), change.before.as_deref())?;
+        undo.insert((seq, key.as_str()), change.before.as_deref())?;
         match &change.after {
             Some(after) => values.insert(key.as_str(), after.as_slice())?,
             None => values.remove(key.as_str())?,
         };
     }
-    let keys: Vec<&str> = changes.values.keys().map(String::as_str).collect();
-    txn.open_table(tables::TOUCHED)?.insert(seq, keys)?;
     Ok(())
 }
 
@@ -175,11 +173,7 @@ fn write_answers(txn: &WriteTransaction, changes: &Changes) -> Result<(), ViewEr
 
 /// Drops the undo records of an entry that is older than what is kept.
 fn forget_undo(txn: &WriteTransaction, seq: u64) -> Result<(), ViewError> {
-    let mut touched = txn.open_table(tables::TOUCHED)?;
-    let Some(keys) = touched.remove(seq)? else { return Ok(()) };
     let mut undo = txn.open_table(tables::UNDO)?;
-    for key in keys.value() {
-        undo.remove((key, seq))?;
-    }
+    undo.retain_in((seq, "")..(seq.saturating_add(1), ""), |_, _| false)?;
     Ok(())
 }
