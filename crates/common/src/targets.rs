@@ -40,6 +40,22 @@ pub struct Target {
     pub retired: bool,
 }
 
+impl Target {
+    /// A target of kind `null` in use.
+    #[must_use]
+    pub const fn null(name: Name) -> Self {
+        Self {
+            name,
+            kind: TargetKind::Null,
+            chain_id: None,
+            contract: None,
+            tier: None,
+            set_id: None,
+            retired: false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetKind {

@@ -13,7 +13,7 @@ use common::ids::{Rid, Shard, Tenant};
 use common::message::{About, Body, Message};
 use common::proof::{key_hash, value_hash};
 use common::request::SyncRequest;
-use common::targets::{Target, TargetKind, Targets};
+use common::targets::{Target, Targets};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 use validator::engine::{Batch, Engine, Loaded, Plan, RawInput, Stamp};
@@ -49,15 +49,7 @@ impl World {
     fn new(accounts: usize) -> Self {
         let mut world = Self { engine: Engine::genesis(Shard::Financial), values: BTreeMap::new() };
         let names = ["base", "op", "arb"];
-        let target = |name: &str| Target {
-            name: name.parse().expect("name"),
-            kind: TargetKind::Null,
-            chain_id: None,
-            contract: None,
-            tier: None,
-            set_id: None,
-            retired: false,
-        };
+        let target = |name: &str| Target::null(name.parse().expect("name"));
         let targets = Targets::new(names.map(target).to_vec()).expect("targets");
         let bytes = Message { id: "t".to_owned(), traceparent: None, body: Body::Targets(targets) }.encode();
         world.commit(vec![RawInput { stream: InputStream::Local, id: String::new(), bytes }]);

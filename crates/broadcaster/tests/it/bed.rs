@@ -118,15 +118,7 @@ impl Bed {
             set_id: Some(1),
             retired: false,
         });
-        let null = self.nulls.iter().map(|name| Target {
-            name: name.clone(),
-            kind: TargetKind::Null,
-            chain_id: None,
-            contract: None,
-            tier: None,
-            set_id: None,
-            retired: false,
-        });
+        let null = self.nulls.iter().map(|name| Target::null(name.clone()));
         Ok(Targets::new(evm.chain(null).collect())?)
     }
 

@@ -44,14 +44,7 @@ fn a_list_follows_if_it_keeps_every_name_and_what_the_name_means() {
         follows(&changed(|op| op.chain_id = Some(11))),
         Err(Unfollowed::Changed { name: name(), field: "chain_id" })
     );
-    let null = Target {
-        kind: TargetKind::Null,
-        chain_id: None,
-        contract: None,
-        tier: None,
-        set_id: None,
-        ..op.clone()
-    };
+    let null = Target::null(op.name.clone());
     assert_eq!(follows(&[base.clone(), null]), Err(Unfollowed::Changed { name: name(), field: "kind" }));
 
     let retired = list(&changed(|op| op.retired = true));

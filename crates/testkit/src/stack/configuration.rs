@@ -6,7 +6,7 @@ use std::process::Command;
 
 use common::auth::{KeyFile, KeyRecord, Scope};
 use common::hash::Digest;
-use common::targets::{Target, TargetKind, Targets};
+use common::targets::{Target, Targets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -107,15 +107,7 @@ fn write_null(folder: &Path, plan: &Plan) -> Result<(), StackError> {
     };
     let targets = plan.null_targets.iter().map(|name| {
         let name = name.parse().map_err(|_| StackError::Configuration { file: TARGETS })?;
-        Ok(Target {
-            name,
-            kind: TargetKind::Null,
-            chain_id: None,
-            contract: None,
-            tier: None,
-            set_id: None,
-            retired: false,
-        })
+        Ok(Target::null(name))
     });
     let targets = Targets::new(targets.collect::<Result<_, StackError>>()?)
         .map_err(|_| StackError::Configuration { file: TARGETS })?;

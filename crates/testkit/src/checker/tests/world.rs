@@ -9,7 +9,7 @@ use common::message::{About, Body as MessageBody, Message};
 use common::observation::{Observation, ObservationKind};
 use common::request::SyncRequest;
 use common::status::{OutcomeKind, Status};
-use common::targets::{Target, TargetKind, Targets};
+use common::targets::{Target, Targets};
 use serde_json::{Value, json};
 use validator::Fold;
 use validator::engine::{RawInput, Stamp};
@@ -61,15 +61,7 @@ pub(in crate::checker) fn run() -> Evidence {
 }
 
 fn targets() -> Targets {
-    let target = |name: &str| Target {
-        name: chain(name),
-        kind: TargetKind::Null,
-        chain_id: None,
-        contract: None,
-        tier: None,
-        set_id: None,
-        retired: false,
-    };
+    let target = |name: &str| Target::null(chain(name));
     Targets::new(vec![target("base"), target("op")]).expect("targets")
 }
 

@@ -11,7 +11,7 @@ use common::observation::Observation;
 use common::proof::{key_hash, value_hash};
 use common::request::SyncRequest;
 use common::state::{AssetRecord, HoldingRecord, decode};
-use common::targets::{Target, TargetKind, Targets};
+use common::targets::{Target, Targets};
 use serde_json::{Value, json};
 
 use crate::engine::tree::Tree;
@@ -36,15 +36,7 @@ pub(in crate::engine) fn targets(names: &[&str]) -> Targets {
 }
 
 fn targets_with_retired(names: &[&str], retired: &[&str]) -> Targets {
-    let target = |name: &str, retired| Target {
-        name: name.parse().expect("a name"),
-        kind: TargetKind::Null,
-        chain_id: None,
-        contract: None,
-        tier: None,
-        set_id: None,
-        retired,
-    };
+    let target = |name: &str, retired| Target { retired, ..Target::null(name.parse().expect("a name")) };
     let used = names.iter().map(|name| target(name, false));
     let all = used.chain(retired.iter().map(|name| target(name, true)));
     Targets::new(all.collect()).expect("targets")
