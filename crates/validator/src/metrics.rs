@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use common::entry::InputStream;
 use common::ids::{Name, Shard};
+use common::link::StreamId;
 
 /// An entry was committed.
 pub(crate) fn committed(shard: Shard, seq: u64, messages: usize, took: Duration) {
@@ -11,6 +13,12 @@ pub(crate) fn committed(shard: Shard, seq: u64, messages: usize, took: Duration)
     metrics::counter!("oss_validator_messages_total", "shard" => shard).increment(messages as u64);
     metrics::histogram!("oss_validator_commit_seconds", "shard" => shard).record(took.as_secs_f64());
     tracing::debug!(shard, seq, messages, took_us = took.as_micros(), "Committed an entry");
+}
+
+/// A message is set aside unread.
+pub(crate) fn given_up(shard: Shard, stream: InputStream, id: StreamId, attempts: u64) {
+    metrics::counter!("oss_validator_given_up_total", "shard" => shard.name()).increment(1);
+    tracing::error!(%shard, ?stream, %id, attempts, "The process died over this message each time; it goes to :dlq");
 }
 
 /// A target's outbox had no room.

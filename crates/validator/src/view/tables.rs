@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `entries` | seq | prev (32), digest (32), body | the archive: whole, never rewritten |
 //! | `effects` | seq | JSON list | effects of that entry which are not carried out yet |
-//! | `identity` | name | text | `generation`, `schema` |
+//! | `identity` | name | text | `generation`, `schema`, `leading` |
 //! | `values` | state key | value | borsh, `docs/formats.md` |
 //! | `undo` | (state key, seq) | value before that entry, or none | the last `undo_entries` entries |
 //! | `touched` | seq | state keys that the entry changed | finds the undo records of an entry |
@@ -42,6 +42,8 @@ pub(super) const HEAD: &str = "head";
 /// The rows of `identity`.
 pub(super) const GENERATION: &str = "generation";
 pub(super) const SCHEMA: &str = "schema";
+/// There while a process leads, and after it until one has ended cleanly.
+pub(super) const LEADING: &str = "leading";
 /// Version of the view tables' layouts. Another one in the file: the view is rebuilt.
 pub(super) const SCHEMA_VERSION: &str = "1";
 
