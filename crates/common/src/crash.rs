@@ -4,12 +4,16 @@
 //! `name`; nothing is flushed, no destructor runs, as after `kill -9`. `OSS_CRASH_POINT=name:n:panic` panics there
 //! instead. Without the variable a pass costs one load. Every link script has two points of its own, `link.<script>.before` and
 //! `link.<script>.after`: the second one lies between the effect in Redis and the caller's knowledge of it.
+//! `OSS_CRASH_OVER=text` aborts the process whenever it takes up a message that contains the text: a poison message.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Environment variable that arms one crash point.
 pub const VARIABLE: &str = "OSS_CRASH_POINT";
+
+/// Environment variable that names what a poison message contains.
+pub const POISON_VARIABLE: &str = "OSS_CRASH_OVER";
 
 #[derive(Debug)]
 struct Armed {
@@ -38,6 +42,20 @@ pub fn pass(name: &str) {
     }
 }
 
+/// Aborts when one of the messages is poison. Without the variable a call costs one load.
+pub fn over<'a>(messages: impl IntoIterator<Item = &'a [u8]>) {
+    static POISON: OnceLock<Option<String>> = OnceLock::new();
+    if let Some(poison) = POISON.get_or_init(|| std::env::var(POISON_VARIABLE).ok())
+        && messages.into_iter().any(|message| contains(message, poison.as_bytes()))
+    {
+        std::process::abort();
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    !part.is_empty() && bytes.windows(part.len()).any(|window| window == part)
+}
+
 impl Armed {
     /// A count that is no number belongs to the name, so that a mistyped variable arms nothing by chance.
     fn parse(text: &str) -> Self {
@@ -61,7 +79,14 @@ impl Armed {
 
 #[cfg(test)]
 mod tests {
-    use super::Armed;
+    use super::{Armed, contains};
+
+    #[test]
+    fn a_message_is_poison_only_if_it_contains_the_text() {
+        assert!(contains(br#"{"to":"acct:poison"}"#, b"acct:poison"));
+        assert!(!contains(br#"{"to":"acct:alice"}"#, b"acct:poison"));
+        assert!(!contains(b"anything", b"") && !contains(b"", b"x"));
+    }
 
     #[test]
     fn a_point_without_a_count_hits_at_the_first_pass_and_only_there() {

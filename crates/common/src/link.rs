@@ -49,6 +49,7 @@ mod trim;
 mod unpark;
 mod wait;
 
+mod dead_letters;
 mod fronts;
 mod group;
 mod history;
@@ -66,6 +67,7 @@ pub use commit::{
     RECORD_BYTES_MAX, StatusWrite,
 };
 pub use connect::{Address, Commands};
+pub use dead_letters::SetAside;
 pub use done::{Done, DoneEntry, DoneReply, Finished};
 pub use error::{Disposition, LinkError};
 pub use fronts::Fronts;

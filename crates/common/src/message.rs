@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::entry::InputStream;
 use crate::hash::Digest;
 use crate::ids::{Name, Rid, Tenant};
 use crate::observation::Observation;
@@ -50,6 +51,38 @@ pub enum Body {
     Command { about: About, command: Command },
     /// The leader's own fact: the content of the targets file. Only in `local` inputs.
     Targets(Targets),
+    /// The leader's own fact: it does not touch an input of the same entry. Only in `local` inputs, before that one.
+    GivenUp(GivenUp),
+}
+
+/// A message over which the process died again and again: it is set aside unread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenUp {
+    /// Where the input was taken from, and its stream id.
+    pub s: InputStream,
+    pub id: String,
+    /// How many process starts took it up, the one that gives up included.
+    pub attempts: u64,
+}
+
+/// The request that bytes name, as far as that can be told without reading them as a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Named {
+    #[serde(default)]
+    pub rid: Option<Rid>,
+    #[serde(default)]
+    pub tenant: Option<Tenant>,
+    #[serde(default)]
+    pub fp: Option<Digest>,
+}
+
+impl Named {
+    /// Nothing is named by bytes that are not a JSON object, or that name it in another form.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_default()
+    }
 }
 
 /// Why collecting failed.
@@ -147,6 +180,8 @@ struct Wire {
     command: Option<Command>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     targets: Option<Targets>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given_up: Option<GivenUp>,
 }
 
 impl Message {
@@ -158,7 +193,7 @@ impl Message {
             | Body::Failed { about, .. }
             | Body::Cancel { about }
             | Body::Command { about, .. } => Some(about),
-            Body::Receipt(_) | Body::Targets(_) => None,
+            Body::Receipt(_) | Body::Targets(_) | Body::GivenUp(_) => None,
         }
     }
 
@@ -199,6 +234,10 @@ impl Message {
             Body::Targets(targets) => {
                 wire.targets = Some(targets.clone());
                 "TARGETS"
+            }
+            Body::GivenUp(fact) => {
+                wire.given_up = Some(fact.clone());
+                "GIVEN_UP"
             }
         };
         msg.clone_into(&mut wire.msg);
@@ -245,6 +284,7 @@ impl Message {
                 command: wire.command.ok_or_else(|| malformed("command is missing"))?,
             },
             "TARGETS" => Body::Targets(wire.targets.ok_or_else(|| malformed("targets is missing"))?),
+            "GIVEN_UP" => Body::GivenUp(wire.given_up.ok_or_else(|| malformed("given_up is missing"))?),
             _ => return Err(malformed("msg is not a kind of message")),
         };
         Ok(Self { id: wire.id, traceparent: wire.traceparent, body })
@@ -256,16 +296,7 @@ impl Message {
         struct Head {
             v: u64,
         }
-        #[derive(Deserialize, Default)]
-        struct Named {
-            #[serde(default)]
-            rid: Option<Rid>,
-            #[serde(default)]
-            tenant: Option<Tenant>,
-            #[serde(default)]
-            fp: Option<Digest>,
-        }
-        let Named { rid, tenant, fp } = serde_json::from_slice(bytes).unwrap_or_default();
+        let Named { rid, tenant, fp } = Named::of(bytes);
         if let Ok(head) = serde_json::from_slice::<Head>(bytes)
             && head.v != VERSION
         {

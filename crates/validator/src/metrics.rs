@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use common::entry::InputStream;
 use common::ids::{Name, Shard};
+use common::link::StreamId;
 
 /// An entry was committed.
 pub(crate) fn committed(shard: Shard, seq: u64, messages: usize, took: Duration) {
@@ -17,6 +19,12 @@ pub(crate) fn committed(shard: Shard, seq: u64, messages: usize, took: Duration)
 pub(crate) fn step(shard: Shard, step: &'static str, took: Duration) {
     metrics::histogram!("oss_validator_step_seconds", "shard" => shard.name(), "step" => step)
         .record(took.as_secs_f64());
+}
+
+/// A message is set aside unread.
+pub(crate) fn given_up(shard: Shard, stream: InputStream, id: StreamId, attempts: u64) {
+    metrics::counter!("oss_validator_given_up_total", "shard" => shard.name()).increment(1);
+    tracing::error!(%shard, ?stream, %id, attempts, "The process died over this message each time; it goes to :dlq");
 }
 
 /// A target's outbox had no room.

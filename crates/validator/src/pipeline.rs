@@ -42,6 +42,10 @@ pub(crate) struct Intake {
     pub(crate) now_ms: u64,
     /// The view as the intake saw it, if it did: nobody but the sequencer, whose it is, changes it before the entry.
     pub(crate) snapshot: Option<Snapshot>,
+    /// Notes in `:att` that the entry settles.
+    pub(crate) attempted: Vec<String>,
+    /// Nothing of its messages is read: the process died over them.
+    pub(crate) is_untouched: bool,
 }
 
 /// What became of one entry.
@@ -119,9 +123,12 @@ pub(crate) async fn run(
     node: &str,
     intake: Intake,
 ) -> Result<Step, Failure> {
-    let Intake { inputs, consumed, now_ms, snapshot } = intake;
+    let Intake { inputs, consumed, now_ms, snapshot, attempted, is_untouched } = intake;
     let messages = inputs.len();
     common::crash_point!("validator.after_read");
+    if !is_untouched {
+        common::crash::over(inputs.iter().map(|input| input.bytes.as_slice()));
+    }
     let began = Instant::now();
     let plan = Engine::read(inputs);
     let loaded = match snapshot {
@@ -137,7 +144,7 @@ pub(crate) async fn run(
     common::crash_point!("validator.before_commit");
     let began = Instant::now();
     shard.stat(|stats| stats.in_flight = Some(entry.seq));
-    let step = commit(shard, fence, &entry, &batch, consumed).await;
+    let step = commit(shard, fence, &entry, &batch, (consumed, &attempted)).await;
     shard.stat(|stats| stats.in_flight = None);
     let step = step?;
     if step != Step::Committed {
@@ -158,7 +165,7 @@ async fn commit(
     fence: &Fence,
     entry: &Entry,
     batch: &Batch,
-    consumed: Consumed,
+    (consumed, attempted): (Consumed, &[String]),
 ) -> Result<Step, Failure> {
     let time_ms = batch.body.time_ms;
     let statuses: Vec<StatusWrite<'_>> =
@@ -177,6 +184,7 @@ async fn commit(
     let dead = originals(&batch.body, batch.dead.iter().map(|dead| dead.input));
     let dead_letters: Vec<DeadLetter<'_>> =
         batch.dead.iter().zip(&dead).map(|(dead, original)| dead_letter(dead, original)).collect();
+    let attempted: Vec<&str> = attempted.iter().map(String::as_str).collect();
     let targets = (batch.kind() == EntryKind::Targets).then(|| batch.next.position().targets.digest());
     let commit = Commit {
         seq: entry.seq,
@@ -190,7 +198,7 @@ async fn commit(
         record_ttl_ms: shard.record_ttl_ms(),
         parked: &parked,
         dead_letters: &dead_letters,
-        attempted: &[],
+        attempted: &attempted,
         barrier: None,
         targets,
     };
@@ -249,7 +257,7 @@ fn dead_letter<'a>(dead: &'a engine::DeadLetter, original: &'a [u8]) -> DeadLett
         stage: "validator",
         code: dead.code,
         error: cut(&dead.error, ERROR_BYTES_MAX),
-        attempts: 1,
+        attempts: dead.attempts,
         original,
     }
 }

@@ -3,9 +3,11 @@
 //! One actor per shard on a thread of its own, because deciding is computing. Its life: replay, then follow the log
 //! while it waits for the lease, then lead until the lease is lost, and so on. While it leads, it makes one entry after the other from
 //! whatever waits (natural batching, never a linger): the targets file first if the log says otherwise, then
-//! what is left open by retired targets ([`facts`]), then the fronts of `:inx`, `:receipts`, `:in`.
+//! what is left open by retired targets ([`facts`]), then the fronts of `:inx`, `:receipts`, `:in`; after an unclean
+//! end message by message at first ([`suspect`]).
 
 mod facts;
+mod suspect;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +29,8 @@ use crate::pipeline::{self, Intake, Step};
 use crate::read_size::{Came, ReadSize};
 use crate::record_ttl::RecordTtl;
 use crate::shard::ShardState;
+
+use suspect::{Next, Suspect};
 
 /// Messages read from each front: at first, at least after a surplus, at most (what one batch takes). One has
 /// up to 128 KiB.
@@ -72,6 +76,8 @@ struct Runner {
     refused: Option<Unfollowed>,
     /// The logged targets beside which nothing is open for a retired one.
     settled: Option<Targets>,
+    /// The last process that led here did not end in order.
+    suspect: Option<Suspect>,
 }
 
 /// Counts decided requests for the records' time to live.
@@ -94,7 +100,8 @@ impl Sequencer {
     pub(crate) fn new(shard: Arc<ShardState>, duties: Duties, life: Life) -> Self {
         let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
         let rate = Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 };
-        let runner = Runner { shard, duties, tenure, reader, round: 0, rate, refused: None, settled: None };
+        let (refused, settled, suspect) = (None, None, None);
+        let runner = Runner { shard, duties, tenure, reader, round: 0, rate, refused, settled, suspect };
         Self { runner: Some(runner), _life: life }
     }
 }
@@ -127,7 +134,8 @@ impl Runner {
         if let Err(failure) = ended {
             halt(failure.exit_code(), &chain(&failure));
         }
-        if let Err(error) = shard.view.sync_now() {
+        let synced = shard.view.sync_now().and_then(|()| self.note_clean_end());
+        if let Err(error) = synced {
             tracing::error!(shard = %shard.shard, error = %chain(&error), "The view could not be synced at the end");
         }
         if let Some(lead) = shard.tenure().lead() {
@@ -141,6 +149,7 @@ impl Runner {
     async fn work(&mut self) -> Result<(), Failure> {
         self.not_ready("replaying");
         pipeline_start(&self.shard).await?;
+        self.suspect = Suspect::after_the_last_end(&self.shard)?;
         let mut are_old_roots_back = false;
         while !self.is_stopping() {
             if !self.join_the_log().await? {
@@ -231,6 +240,7 @@ impl Runner {
         if crate::unpark::unpark(&self.shard, fence).await? == crate::unpark::Moved::Fenced {
             return Ok(Ended::Deposed);
         }
+        self.shard.view.set_clean(false)?;
         self.settled = None;
         let mut ordered = None;
         let mut size = FRONTS;
@@ -251,16 +261,19 @@ impl Runner {
             }
             self.order_relay(fence, &mut ordered);
             self.shard.set_leading(Some(fence.epoch));
-            let intake = match self.own_facts().await? {
-                Some(intake) => intake,
-                None => match self.fronts(&mut size).await? {
-                    Some(intake) => intake,
-                    None => continue,
-                },
+            let intake = match self.next(fence, &mut size).await? {
+                Next::Take(intake) => *intake,
+                Next::Nothing => continue,
+                Next::Fenced => return Ok(Ended::Deposed),
             };
-            let requests = intake.inputs.len();
+            let (requests, consumed) = (intake.inputs.len(), intake.consumed);
             match pipeline::run(&self.shard, fence, self.duties.node.as_str(), intake).await? {
-                Step::Committed => self.count(requests),
+                Step::Committed => {
+                    self.count(requests);
+                    if let Some(suspect) = &mut self.suspect {
+                        suspect.through(consumed);
+                    }
+                }
                 Step::Fenced => return Ok(Ended::Deposed),
                 Step::Behind => {
                     crate::replay::catch_up(&self.shard).await?;

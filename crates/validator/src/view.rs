@@ -142,6 +142,37 @@ impl View {
         Ok(())
     }
 
+    /// Whether the last process that led with this database ended in order. A new database is clean.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn is_clean(&self) -> Result<bool, ViewError> {
+        let table = self.db.begin_read()?.open_table(tables::IDENTITY)?;
+        Ok(table.get(tables::LEADING)?.is_none())
+    }
+
+    /// Notes that a process leads, or that it has ended in order; on disk when this returns.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn set_clean(&self, clean: bool) -> Result<(), ViewError> {
+        if self.is_clean()? == clean {
+            return Ok(());
+        }
+        let mut txn = self.db.begin_write()?;
+        txn.set_quick_repair(true);
+        {
+            let mut table = txn.open_table(tables::IDENTITY)?;
+            if clean {
+                table.remove(tables::LEADING)?;
+            } else {
+                table.insert(tables::LEADING, "")?;
+            }
+        }
+        txn.commit()?;
+        Ok(())
+    }
+
     /// Deletes the view; the archive stays. The next replay rebuilds it.
     ///
     /// # Errors

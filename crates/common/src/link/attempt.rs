@@ -2,7 +2,7 @@
 //!
 //! A leader in suspect mode (it did not stop cleanly) notes a message in `:att` before it touches it. The
 //! value is `<count> <token>`: one process counts once, however often the call is repeated. COMMIT drops the
-//! note of every request it decides. Replies: `OK <count>`, `FENCED`.
+//! notes of the messages that its entry consumes. Replies: `OK <count>`, `FENCED`.
 
 use super::{Fence, Link, LinkError};
 
@@ -18,7 +18,7 @@ pub enum Attempted {
 }
 
 impl Link {
-    /// Notes that this leader begins the message `key` (its rid, or its message id if it has none).
+    /// Notes that this leader begins the message `key`: where it waits, `<stream>/<stream id>`.
     ///
     /// # Errors
     /// See [`LinkError`].

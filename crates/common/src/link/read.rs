@@ -258,7 +258,12 @@ impl Link {
         raws.map(|(nonce, value)| Ok((nonce, Raw::read(CALL, reply::pairs(CALL, value)?)?))).collect()
     }
 
-    async fn range(&self, key: String, from: StreamId, count: usize) -> Result<Vec<Entry>, LinkError> {
+    pub(super) async fn range(
+        &self,
+        key: String,
+        from: StreamId,
+        count: usize,
+    ) -> Result<Vec<Entry>, LinkError> {
         const CALL: &str = "XRANGE";
         let mut command = redis::cmd("XRANGE");
         command.arg(key).arg(from.to_string()).arg("+").arg("COUNT").arg(count);

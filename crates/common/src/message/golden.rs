@@ -124,6 +124,13 @@ fn a_receipt_with_parts_is_fixed() {
 }
 
 #[test]
+fn a_given_up_message_is_fixed() {
+    let fact = GivenUp { s: crate::entry::InputStream::In, id: "17-0".to_owned(), attempts: 3 };
+    let bytes = r#"{"v":1,"msg":"GIVEN_UP","id":"m-1","given_up":{"s":"in","id":"17-0","attempts":3}}"#;
+    is_fixed(Body::GivenUp(fact), None, bytes);
+}
+
+#[test]
 fn a_targets_message_is_fixed() {
     let targets: Targets =
         serde_json::from_str(r#"{"targets":[{"name":"base","kind":"null"}]}"#).expect("targets");

@@ -148,6 +148,8 @@ pub struct DeadLetter {
     pub input: usize,
     pub code: &'static str,
     pub error: String,
+    /// How often it was taken up.
+    pub attempts: u64,
 }
 
 /// What the shell does after COMMIT, idempotent by the entry's seq.

@@ -80,6 +80,8 @@ codes! {
     /// Neither a JSON string nor a number.
     ValueNotText = "VALUE_NOT_TEXT",
     ValueTooLong = "VALUE_TOO_LONG",
+    /// The process died over the message each time it took it up; it was given up.
+    Crash = "CRASH",
     /// The engine failed on this request; it had no effect.
     Internal = "INTERNAL",
     /// An operator gave up a delivery the request waited for.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | unknown schema version | parked; outcome PARKED if it names a request |
 //! | unreadable, wrong shard | dead letter; REJECTED `MALFORMED` if it names a request nobody decided |
+//! | named by a GIVEN_UP fact before it | dead letter; REJECTED `CRASH` if it names a request nobody decided |
 //! | on a stream where its kind does not belong | dead letter |
 //! | about a request decided or met before, same tenant and fingerprint | dropped, its status written again |
 //! | the same with another one | REJECTED `IDEMPOTENCY_CONFLICT`; the decision stays, and the record shows it |
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use common::entry::InputStream;
 use common::hash::Digest;
 use common::ids::{Rid, Shard, Tenant};
-use common::message::{About, Body, DecodeError, Failure, Message};
+use common::message::{About, Body, DecodeError, Failure, Message, Named};
 use common::observation::Observation;
 use common::request::SyncRequest;
 use common::status::OutcomeKind;
@@ -30,7 +31,7 @@ use super::boundary::{DeadLetter, Fault};
 use super::codes::{Code, DETAIL_BYTES_MAX, Errors, cut};
 use super::draft::{Draft, Subject};
 use super::footprint::Footprint;
-use super::plan::Planned;
+use super::plan::{Planned, Unread};
 use super::{commands, receipts, targets};
 
 /// A request that is to be ordered and executed.
@@ -65,7 +66,8 @@ pub(super) fn intake<'a>(
                 intake.set_aside(position, format!("does not belong on {:?}", planned.input.s));
             }
             Ok(message) => intake.message(position, planned, message)?,
-            Err(error) => intake.unreadable(position, error),
+            Err(Unread::Undecodable(error)) => intake.unreadable(position, error),
+            Err(Unread::GivenUp { attempts, named }) => intake.given_up(position, *attempts, named),
         }
     }
     Ok(intake.candidates.into_iter().flatten().collect())
@@ -75,7 +77,7 @@ pub(super) fn intake<'a>(
 fn belongs(body: &Body, stream: InputStream) -> bool {
     match body {
         Body::Receipt(_) => matches!(stream, InputStream::Receipts | InputStream::Local),
-        Body::Targets(_) => stream == InputStream::Local,
+        Body::Targets(_) | Body::GivenUp(_) => stream == InputStream::Local,
         Body::Collected { .. } | Body::Failed { .. } | Body::Cancel { .. } | Body::Command { .. } => {
             matches!(stream, InputStream::In | InputStream::Inx)
         }
@@ -108,6 +110,8 @@ impl<'a> Intake<'a, '_> {
             }
             Body::Receipt(receipt) => receipts::consume(receipt, self.context.targets, self.draft)?,
             Body::Targets(list) => targets::replace(self.context.targets, list, self.draft)?,
+            // It speaks of the input after it.
+            Body::GivenUp(_) => {}
         }
         Ok(())
     }
@@ -119,7 +123,7 @@ impl<'a> Intake<'a, '_> {
         }
         if request.shard() != self.context.shard {
             self.set_aside(position, format!("{} belongs to shard {}", request.asset.id, request.shard()));
-            self.reject_malformed(about.into(), "the asset belongs to another shard");
+            self.reject_unread(about.into(), Code::Malformed, "the asset belongs to another shard");
             return;
         }
         let accepted_ms = about.accepted_ms.or_else(|| ms_of(stream_id)).unwrap_or(self.context.time_ms);
@@ -202,23 +206,34 @@ impl<'a> Intake<'a, '_> {
             DecodeError::Malformed { detail, rid, tenant, fp } => {
                 self.set_aside(position, detail.clone());
                 if let (Some(rid), Some(fp)) = (*rid, *fp) {
-                    self.reject_malformed(Subject { rid, tenant: tenant.as_ref(), fp }, detail);
+                    let about = Subject { rid, tenant: tenant.as_ref(), fp };
+                    self.reject_unread(about, Code::Malformed, detail);
                 }
             }
         }
     }
 
+    /// The process died over it, so nothing of it is tried again.
+    fn given_up(&mut self, input: usize, attempts: u64, named: &Named) {
+        let error = "the process died over this message each time it took it up";
+        let code = Code::Crash;
+        self.draft.dead.push(DeadLetter { input, code: code.name(), error: error.to_owned(), attempts });
+        if let Named { rid: Some(rid), tenant, fp: Some(fp) } = named {
+            self.reject_unread(Subject { rid: *rid, tenant: tenant.as_ref(), fp: *fp }, code, error);
+        }
+    }
+
     /// The request can never be read, so it ends; unless another message speaks for it.
-    fn reject_malformed(&mut self, about: Subject<'_>, detail: &str) {
+    fn reject_unread(&mut self, about: Subject<'_>, code: Code, detail: &str) {
         let settled = self.draft.decision(about.rid).is_some() || self.waiting.contains_key(&about.rid);
         if about.rid.shard() == self.context.shard && !settled {
-            let errors = Errors::one(Code::Malformed, "", cut(detail, DETAIL_BYTES_MAX));
+            let errors = Errors::one(code, "", cut(detail, DETAIL_BYTES_MAX));
             self.draft.end(about, OutcomeKind::Rejected, errors);
         }
     }
 
     fn set_aside(&mut self, input: usize, error: String) {
-        self.draft.dead.push(DeadLetter { input, code: Code::Malformed.name(), error });
+        self.draft.dead.push(DeadLetter { input, code: Code::Malformed.name(), error, attempts: 1 });
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod codes;
 mod evidence;
+mod given_up;
 mod golden;
 mod intake;
 mod model;

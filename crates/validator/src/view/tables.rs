@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `entries` | seq | prev (32), digest (32), body | the archive: whole, never rewritten |
 //! | `effects` | seq | JSON list | effects of that entry which are not carried out yet |
-//! | `identity` | name | text | `generation`, `schema` |
+//! | `identity` | name | text | `generation`, `schema`, `leading` |
 //! | `values` | state key | value | borsh, `docs/formats.md` |
 //! | `undo` | (seq, state key) | value before that entry, or none | the last `undo_entries` entries; by entry first, so that writing and forgetting one touches one edge of the tree |
 //! | `decisions` | rid (16) | borsh `Decision` | permanent |
@@ -40,6 +40,8 @@ pub(super) const HEAD: &str = "head";
 /// The rows of `identity`.
 pub(super) const GENERATION: &str = "generation";
 pub(super) const SCHEMA: &str = "schema";
+/// There while a process leads, and after it until one has ended cleanly.
+pub(super) const LEADING: &str = "leading";
 /// Version of the view tables' layouts. Another one in the file: the view is rebuilt.
 pub(super) const SCHEMA_VERSION: &str = "2";
 

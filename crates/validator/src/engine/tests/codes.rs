@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use common::entry::InputStream;
-use common::message::{Body, Command, Receipt};
+use common::message::{Body, Command, GivenUp, Receipt};
 use common::observation::Observation;
 use common::state::{AssetRecord, AssetStatus, encode};
 use common::status::Delivery;
@@ -236,6 +236,9 @@ fn codes_of_other_messages(world: &mut World, mint: &Value) -> Vec<String> {
         .replace("RID", &super::world::rid("m", "acme").to_string())
         .replace("FP", &parse(mint).fingerprint().to_string());
     world.commit(vec![RawInput { stream: InputStream::In, id: "1-0".to_owned(), bytes: malformed.into() }]);
+    let fact = GivenUp { s: InputStream::In, id: "1-0".to_owned(), attempts: 3 };
+    let fatal = RawInput { id: "1-0".to_owned(), ..raw(InputStream::In, collected("fatal", mint, vec![])) };
+    world.commit(vec![raw(InputStream::Local, Body::GivenUp(fact)), fatal]);
     failed
 }
 
