@@ -6,6 +6,7 @@
 mod cancel;
 mod get;
 mod headers;
+mod list;
 mod openapi;
 mod submit;
 mod wait;
@@ -122,7 +123,8 @@ fn routes(app: &mut ServiceConfig) {
             .service(
                 web::resource("/sync-requests")
                     .route(web::post().to(submit::submit))
-                    .default_service(only("POST")),
+                    .route(web::get().to(list::list))
+                    .default_service(only("GET, POST")),
             )
             .service(
                 web::resource("/sync-requests/{rid}")

@@ -13,5 +13,6 @@ mod collecting;
 mod evm;
 mod expired;
 mod idempotency;
+mod listing;
 mod recovery;
 mod waiting;
