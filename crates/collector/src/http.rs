@@ -3,6 +3,7 @@
 //! In: HTTP. Out: status resources and RFC 9457 problems, each with `X-Request-Id`. Every route under `/v1` is
 //! registered in the one scope here; actix does not look past a scope that matches a prefix.
 
+mod batch;
 mod cancel;
 mod get;
 mod headers;
@@ -24,6 +25,7 @@ use common::link::{Commands, Disposition, Link, LinkError};
 use common::problem::Problem;
 use common::supervise::Shutdown;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 use crate::admit::Configured;
 use crate::config::Settings;
@@ -47,6 +49,10 @@ pub(crate) struct Shared {
     pub(crate) generation: Generation,
     pub(crate) waiters: Waiters,
     pub(crate) validators: Validators,
+    /// Places of batches at work.
+    pub(crate) batches: Arc<Semaphore>,
+    /// How long a client may be silent in the middle of something.
+    pub(crate) patience: Duration,
 }
 
 /// What a handler works with: the shared parts and its thread's submitters, by shard number.
@@ -125,6 +131,11 @@ fn routes(app: &mut ServiceConfig) {
                     .route(web::post().to(submit::submit))
                     .route(web::get().to(list::list))
                     .default_service(only("GET, POST")),
+            )
+            .service(
+                web::resource("/sync-requests/batch")
+                    .route(web::post().to(batch::submit_batch))
+                    .default_service(only("POST")),
             )
             .service(
                 web::resource("/sync-requests/{rid}")

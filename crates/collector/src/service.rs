@@ -13,6 +13,7 @@ use common::ids::Name;
 use common::link::{Address, Commands, Disposition, LinkError};
 use common::supervise::Shutdown;
 use common::targets::Targets;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::admit::Configured;
@@ -98,8 +99,16 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         .map_err(StartError::Source)?;
 
     let configured = Arc::new(Configured::new(catalog, &targets));
-    let shared =
-        http::Shared { keys, configured, commands, generation, waiters: waiters.clone(), validators };
+    let shared = http::Shared {
+        keys,
+        configured,
+        commands,
+        generation,
+        waiters: waiters.clone(),
+        validators,
+        batches: Arc::new(Semaphore::new(settings.limits.batches_max)),
+        patience: Duration::from_millis(settings.limits.request_timeout_ms),
+    };
     let failed = |source| StartError::Listen { address: settings.http.listen.clone(), source };
     let listener = TcpListener::bind(&settings.http.listen).map_err(failed)?;
     let http_address = listener.local_addr().map_err(failed)?;

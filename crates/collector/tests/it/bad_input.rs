@@ -367,7 +367,7 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 }
 
 /// Every route of the origin that exists, whichever service answers it.
-const ROUTES: [&str; 18] = [
+const ROUTES: [&str; 19] = [
     "DELETE /v1/sync-requests/{rid}",
     "GET /v1/assets/{asset}",
     "GET /v1/assets/{asset}/proof",
@@ -383,6 +383,7 @@ const ROUTES: [&str; 18] = [
     "GET /v1/sync-requests/{rid}",
     "GET /v1/targets",
     "POST /v1/sync-requests",
+    "POST /v1/sync-requests/batch",
     "POST /v1/targets/{id}/pause",
     "POST /v1/targets/{id}/resume",
     "POST /v1/targets/{target}/rewind",

@@ -7,6 +7,7 @@ mod bed;
 mod auth;
 mod backlog;
 mod bad_input;
+mod batch;
 mod binary;
 mod cancel;
 mod collecting;
