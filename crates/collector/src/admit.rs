@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use actix_web::http::StatusCode;
 use common::hash::Digest;
-use common::ids::Name;
+use common::ids::{IdempotencyKey, Name};
 use common::problem::Problem;
 use common::request::{Fault, FaultCode, Op, SourceRef, SyncRequest, limits};
 use common::targets::Targets;
@@ -39,20 +39,47 @@ pub(crate) struct Admitted {
 /// # Errors
 /// 400 for what is not JSON or nested too deep, 422 for what cannot be a request here.
 pub(crate) fn admit(body: &[u8], configured: &Configured) -> Result<Admitted, Problem> {
+    check(&json(body)?, configured)
+}
+
+/// Reads and checks a line of a batch: a request with its idempotency key, if it has one, as a further member.
+///
+/// # Errors
+/// As [`admit`].
+pub(crate) fn admit_line(
+    line: &[u8],
+    configured: &Configured,
+) -> Result<(Option<IdempotencyKey>, Admitted), Problem> {
+    let mut value = json(line)?;
+    let key = value.as_object_mut().and_then(|members| members.remove("idempotency_key"));
+    let key = match key {
+        None => None,
+        Some(key) => Some(key.as_str().and_then(|key| key.parse().ok()).ok_or_else(|| {
+            let (pointer, detail) = ("/idempotency_key".to_owned(), IdempotencyKey::FORM.to_owned());
+            Problem::of_faults(vec![Fault { pointer, code: FaultCode::Invalid, detail }])
+        })?),
+    };
+    Ok((key, check(&value, configured)?))
+}
+
+fn json(body: &[u8]) -> Result<Value, Problem> {
     if !depth::is_within(body, limits::JSON_DEPTH_MAX) {
         let pointer = depth::first_too_deep(body, limits::JSON_DEPTH_MAX);
         let detail = format!("nested deeper than {} levels", limits::JSON_DEPTH_MAX);
         return Err(Problem::new(StatusCode::BAD_REQUEST, "too_deep", "The body is nested too deep")
             .error(pointer, "invalid", detail));
     }
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON").error(
             "",
             "invalid",
             error.to_string(),
         )
-    })?;
-    let request = SyncRequest::parse(&value).map_err(Problem::of_faults)?;
+    })
+}
+
+fn check(value: &Value, configured: &Configured) -> Result<Admitted, Problem> {
+    let request = SyncRequest::parse(value).map_err(Problem::of_faults)?;
     let faults = configured.faults(&request);
     if !faults.is_empty() {
         return Err(Problem::of_faults(faults));

@@ -4,7 +4,7 @@
 //! ETag `"<version>.<sum of progress versions>"`. `broadcasting` is shown, never stored: a `committed` record
 //! of which a waited target is past `relayed`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::http::header::{EntityTag, HeaderValue};
 use common::ids::{AssetId, Rid, Tenant};
@@ -99,11 +99,28 @@ impl View {
     /// # Errors
     /// See [`LinkError`].
     pub(crate) async fn of_record(link: &Link, record: StatusRecord) -> Result<Self, LinkError> {
-        let progress = match record.seq {
-            Some(seq) if record.outcome == Some(OutcomeKind::Applied) => link.progress(seq).await?,
-            _ => None,
+        let progress = match delivered_entry(&record) {
+            Some(seq) => link.progress(seq).await?,
+            None => None,
         };
         Ok(Self::join(record, progress))
+    }
+
+    /// As [`Self::of_record`] for several records, in their order, in one round trip.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub(crate) async fn of_records(link: &Link, records: Vec<StatusRecord>) -> Result<Vec<Self>, LinkError> {
+        let seqs: BTreeSet<u64> = records.iter().filter_map(delivered_entry).collect();
+        let seqs: Vec<u64> = seqs.into_iter().collect();
+        let progresses = link.progresses(&seqs).await?;
+        let known: BTreeMap<u64, Option<EntryProgress>> = seqs.into_iter().zip(progresses).collect();
+        let progress = |record: &StatusRecord| known.get(&delivered_entry(record)?).cloned().flatten();
+        let views = records.into_iter().map(|record| {
+            let progress = progress(&record);
+            Self::join(record, progress)
+        });
+        Ok(views.collect())
     }
 
     fn join(record: StatusRecord, progress: Option<EntryProgress>) -> Self {
@@ -158,8 +175,18 @@ impl View {
 
     /// Strong: equal tags mean equal resources.
     pub(crate) fn etag(&self) -> EntityTag {
-        EntityTag::new_strong(format!("{}.{}", self.record.version, self.progress_version))
+        EntityTag::new_strong(self.tag())
     }
+
+    /// The text of the ETag.
+    pub(crate) fn tag(&self) -> String {
+        format!("{}.{}", self.record.version, self.progress_version)
+    }
+}
+
+/// The entry whose delivery the request shows.
+fn delivered_entry(record: &StatusRecord) -> Option<u64> {
+    record.seq.filter(|_| record.outcome == Some(OutcomeKind::Applied))
 }
 
 /// What of a submission its record repeats.

@@ -73,16 +73,7 @@ fn wait_seconds(preference: &str) -> Option<u64> {
 /// # Errors
 /// 411, 413 or 415.
 pub(super) fn check_body_head(headers: &HeaderMap, bytes_max: usize) -> Result<(), Problem> {
-    let media_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(unsupported("#header/Content-Type", "expected application/json"));
-    }
-    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        return Err(unsupported("#header/Content-Encoding", "expected no encoding"));
-    }
+    check_media_type(headers, "application/json")?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     match length.map(str::parse::<usize>) {
         Some(Ok(length)) if length <= bytes_max => Ok(()),
@@ -91,6 +82,24 @@ pub(super) fn check_body_head(headers: &HeaderMap, bytes_max: usize) -> Result<(
         None => Err(Problem::new(StatusCode::LENGTH_REQUIRED, "length_required", "The body needs a length")
             .error("#header/Content-Length", "missing", "is required")),
     }
+}
+
+/// Refuses a body of another media type, or one that is encoded.
+///
+/// # Errors
+/// 415.
+pub(super) fn check_media_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    if !essence.eq_ignore_ascii_case(expected) {
+        return Err(unsupported("#header/Content-Type", &format!("expected {expected}")));
+    }
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        return Err(unsupported("#header/Content-Encoding", "expected no encoding"));
+    }
+    Ok(())
 }
 
 fn unsupported(pointer: &str, detail: &str) -> Problem {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{cancel, get, submit};
+use super::{batch, cancel, events, get, list, stream, submit};
 
 /// The routes of the services behind the same address.
 const OTHERS: [&str; 2] = [
@@ -22,8 +22,22 @@ const OTHERS: [&str; 2] = [
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Oracle State Synchronizer", license(name = "Apache-2.0 OR MIT")),
-    paths(submit::submit, get::get, cancel::cancel),
-    components(schemas(SyncRequestBody, StateChangeBody, cancel::Conflict, common::problem::Problem)),
+    paths(
+        submit::submit,
+        batch::submit_batch,
+        list::list,
+        get::get,
+        cancel::cancel,
+        events::events,
+        stream::stream,
+    ),
+    components(schemas(
+        SyncRequestBody,
+        StateChangeBody,
+        batch::BatchSummary,
+        cancel::Conflict,
+        common::problem::Problem,
+    )),
     modifiers(&ApiKey)
 )]
 struct Description;

@@ -65,29 +65,11 @@ pub(super) async fn submit(
     let admitted = admit::admit(&body, &api.shared.configured)?;
     api.require_known_data()?;
     let traceparent = common::headers::traceparent(request.headers());
-    let intent = intent(&admitted, principal.tenant, key.as_ref(), traceparent)?;
-    let (shard, rid) = (intent.rid.shard(), intent.rid);
-    let record = status::Submitted {
-        rid,
-        tenant: &intent.tenant.clone(),
-        fp: intent.fp,
-        targets: &intent.targets.clone(),
-        source_state: &intent.source_state.clone(),
+    let Some(taken) = take_in(&api, &admitted, principal.tenant, key.as_ref(), traceparent).await? else {
+        return Err(conflict("#header/Idempotency-Key"));
     };
-    let (mut view, is_replayed) = match api.submitter(shard)?.submit(intent).await {
-        Ok(Submitted::Ok { id }) => (View::accepted(id, &record), false),
-        Ok(Submitted::Dup(known)) => {
-            let link = api.link(shard);
-            match View::of_record(&link, *known).await {
-                // Without a key the id is new, so the record is this very submission's, repeated.
-                Ok(view) => (view, key.is_some()),
-                Err(error) => return Err(super::failed(shard, "read", &error)),
-            }
-        }
-        Ok(Submitted::Conflict) => return Err(conflict()),
-        Ok(Submitted::Busy) | Err(Refusal::Busy) => return Err(super::backpressure()),
-        Err(Refusal::Unavailable) => return Err(super::unavailable()),
-    };
+    let Taken { mut view, is_replayed } = taken;
+    let (rid, shard) = (view.record.rid, view.record.rid.shard());
     if let Some(longest) = patience.wait {
         let is_done = |view: &View| wait::is_reached(view.record.status, patience.until);
         match wait::until(&api.link(shard), &api.shared.waiters, rid, longest, is_done).await {
@@ -107,6 +89,47 @@ async fn body(headers: &HeaderMap, payload: Payload) -> Result<Bytes, Problem> {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "broken_body", "The body ended early")),
         Err(_) => Err(headers::too_large(limits::BODY_BYTES_MAX)),
+    }
+}
+
+/// A request that is in.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) view: View,
+    /// Its key was used for it before.
+    pub(super) is_replayed: bool,
+}
+
+/// Hands a request to its shard's submitter. `None`: its key belongs to another request.
+///
+/// # Errors
+/// 413 for a message that is too large, 503 for a full backlog or when Redis does not answer.
+pub(super) async fn take_in(
+    api: &Api,
+    admitted: &Admitted,
+    tenant: Tenant,
+    key: Option<&IdempotencyKey>,
+    traceparent: Option<&str>,
+) -> Result<Option<Taken>, Problem> {
+    let intent = intent(admitted, tenant, key, traceparent)?;
+    let (shard, rid) = (intent.rid.shard(), intent.rid);
+    let record = status::Submitted {
+        rid,
+        tenant: &intent.tenant.clone(),
+        fp: intent.fp,
+        targets: &intent.targets.clone(),
+        source_state: &intent.source_state.clone(),
+    };
+    match api.submitter(shard)?.submit(intent).await {
+        Ok(Submitted::Ok { id }) => Ok(Some(Taken { view: View::accepted(id, &record), is_replayed: false })),
+        Ok(Submitted::Dup(known)) => match View::of_record(&api.link(shard), *known).await {
+            // Without a key the id is new, so the record is this very submission's, repeated.
+            Ok(view) => Ok(Some(Taken { view, is_replayed: key.is_some() })),
+            Err(error) => Err(super::failed(shard, "read", &error)),
+        },
+        Ok(Submitted::Conflict) => Ok(None),
+        Ok(Submitted::Busy) | Err(Refusal::Busy) => Err(super::backpressure()),
+        Err(Refusal::Unavailable) => Err(super::unavailable()),
     }
 }
 
@@ -141,10 +164,11 @@ fn source_state(request: &SyncRequest) -> String {
     states.join(",")
 }
 
-fn conflict() -> Problem {
+/// `pointer`: where the key stands.
+pub(super) fn conflict(pointer: &str) -> Problem {
     let title = "The idempotency key belongs to another request";
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_conflict", title).error(
-        "#header/Idempotency-Key",
+        pointer,
         "invalid",
         "was used with another body",
     )

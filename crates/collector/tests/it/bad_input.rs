@@ -335,7 +335,7 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
     for (method, path, status, allow) in [
         (reqwest::Method::GET, "/nowhere", 404, None),
         (reqwest::Method::GET, "/v1/nowhere", 404, None),
-        (reqwest::Method::PUT, "/v1/sync-requests", 405, Some("POST")),
+        (reqwest::Method::PUT, "/v1/sync-requests", 405, Some("GET, POST")),
         (
             reqwest::Method::POST,
             "/v1/sync-requests/0193b3f4-8a5e-7cc3-9d3f-1f2e3d4c5b00",
@@ -367,7 +367,7 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 }
 
 /// Every route of the origin that exists, whichever service answers it.
-const ROUTES: [&str; 17] = [
+const ROUTES: [&str; 21] = [
     "DELETE /v1/sync-requests/{rid}",
     "GET /v1/assets/{asset}",
     "GET /v1/assets/{asset}/proof",
@@ -379,9 +379,13 @@ const ROUTES: [&str; 17] = [
     "GET /v1/shards",
     "GET /v1/shards/{shard}",
     "GET /v1/shards/{shard}/log",
+    "GET /v1/stream",
+    "GET /v1/sync-requests",
     "GET /v1/sync-requests/{rid}",
+    "GET /v1/sync-requests/{rid}/events",
     "GET /v1/targets",
     "POST /v1/sync-requests",
+    "POST /v1/sync-requests/batch",
     "POST /v1/targets/{id}/pause",
     "POST /v1/targets/{id}/resume",
     "POST /v1/targets/{target}/rewind",

@@ -199,9 +199,24 @@ impl Link {
     /// # Errors
     /// See [`LinkError`].
     pub async fn progress(&self, seq: u64) -> Result<Option<EntryProgress>, LinkError> {
+        Ok(self.progresses(&[seq]).await?.pop().flatten())
+    }
+
+    /// As [`Self::progress`] for several entries, in their order, in one round trip.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn progresses(&self, seqs: &[u64]) -> Result<Vec<Option<EntryProgress>>, LinkError> {
         const CALL: &str = "HGETALL prog";
-        let value = self.query(CALL, redis::cmd("HGETALL").arg(self.keys.progress(seq))).await?;
-        EntryProgress::read(CALL, reply::pairs(CALL, value)?)
+        if seqs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = redis::pipe();
+        for seq in seqs {
+            pipeline.cmd("HGETALL").arg(self.keys.progress(*seq));
+        }
+        let values = self.commands.query_all(&self.keys, CALL, &pipeline).await?;
+        values.into_iter().map(|value| EntryProgress::read(CALL, reply::pairs(CALL, value)?)).collect()
     }
 
     /// Everything a lane's new owner needs. Read it after the lease and before the outbox: a rewind that

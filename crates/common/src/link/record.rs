@@ -102,19 +102,31 @@ impl Link {
     /// # Errors
     /// See [`LinkError`].
     pub async fn records(&self, rids: &[Rid]) -> Result<Vec<Option<StatusRecord>>, LinkError> {
+        self.records_each(rids).await?.into_iter().collect()
+    }
+
+    /// As [`Self::records`], but one that this build cannot read is an error of its own, not of all.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn records_each(
+        &self,
+        rids: &[Rid],
+    ) -> Result<Vec<Result<Option<StatusRecord>, LinkError>>, LinkError> {
         const CALL: &str = "HGETALL req";
+        if rids.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut pipeline = redis::pipe();
         for rid in rids {
             pipeline.cmd("HGETALL").arg(self.keys.request(*rid));
         }
         let values = self.commands.query_all(&self.keys, CALL, &pipeline).await?;
-        rids.iter()
-            .zip(values)
-            .map(|(rid, value)| {
-                let pairs = reply::pairs(CALL, value)?;
-                if pairs.is_empty() { Ok(None) } else { StatusRecord::read(CALL, *rid, pairs).map(Some) }
-            })
-            .collect()
+        let records = rids.iter().zip(values).map(|(rid, value)| {
+            let pairs = reply::pairs(CALL, value)?;
+            if pairs.is_empty() { Ok(None) } else { StatusRecord::read(CALL, *rid, pairs).map(Some) }
+        });
+        Ok(records.collect())
     }
 }
 
