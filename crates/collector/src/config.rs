@@ -44,6 +44,9 @@ pub struct LimitSettings {
     pub request_timeout_ms: u64,
     pub waiters_max: usize,
     pub batches_max: usize,
+    pub streams_per_key_max: usize,
+    pub streams_max: usize,
+    pub heartbeat_ms: u64,
 }
 
 /// What the collecting side bounds.
@@ -100,6 +103,9 @@ impl Settings {
             ("limits.request_timeout_ms", limits.request_timeout_ms, 600_000),
             ("limits.waiters_max", limits.waiters_max as u64, 1_000_000),
             ("limits.batches_max", limits.batches_max as u64, 1_000),
+            ("limits.streams_per_key_max", limits.streams_per_key_max as u64, 100_000),
+            ("limits.streams_max", limits.streams_max as u64, 100_000),
+            ("limits.heartbeat_ms", limits.heartbeat_ms, 60_000),
             ("collect.in_flight_max", collect.in_flight_max as u64, common::link::BATCH_MAX as u64),
             ("collect.waiting_max", collect.waiting_max as u64, 100_000),
             ("collect.deadline_ms", collect.deadline_ms, DEADLINE_MS_MAX),

@@ -1,14 +1,17 @@
-//! The public API: `/v1/sync-requests`, `/openapi.json`, `/docs`.
+//! The public API: `/v1/sync-requests`, `/v1/stream`, `/openapi.json`, `/docs`.
 //!
 //! In: HTTP. Out: status resources and RFC 9457 problems, each with `X-Request-Id`. Every route under `/v1` is
 //! registered in the one scope here; actix does not look past a scope that matches a prefix.
 
 mod batch;
 mod cancel;
+mod events;
 mod get;
 mod headers;
 mod list;
 mod openapi;
+mod sse;
+mod stream;
 mod submit;
 mod wait;
 
@@ -30,9 +33,12 @@ use tokio::sync::Semaphore;
 use crate::admit::Configured;
 use crate::config::Settings;
 use crate::decisions::Validators;
+use crate::feed::Live;
 use crate::generation::Generation;
 use crate::submitter::{Handle, Submitter};
 use crate::watcher::Waiters;
+
+pub(crate) use sse::Places;
 
 /// How long an idle connection stays open: longer than the idle pools of common clients and of the proxy
 /// before it expect, so that a request rarely meets a connection that is being closed.
@@ -53,6 +59,10 @@ pub(crate) struct Shared {
     pub(crate) batches: Arc<Semaphore>,
     /// How long a client may be silent in the middle of something.
     pub(crate) patience: Duration,
+    pub(crate) live: Live,
+    pub(crate) places: Places,
+    /// How often a stream shows that it lives.
+    pub(crate) heartbeat: Duration,
 }
 
 /// What a handler works with: the shared parts and its thread's submitters, by shard number.
@@ -142,6 +152,14 @@ fn routes(app: &mut ServiceConfig) {
                     .route(web::get().to(get::get))
                     .route(web::delete().to(cancel::cancel))
                     .default_service(only("GET, DELETE")),
+            )
+            .service(
+                web::resource("/sync-requests/{rid}/events")
+                    .route(web::get().to(events::events))
+                    .default_service(only("GET")),
+            )
+            .service(
+                web::resource("/stream").route(web::get().to(stream::stream)).default_service(only("GET")),
             )
             .default_service(web::to(not_found)),
     )

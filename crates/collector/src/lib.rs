@@ -15,6 +15,7 @@ mod source;
 mod submitter;
 
 mod decisions;
+mod feed;
 mod status;
 mod watcher;
 

@@ -6,7 +6,7 @@
 //! 4. `collect`: every named source at once, each behind its own `source` actor;
 //! 5. `deliver`: the COLLECTED or FAILED message → `:in`, by COLLECTED.
 //!
-//! Beside them `watcher` follows `:status` for those who wait. Steps 3 to 5 run per shard on the main thread;
+//! Beside them `watcher` follows `:status` for those who wait, and `feed` tells those who stream. Steps 3 to 5 run per shard on the main thread;
 //! steps 1 and 2 on each HTTP thread.
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::config::CollectSettings;
 use crate::generation::Generation;
 use crate::intake::{Drain, Intake, Leave, Parts};
 use crate::source::{Catalog, Sources};
-use crate::watcher::{StatusWatcher, Waiters};
+use crate::watcher::{Audience, StatusWatcher};
 
 /// How long Redis may take to take back what is not finished.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
@@ -43,14 +43,14 @@ impl Pipeline {
         settings: CollectSettings,
         catalog: &Catalog,
         generation: &Generation,
-        waiters: &Waiters,
+        audience: &Audience,
         shutdown: &Shutdown,
     ) -> Result<Self, String> {
         let sources = Sources::start(catalog)?;
         let intakes = Shard::ALL.map(|shard| {
             let link = commands.shard(shard);
             let watched = shutdown.lifeline(format!("status watcher {shard}"));
-            StatusWatcher::start(link.clone(), generation.clone(), waiters.clone(), watched);
+            StatusWatcher::start(link.clone(), generation.clone(), audience.clone(), watched);
             Intake::start(Parts {
                 link,
                 settings,

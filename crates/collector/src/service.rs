@@ -20,11 +20,12 @@ use crate::admit::Configured;
 use crate::config::Settings;
 use crate::decisions::Validators;
 use crate::error::StartError;
+use crate::feed::Live;
 use crate::generation::Generation;
-use crate::http;
+use crate::http::{self, Places};
 use crate::pipeline::Pipeline;
 use crate::source::Catalog;
-use crate::watcher::Waiters;
+use crate::watcher::{Audience, Waiters};
 
 const CONNECT_PAUSE: Duration = Duration::from_millis(500);
 /// How long requests under way may take at the end; what is left is given back to the other collectors.
@@ -39,7 +40,7 @@ pub struct Service {
     pipeline: Pipeline,
     readiness: Readiness,
     shutdown: Shutdown,
-    waiters: Waiters,
+    audience: Audience,
 }
 
 impl std::fmt::Debug for Service {
@@ -94,8 +95,8 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         let _lifeline = lifeline;
         watch.await
     });
-    let waiters = Waiters::new(settings.limits.waiters_max);
-    let pipeline = Pipeline::start(&commands, settings.collect, &catalog, &generation, &waiters, &shutdown)
+    let audience = Audience { waiters: Waiters::new(settings.limits.waiters_max), live: Live::new() };
+    let pipeline = Pipeline::start(&commands, settings.collect, &catalog, &generation, &audience, &shutdown)
         .map_err(StartError::Source)?;
 
     let configured = Arc::new(Configured::new(catalog, &targets));
@@ -104,17 +105,20 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         configured,
         commands,
         generation,
-        waiters: waiters.clone(),
+        waiters: audience.waiters.clone(),
         validators,
         batches: Arc::new(Semaphore::new(settings.limits.batches_max)),
         patience: Duration::from_millis(settings.limits.request_timeout_ms),
+        live: audience.live.clone(),
+        places: Places::new(settings.limits.streams_per_key_max, settings.limits.streams_max),
+        heartbeat: Duration::from_millis(settings.limits.heartbeat_ms),
     };
     let failed = |source| StartError::Listen { address: settings.http.listen.clone(), source };
     let listener = TcpListener::bind(&settings.http.listen).map_err(failed)?;
     let http_address = listener.local_addr().map_err(failed)?;
     let http = Running::start(http::serve(listener, &settings, shared, &shutdown).map_err(failed)?);
     tracing::info!(%http_address, %admin_address, instance = settings.instance, "The collector is up");
-    Ok(Service { http, http_address, admin, admin_address, pipeline, readiness, shutdown, waiters })
+    Ok(Service { http, http_address, admin, admin_address, pipeline, readiness, shutdown, audience })
 }
 
 /// Waits for Redis as long as it takes; only an address or a password that is wrong ends it.
@@ -165,7 +169,7 @@ impl Service {
     /// # Errors
     /// A server ended by itself.
     pub async fn run(self, until: impl Future<Output = ()>) -> std::io::Result<()> {
-        let Self { mut http, admin, pipeline, readiness, shutdown, waiters, .. } = self;
+        let Self { mut http, admin, pipeline, readiness, shutdown, audience, .. } = self;
         tokio::select! {
             () = until => {}
             ended = &mut http.task => {
@@ -175,7 +179,7 @@ impl Service {
         }
         shutdown.begin();
         readiness.set("shutdown", Err("shutting down"));
-        waiters.close();
+        audience.close();
         tokio::join!(http.handle.stop(true), pipeline.drain(DRAIN_PATIENCE));
         admin.handle.stop(true).await;
         Ok(())

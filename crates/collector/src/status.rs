@@ -175,7 +175,12 @@ impl View {
 
     /// Strong: equal tags mean equal resources.
     pub(crate) fn etag(&self) -> EntityTag {
-        EntityTag::new_strong(format!("{}.{}", self.record.version, self.progress_version))
+        EntityTag::new_strong(self.tag())
+    }
+
+    /// The text of the ETag.
+    pub(crate) fn tag(&self) -> String {
+        format!("{}.{}", self.record.version, self.progress_version)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The actor that follows `:status` of one shard, and the table of those who wait for a request.
 //!
-//! In: notifications of COMMIT, PROGRESS and DONE, read from `$` on a connection of its own. Out: wake-ups.
+//! In: notifications of COMMIT, PROGRESS and DONE, read from where the stream ends at the start, on a connection of
+//! its own. Out: wake-ups, and for those who stream what they follow ([`Live`]).
 //! A notification is a hint: a waiter registers first, then reads the record, and reads it again every
 //! [`REREAD`], so a lost one costs that long and never the answer.
 
@@ -15,6 +16,7 @@ use common::link::{Disposition, Entry, Feed, Link, LinkError, Notification, Read
 use common::supervise::Lifeline;
 use tokio::sync::Notify;
 
+use crate::feed::{self, Live, Recent, Told, What};
 use crate::generation::Generation;
 use crate::metrics;
 
@@ -155,55 +157,114 @@ impl Drop for Waiter {
     }
 }
 
+/// Those who want to hear of changes: who waits for one request, and who streams.
+#[derive(Debug, Clone)]
+pub(crate) struct Audience {
+    pub(crate) waiters: Waiters,
+    pub(crate) live: Live,
+}
+
+impl Audience {
+    /// Ends all waiting and all streams.
+    pub(crate) fn close(&self) {
+        self.waiters.close();
+        self.live.close();
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct StatusWatcher {
-    link: Link,
+    follower: Option<Follower>,
     generation: Generation,
-    waiters: Waiters,
-    reader: Option<Reader>,
-    cursor: Option<StreamId>,
+    /// The last read failed.
+    is_cut_off: bool,
     _lifeline: Lifeline,
+}
+
+/// What reads, and tells what it has read.
+#[derive(Debug)]
+struct Follower {
+    link: Link,
+    audience: Audience,
+    reader: Reader,
+    recent: Recent,
+    cursor: Option<StreamId>,
 }
 
 impl StatusWatcher {
     /// Starts the actor on the current thread.
-    pub(crate) fn start(link: Link, generation: Generation, waiters: Waiters, lifeline: Lifeline) {
-        let reader = Some(link.reader(READ_BLOCK));
-        Actor::start(Self { link, generation, waiters, reader, cursor: None, _lifeline: lifeline });
+    pub(crate) fn start(link: Link, generation: Generation, audience: Audience, lifeline: Lifeline) {
+        let reader = link.reader(READ_BLOCK);
+        let follower = Follower { link, audience, reader, recent: Recent::default(), cursor: None };
+        let follower = Some(follower);
+        Actor::start(Self { follower, generation, is_cut_off: false, _lifeline: lifeline });
     }
 
     fn read(&mut self, ctx: &mut Context<Self>) {
-        let Some(mut reader) = self.reader.take() else { return };
-        let from = self.cursor.map_or(ReadFrom::New, ReadFrom::After);
+        let Some(mut follower) = self.follower.take() else { return };
         let read = async move {
-            let read = reader.read(&[(Feed::Status, from)], READ_COUNT).await;
-            (reader, read.map(|feeds| feeds.into_iter().flat_map(|(_, entries)| entries).collect::<Vec<_>>()))
+            let read = follower.round().await;
+            (follower, read)
         };
-        ctx.spawn(read.into_actor(self).map(|(reader, entries), watcher, ctx| {
-            watcher.reader = Some(reader);
-            match entries {
-                Ok(entries) => {
-                    let shard = watcher.link.shard().number();
-                    watcher.cursor = entries.last().map(|entry| entry.id).or(watcher.cursor);
-                    watcher.waiters.wake_all(shard, &entries);
+        ctx.spawn(read.into_actor(self).map(|(follower, read), watcher, ctx| {
+            match read {
+                Ok(()) => {
+                    watcher.is_cut_off = false;
+                    watcher.follower = Some(follower);
                     watcher.read(ctx);
                 }
-                Err(error) => watcher.on_error(error, ctx),
+                Err(error) => {
+                    if !std::mem::replace(&mut watcher.is_cut_off, true) {
+                        // Until it is read again more may be trimmed than was read.
+                        follower.gap();
+                    }
+                    watcher.on_error(&follower.link, error, ctx);
+                    watcher.follower = Some(follower);
+                }
             }
         }));
     }
 
-    fn on_error(&mut self, error: LinkError, ctx: &mut Context<Self>) {
+    fn on_error(&mut self, link: &Link, error: LinkError, ctx: &mut Context<Self>) {
         match error.disposition() {
             Disposition::Retry | Disposition::Backpressure => {
-                metrics::link_failed(self.link.shard(), "XREAD status", &error);
+                metrics::link_failed(link.shard(), "XREAD status", &error);
                 ctx.run_later(RETRY_PAUSE, Self::read);
             }
             Disposition::Reject | Disposition::Halt => {
-                let (link, generation) = (self.link.clone(), self.generation.clone());
+                let (link, generation) = (link.clone(), self.generation.clone());
                 ctx.spawn(async move { generation.halt(&link, &error).await }.into_actor(self));
             }
         }
+    }
+}
+
+impl Follower {
+    /// Reads on once. Who waits is woken first; whom it concerns is only found out for those who stream.
+    async fn round(&mut self) -> Result<(), LinkError> {
+        let from = match self.cursor {
+            Some(cursor) => cursor,
+            None => self.link.status_end().await?,
+        };
+        let read = self.reader.read(&[(Feed::Status, ReadFrom::After(from))], READ_COUNT).await?;
+        let entries: Vec<Entry> = read.into_iter().flat_map(|(_, entries)| entries).collect();
+        self.cursor = Some(entries.last().map_or(from, |entry| entry.id));
+        self.audience.waiters.wake_all(self.link.shard().number(), &entries);
+        if self.audience.live.is_followed() {
+            match feed::attribute(&self.link, &entries, &mut self.recent).await {
+                Ok(told) => told.into_iter().for_each(|told| self.audience.live.tell(told)),
+                Err(error) => {
+                    metrics::link_failed(self.link.shard(), "attribute", &error);
+                    self.gap();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn gap(&self) {
+        let id = self.cursor.unwrap_or(StreamId::ZERO);
+        self.audience.live.tell(Told { shard: self.link.shard(), id, what: What::Gap });
     }
 }
 

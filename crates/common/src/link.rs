@@ -56,6 +56,7 @@ mod index;
 mod notification;
 mod read;
 mod reader;
+mod recent;
 mod record;
 
 pub use attempt::Attempted;

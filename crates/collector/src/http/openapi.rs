@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{batch, cancel, get, list, submit};
+use super::{batch, cancel, events, get, list, stream, submit};
 
 /// The routes of the services behind the same address.
 const OTHERS: [&str; 2] = [
@@ -22,7 +22,15 @@ const OTHERS: [&str; 2] = [
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Oracle State Synchronizer", license(name = "Apache-2.0 OR MIT")),
-    paths(submit::submit, batch::submit_batch, list::list, get::get, cancel::cancel),
+    paths(
+        submit::submit,
+        batch::submit_batch,
+        list::list,
+        get::get,
+        cancel::cancel,
+        events::events,
+        stream::stream,
+    ),
     components(schemas(
         SyncRequestBody,
         StateChangeBody,

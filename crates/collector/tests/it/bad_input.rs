@@ -367,7 +367,7 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 }
 
 /// Every route of the origin that exists, whichever service answers it.
-const ROUTES: [&str; 19] = [
+const ROUTES: [&str; 21] = [
     "DELETE /v1/sync-requests/{rid}",
     "GET /v1/assets/{asset}",
     "GET /v1/assets/{asset}/proof",
@@ -379,8 +379,10 @@ const ROUTES: [&str; 19] = [
     "GET /v1/shards",
     "GET /v1/shards/{shard}",
     "GET /v1/shards/{shard}/log",
+    "GET /v1/stream",
     "GET /v1/sync-requests",
     "GET /v1/sync-requests/{rid}",
+    "GET /v1/sync-requests/{rid}/events",
     "GET /v1/targets",
     "POST /v1/sync-requests",
     "POST /v1/sync-requests/batch",

@@ -16,4 +16,5 @@ mod expired;
 mod idempotency;
 mod listing;
 mod recovery;
+mod streams;
 mod waiting;
