@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 use super::headers::Patience;
 use super::submit::apply_preference;
 use super::{Api, get, wait};
+use crate::rates::Use;
 use crate::status::{self, StatusResource, View};
 use crate::wire::About;
 
@@ -54,6 +55,7 @@ pub(super) struct Conflict {
         (status = 404, description = "No such request of this tenant", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Committed or ended already", body = Conflict, content_type = "application/problem+json"),
         (status = 412, description = "It has changed since the ETag in If-Match", body = Conflict, content_type = "application/problem+json"),
+        (status = 429, description = "The key is used too often; try again after Retry-After", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "backpressure or unavailable; try again after Retry-After", body = common::problem::Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []))
@@ -63,7 +65,7 @@ pub(super) async fn cancel(
     path: Path<String>,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.authorize(&request, Scope::Submit)?;
+    let principal = api.admit(&request, Scope::Submit, Use::Read)?;
     let patience = Patience::read(&request)?;
     let rid = super::path_rid(&path)?;
     api.require_known_data()?;
