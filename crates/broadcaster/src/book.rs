@@ -92,6 +92,19 @@ impl Book {
         self.works.get(&item.seq)?.body.parts.get(usize::from(item.part))
     }
 
+    /// The trace contexts of requests in these items' entries, by request id, at most `max`.
+    pub(crate) fn traces(&self, items: &[Item], max: usize) -> BTreeMap<&str, &str> {
+        let bodies = items.iter().filter_map(|item| self.works.get(&item.seq)).map(|work| &work.body);
+        let traces = bodies.flat_map(|body| &body.traces).map(|(rid, trace)| (rid.as_str(), trace.as_str()));
+        let mut found = BTreeMap::new();
+        for (rid, trace) in traces {
+            if found.len() < max {
+                found.insert(rid, trace);
+            }
+        }
+        found
+    }
+
     pub(crate) fn stage(&self, item: Item) -> Option<&Stage> {
         self.works.get(&item.seq)?.stages.get(usize::from(item.part))
     }

@@ -1,8 +1,11 @@
 //! One function per event that is worth a log line or a figure.
 
+use std::collections::BTreeMap;
+
 use common::ids::{Name, Shard};
 use metrics::{counter, gauge};
 
+use crate::desk::SignedAttempt;
 use crate::target::Trouble;
 
 /// The labels of one lane's figures.
@@ -10,6 +13,21 @@ use crate::target::Trouble;
 pub(crate) struct LaneLabels {
     pub(crate) shard: Shard,
     pub(crate) target: Name,
+}
+
+/// A signed transaction carries these requests, each with the W3C trace context that its client sent.
+pub(crate) fn carries(
+    shard: Shard,
+    target: &Name,
+    attempt: &SignedAttempt<'_>,
+    traces: &BTreeMap<&str, &str>,
+) {
+    if traces.is_empty() {
+        return;
+    }
+    let traces: Vec<String> = traces.iter().map(|(rid, trace)| format!("{rid}={trace}")).collect();
+    tracing::info!(%shard, %target, nonce = attempt.nonce, tx = attempt.tx_hash, traces = traces.join(" "),
+        "A transaction carries traced requests");
 }
 
 impl LaneLabels {

@@ -47,6 +47,10 @@ pub struct LimitSettings {
     pub streams_per_key_max: usize,
     pub streams_max: usize,
     pub heartbeat_ms: u64,
+    pub submits_per_minute: u32,
+    pub submits_burst: u32,
+    pub reads_per_minute: u32,
+    pub reads_burst: u32,
 }
 
 /// What the collecting side bounds.
@@ -106,6 +110,8 @@ impl Settings {
             ("limits.streams_per_key_max", limits.streams_per_key_max as u64, 100_000),
             ("limits.streams_max", limits.streams_max as u64, 100_000),
             ("limits.heartbeat_ms", limits.heartbeat_ms, 60_000),
+            ("limits.submits_burst", limits.submits_burst.into(), 1_000_000),
+            ("limits.reads_burst", limits.reads_burst.into(), 1_000_000),
             ("collect.in_flight_max", collect.in_flight_max as u64, common::link::BATCH_MAX as u64),
             ("collect.waiting_max", collect.waiting_max as u64, 100_000),
             ("collect.deadline_ms", collect.deadline_ms, DEADLINE_MS_MAX),

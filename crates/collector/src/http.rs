@@ -17,11 +17,12 @@ mod wait;
 
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse, HttpServer};
 use common::auth::{KeyRing, Principal, Scope};
 use common::ids::{Rid, Shard};
 use common::link::{Commands, Disposition, Link, LinkError};
@@ -35,6 +36,7 @@ use crate::config::Settings;
 use crate::decisions::Validators;
 use crate::feed::Live;
 use crate::generation::Generation;
+use crate::rates::{Rates, Standing, Use};
 use crate::submitter::{Handle, Submitter};
 use crate::watcher::Waiters;
 
@@ -45,6 +47,9 @@ pub(crate) use sse::Places;
 const KEEP_ALIVE: Duration = Duration::from_secs(100);
 /// How long answers under way may take at the end. Clients that wait are answered at its beginning.
 const SHUTDOWN_SECONDS: u64 = 5;
+
+const RATELIMIT: header::HeaderName = header::HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: header::HeaderName = header::HeaderName::from_static("ratelimit-policy");
 
 /// What all HTTP threads share.
 #[derive(Debug, Clone)]
@@ -59,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) batches: Arc<Semaphore>,
     /// How long a client may be silent in the middle of something.
     pub(crate) patience: Duration,
+    pub(crate) rates: Rates,
     pub(crate) live: Live,
     pub(crate) places: Places,
     /// How often a stream shows that it lives.
@@ -83,6 +89,19 @@ impl Api {
 
     fn authorize(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
         self.shared.keys.authorize(request, scope)
+    }
+
+    /// As [`Self::authorize`], and counts the request against the key's rate: before anything of it is read.
+    fn admit(&self, request: &HttpRequest, scope: Scope, spent_on: Use) -> Result<Principal, Problem> {
+        let principal = self.authorize(request, scope)?;
+        let (standing, result) = match self.shared.rates.spend(&principal.key_id, spent_on) {
+            Ok(standing) => (standing, Ok(principal)),
+            Err((standing, problem)) => (Some(standing), Err(problem)),
+        };
+        if let Some(standing) = standing {
+            request.extensions_mut().insert(standing);
+        }
+        result
     }
 
     /// Refuses to answer from a data set that is not known to be the right one.
@@ -136,6 +155,7 @@ fn routes(app: &mut ServiceConfig) {
     };
     app.service(
         web::scope("/v1")
+            .wrap(from_fn(show_standing))
             .service(
                 web::resource("/sync-requests")
                     .route(web::post().to(submit::submit))
@@ -170,6 +190,23 @@ fn routes(app: &mut ServiceConfig) {
         }),
     )
     .service(openapi::docs());
+}
+
+/// Says in every answer what is left of the rate its request was counted against.
+async fn show_standing<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let mut response = next.call(request).await?;
+    let standing = response.request().extensions().get::<Standing>().copied();
+    if let Some(standing) = standing {
+        for (name, value) in [(RATELIMIT_POLICY, standing.policy()), (RATELIMIT, standing.left())] {
+            if let Ok(value) = header::HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
+    Ok(response)
 }
 
 async fn not_found() -> Result<HttpResponse, Problem> {

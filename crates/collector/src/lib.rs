@@ -22,6 +22,7 @@ mod watcher;
 mod batch;
 mod generation;
 mod metrics;
+mod rates;
 mod wire;
 
 pub use config::{CollectSettings, DEFAULTS, LimitSettings, Settings};

@@ -95,11 +95,7 @@ impl Rates {
     ///
     /// # Errors
     /// What is left, which is nothing, and the problem for the client.
-    pub(crate) fn spend(
-        &self,
-        key_id: &str,
-        spent_on: Use,
-    ) -> Result<Option<Standing>, (Standing, Problem)> {
+    pub(crate) fn spend(&self, key_id: &str, spent_on: Use) -> Result<Option<Standing>, (Standing, Problem)> {
         let Some(limiter) = self.limiters.get(&(key_id.to_owned(), spent_on)) else { return Ok(None) };
         let standing = |quota: Quota, left| Standing {
             spent_on,
@@ -108,9 +104,7 @@ impl Rates {
             interval: quota.replenish_interval(),
         };
         match limiter.check() {
-            Ok(snapshot) => {
-                Ok(Some(standing(snapshot.quota(), snapshot.remaining_burst_capacity())))
-            }
+            Ok(snapshot) => Ok(Some(standing(snapshot.quota(), snapshot.remaining_burst_capacity()))),
             Err(until) => {
                 let wait = seconds(until.wait_time_from(self.clock.now())).max(1);
                 let title = "The key is used too often";

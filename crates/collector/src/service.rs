@@ -24,6 +24,7 @@ use crate::feed::Live;
 use crate::generation::Generation;
 use crate::http::{self, Places};
 use crate::pipeline::Pipeline;
+use crate::rates::Rates;
 use crate::source::Catalog;
 use crate::watcher::{Audience, Waiters};
 
@@ -99,6 +100,7 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
     let pipeline = Pipeline::start(&commands, settings.collect, &catalog, &generation, &audience, &shutdown)
         .map_err(StartError::Source)?;
 
+    let rates = Rates::new(&keys, &settings.limits);
     let configured = Arc::new(Configured::new(catalog, &targets));
     let shared = http::Shared {
         keys,
@@ -109,6 +111,7 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         validators,
         batches: Arc::new(Semaphore::new(settings.limits.batches_max)),
         patience: Duration::from_millis(settings.limits.request_timeout_ms),
+        rates,
         live: audience.live.clone(),
         places: Places::new(settings.limits.streams_per_key_max, settings.limits.streams_max),
         heartbeat: Duration::from_millis(settings.limits.heartbeat_ms),

@@ -234,6 +234,15 @@ pub(crate) fn matches(header: &HeaderValue, etag: &EntityTag) -> bool {
     })
 }
 
+/// Whether one of the `If-Match` headers names this tag (strong comparison, RFC 9110 §13.1.1).
+pub(crate) fn is_matched<'a>(headers: impl Iterator<Item = &'a HeaderValue>, etag: &EntityTag) -> bool {
+    headers
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.parse::<EntityTag>().is_ok_and(|tag| tag.strong_eq(etag)))
+}
+
 impl From<Progress> for TargetState {
     fn from(progress: Progress) -> Self {
         Self { state: progress.state, tx: progress.tx, block: progress.block }

@@ -109,6 +109,11 @@ impl KeyRing {
         Ok(Self { keys })
     }
 
+    /// The ids of all keys.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str)
+    }
+
     /// Who holds this token, if anybody does.
     #[must_use]
     pub fn lookup(&self, token: &str) -> Option<Principal> {

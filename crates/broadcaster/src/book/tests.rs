@@ -135,3 +135,18 @@ fn the_schedule_follows_every_change() {
     book.remove(1);
     assert_eq!(ready(&book, 499), [item(2, 0), item(3, 0)]);
 }
+
+#[test]
+fn the_traces_of_a_transaction_are_those_of_its_entries_and_bounded() {
+    let traced = |seq, rids: &[&str]| {
+        let traces = rids.iter().map(|rid| ((*rid).to_owned(), format!("trace of {rid}"))).collect();
+        OutBody { traces, ..body(seq, 2) }
+    };
+    let mut book = Book::default();
+    book.take(traced(3, &["a", "b"]));
+    book.take(traced(4, &["c"]));
+    book.take(traced(5, &["d"]));
+    let found = book.traces(&[item(3, 0), item(3, 1), item(5, 0), item(9, 0)], 10);
+    assert_eq!(found, [("a", "trace of a"), ("b", "trace of b"), ("d", "trace of d")].into());
+    assert_eq!(book.traces(&[item(3, 0), item(4, 0)], 2).len(), 2);
+}

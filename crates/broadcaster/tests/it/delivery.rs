@@ -82,3 +82,32 @@ async fn clients_see_an_entry_sent_then_included_then_final() -> Check {
     bed.until("final", async |bed| Ok(state(bed).await? == Delivery::Final)).await?;
     Ok(())
 }
+
+#[actix_rt::test]
+async fn a_clients_trace_is_found_with_its_transaction_in_the_log() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let (rid, trace) =
+        ("00000000-0000-7000-8000-000000000000", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let payload = bed.entry(&chain.name, 1, &[vec![update("bond", 0, 1)]])?;
+    let mut body: serde_json::Value = serde_json::from_slice(&payload)?;
+    body["traces"] = serde_json::json!({ rid: trace });
+    let untraced = bed.entry(&chain.name, 2, &[vec![update("stock", 0, 1)]])?;
+    bed.relay_payloads(&chain.name, 1, &[serde_json::to_vec(&body)?]).await?;
+    let process = Process::start(&bed)?;
+    let receipts = bed.mine_until_receipts(1).await?;
+    bed.relay_payloads(&chain.name, 2, &[untraced]).await?;
+    bed.mine_until_receipts(2).await?;
+
+    let tx = receipts[0].parts[0].tx.clone().expect("a transaction");
+    let log = process.log(&bed)?;
+    let told: Vec<serde_json::Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &serde_json::Value| line["message"] == "A transaction carries traced requests")
+        .collect();
+    assert_eq!(told.len(), 1, "one line for the traced one, none for the other: {told:?}");
+    assert_eq!(told[0]["tx"], serde_json::json!(tx));
+    assert_eq!(told[0]["traces"], format!("{rid}={trace}"));
+    Ok(())
+}

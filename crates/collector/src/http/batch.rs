@@ -25,6 +25,7 @@ use utoipa::ToSchema;
 use super::submit::{self, Taken};
 use super::{Api, headers};
 use crate::admit;
+use crate::rates::Use;
 use input::{End, Next};
 use lines::{LINE_BYTES_MAX, Line};
 
@@ -169,6 +170,8 @@ impl Batch<'_> {
     }
 
     async fn line(&self, line: Line) -> Result<Taken, Problem> {
+        let spent = self.api.shared.rates.spend(&self.principal.key_id, Use::Submit);
+        spent.map_err(|(_, problem)| problem)?;
         let text = line.text.ok_or_else(|| headers::too_large(LINE_BYTES_MAX))?;
         let (key, admitted) = admit::admit_line(&text, &self.api.shared.configured)?;
         drop(text);

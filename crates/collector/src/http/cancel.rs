@@ -1,7 +1,8 @@
 //! `DELETE /v1/sync-requests/{rid}`: asks the log not to apply a request.
 //!
 //! What is committed or ended cannot be cancelled: 409 with the request as it is. Else a CANCEL goes to
-//! `:inx`; it may still lose the race, which the log decides.
+//! `:inx`; it may still lose the race, which the log decides. What has changed since the client's `If-Match` is left
+//! alone: 412.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
@@ -17,13 +18,14 @@ use utoipa::ToSchema;
 use super::headers::Patience;
 use super::submit::apply_preference;
 use super::{Api, get, wait};
-use crate::status::{StatusResource, View};
+use crate::rates::Use;
+use crate::status::{self, StatusResource, View};
 use crate::wire::About;
 
 /// Bound of `:inx` (DESIGN §4).
 const EXPRESS_MAX: u64 = 1_000;
 
-/// A problem with the request it speaks of: the form of [`too_late`].
+/// A problem with the request it speaks of: the form of [`too_late`] and [`changed`].
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct Conflict {
     #[serde(flatten)]
@@ -33,12 +35,16 @@ pub(super) struct Conflict {
 }
 
 /// Cancels a sync request that is not committed yet.
+///
+/// With `If-Match` only if it has not changed since: that is compared when the cancel is sent, afterwards the log
+/// decides as ever.
 #[utoipa::path(
     delete,
     path = "/v1/sync-requests/{rid}",
     tag = "sync requests",
     params(
         ("rid" = String, Path, description = "Request id"),
+        ("If-Match" = Option<String>, Header, description = "ETag of the request as it was seen"),
         ("Prefer" = Option<String>, Header, description = "wait=N: hold the answer back up to N seconds (at most 30)"),
     ),
     responses(
@@ -48,6 +54,8 @@ pub(super) struct Conflict {
         (status = 403, description = "The key lacks the scope submit", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such request of this tenant", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Committed or ended already", body = Conflict, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since the ETag in If-Match", body = Conflict, content_type = "application/problem+json"),
+        (status = 429, description = "The key is used too often; try again after Retry-After", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "backpressure or unavailable; try again after Retry-After", body = common::problem::Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []))
@@ -57,7 +65,7 @@ pub(super) async fn cancel(
     path: Path<String>,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.authorize(&request, Scope::Submit)?;
+    let principal = api.admit(&request, Scope::Submit, Use::Read)?;
     let patience = Patience::read(&request)?;
     let rid = super::path_rid(&path)?;
     api.require_known_data()?;
@@ -69,6 +77,12 @@ pub(super) async fn cancel(
     let Some(view) = get::owned(loaded, &principal)? else {
         return Err(too_late(&get::expired(&api, rid, request.headers()).await?));
     };
+    let headers = request.headers();
+    if headers.contains_key(header::IF_MATCH)
+        && !status::is_matched(headers.get_all(header::IF_MATCH), &view.etag())
+    {
+        return Err(changed(&view));
+    }
     if is_decided(&view) {
         return Err(too_late(&view.resource));
     }
@@ -110,6 +124,13 @@ fn pending(view: &View, patience: Patience) -> HttpResponse {
     response.insert_header((header::RETRY_AFTER, "1"));
     apply_preference(&mut response, patience);
     response.json(&view.resource)
+}
+
+/// 412 with the request as it is.
+fn changed(view: &View) -> Problem {
+    Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", "The request has changed")
+        .error("#header/If-Match", "invalid", format!("its tag is {}", view.etag()))
+        .extension("request", &view.resource)
 }
 
 /// 409 with the outcome.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::sse::{self, Place};
 use super::{Api, get};
+use crate::rates::Use;
 use crate::status::View;
 use crate::watcher::{Waiter, Waiters};
 
@@ -36,7 +37,7 @@ use crate::watcher::{Waiter, Waiters};
     responses(
         (status = 200, description = "Events snapshot and status; each one's data is a SyncRequest resource", body = String, content_type = "text/event-stream"),
         (status = 204, description = "The request has ended, and Last-Event-ID names its end"),
-        (status = 429, description = "The key has too many streams open", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The key has too many streams open, or is used too often", body = common::problem::Problem, content_type = "application/problem+json"),
         common::openapi::Refusals,
     ),
     security(("api_key" = []))
@@ -46,7 +47,7 @@ pub(super) async fn events(
     path: Path<String>,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.authorize(&request, Scope::Read)?;
+    let principal = api.admit(&request, Scope::Read, Use::Read)?;
     let rid = super::path_rid(&path)?;
     api.require_known_data()?;
     let link = api.link(rid.shard());

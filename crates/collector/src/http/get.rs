@@ -12,6 +12,7 @@ use super::headers::Patience;
 use super::submit::apply_preference;
 use super::{Api, wait};
 use crate::decisions::Decision;
+use crate::rates::Use;
 use crate::status::{self, StatusResource, View};
 
 /// Shows a sync request.
@@ -35,6 +36,7 @@ use crate::status::{self, StatusResource, View};
         (status = 401, description = "No valid API key", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope read", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such request of this tenant", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The key is used too often; try again after Retry-After", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Redis, or for an expired record every validator, is out of reach", body = common::problem::Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []))
@@ -44,7 +46,7 @@ pub(super) async fn get(
     path: Path<String>,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.authorize(&request, Scope::Read)?;
+    let principal = api.admit(&request, Scope::Read, Use::Read)?;
     let patience = Patience::read(&request)?;
     let rid = super::path_rid(&path)?;
     api.require_known_data()?;

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
+use crate::rates::Use;
 use crate::status::{StatusResource, View};
 use merge::Merge;
 use query::{LIMIT_MAX, Query};
@@ -57,12 +58,13 @@ pub(super) struct SyncRequestPage {
         (status = 200, description = "A page", body = SyncRequestPage, headers(
             ("Link", description = "rel=\"next\": the next page"),
         )),
+        (status = 429, description = "The key is used too often; try again after Retry-After", body = common::problem::Problem, content_type = "application/problem+json"),
         common::openapi::Refusals,
     ),
     security(("api_key" = []))
 )]
 pub(super) async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let principal = api.authorize(&request, Scope::Read)?;
+    let principal = api.admit(&request, Scope::Read, Use::Read)?;
     let pairs = pairs(request.query_string())?;
     let query = Query::read(&pairs)?;
     api.require_known_data()?;

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::Api;
 use super::sse::{self, Place};
 use crate::feed::{self, Recent, Told, What};
+use crate::rates::Use;
 use place::Position;
 
 /// How much a client that comes back is told of what it has missed, per shard.
@@ -45,13 +46,13 @@ const MISSED_RIDS_MAX: usize = 4_096;
     params(("Last-Event-ID" = Option<String>, Header, description = "id of the last event seen")),
     responses(
         (status = 200, description = "Events changed, delivery and reset", body = String, content_type = "text/event-stream"),
-        (status = 429, description = "The key has too many streams open", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The key has too many streams open, or is used too often", body = common::problem::Problem, content_type = "application/problem+json"),
         common::openapi::Refusals,
     ),
     security(("api_key" = []))
 )]
 pub(super) async fn stream(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let principal = api.authorize(&request, Scope::Read)?;
+    let principal = api.admit(&request, Scope::Read, Use::Read)?;
     api.require_known_data()?;
     let place = api.shared.places.take(&principal.key_id)?;
     // Followed first, then read: what comes between is told twice at most, and once is passed over.

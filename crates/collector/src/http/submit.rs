@@ -13,6 +13,7 @@ use common::request::{SyncRequest, limits};
 use super::headers::{self, Patience};
 use super::{Api, wait};
 use crate::admit::{self, Admitted};
+use crate::rates::Use;
 use crate::status::{self, StatusResource, View};
 use crate::submitter::{Intent, Refusal};
 use crate::wire::About;
@@ -49,6 +50,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
         (status = 413, description = "Above 64 KiB", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not a valid request here, or the key belongs to another request", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The key is used too often; try again after Retry-After", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "backpressure or unavailable; try again after Retry-After", body = common::problem::Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []))
@@ -58,7 +60,7 @@ pub(super) async fn submit(
     payload: Payload,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.authorize(&request, Scope::Submit)?;
+    let principal = api.admit(&request, Scope::Submit, Use::Submit)?;
     let patience = Patience::read(&request)?;
     let key = common::headers::idempotency_key(request.headers())?;
     let body = body(request.headers(), payload).await?;

@@ -84,3 +84,34 @@ async fn a_waiting_cancel_tells_who_won() {
     assert_eq!(bed.ask(Method::DELETE, SUBMIT, url, &[("prefer", "wait=1")]).await.status, 202);
     collector.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_request_that_has_changed_since_it_was_seen_is_not_cancelled() {
+    let bed = Bed::new().await;
+    let collector = bed.start().await;
+    let posted = bed.post(&collector, &mint("X"), &[]).await;
+    let url = format!("{}/v1/sync-requests/{}", collector.base, posted.rid());
+    let seen = posted.header("etag").unwrap().to_owned();
+    let delete = async |tag: &str| bed.ask(Method::DELETE, SUBMIT, url.clone(), &[("if-match", tag)]).await;
+    // Weak tags never match strongly; what is no tag matches nothing.
+    for tag in ["\"1.1\"", "\"0.0\", \"1.7\"", &format!("W/{seen}"), "1.0", ""] {
+        let refused = delete(tag).await;
+        assert_eq!(
+            (refused.status, refused.body["code"].as_str()),
+            (412, Some("precondition_failed")),
+            "{tag}"
+        );
+        assert_eq!(refused.pointers(), ["#header/If-Match"]);
+        assert_eq!(refused.body["request"]["status"], "accepted");
+    }
+    assert_eq!(bed.messages(Stream::Express).await.len(), 0);
+    for tag in [seen.clone(), format!("\"0.0\", {seen}"), "*".to_owned()] {
+        assert_eq!(delete(&tag).await.status, 202, "{tag}");
+    }
+    assert_eq!(bed.messages(Stream::Express).await.len(), 1);
+    let mut leader = Leader::new(bed.link(Shard::Financial).await).await;
+    leader.decide(posted.rid(), Status::Rejected, OutcomeKind::Rejected, None).await;
+    assert_eq!(delete(&seen).await.status, 412);
+    assert_eq!(delete("*").await.status, 409);
+    collector.stop().await;
+}

@@ -15,6 +15,7 @@ mod evm;
 mod expired;
 mod idempotency;
 mod listing;
+mod rates;
 mod recovery;
 mod streams;
 mod waiting;

@@ -15,10 +15,14 @@ use super::{AdvanceError, Evm, Trouble, abi};
 use crate::book::{Book, Stage};
 use crate::desk::{Desk, SignedAttempt};
 use crate::fee::{self, Fee, Offer};
+use crate::metrics;
 use crate::pack::{self, Candidate, Room};
 
 /// Most items in one transaction: one BIND takes no more, and one entry's progress names their transactions.
 const ITEMS_MAX: usize = common::link::BATCH_MAX;
+
+/// Most traced requests that one transaction's log line names.
+const TRACES_MAX: usize = 64;
 
 /// What the transaction of a nonce calls.
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl Evm {
             fee: &fee.to_string(),
         };
         desk.store(&stored).await?;
+        metrics::carries(desk.link.shard(), &desk.target, &stored, &book.traces(&items, TRACES_MAX));
         if let Some(slot) = self.slots.get_mut(nonce) {
             slot.attempts.push(signed);
         }

@@ -86,3 +86,41 @@ fn the_bytes_for_a_target_are_the_same_every_time() {
     let once = work(60).for_target(&address, &signer).expect("signs");
     assert_eq!(once, work(60).for_target(&address, &signer).expect("signs"));
 }
+
+#[test]
+fn the_traces_of_an_entry_are_its_messages_by_request_and_bounded() {
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let input = |s, rid: Rid, traceparent: &str| {
+        // As the collector writes it: further members around it, none of them read.
+        let text =
+            format!(r#"{{"v":1,"msg":"COLLECTED","rid":"{rid}"{traceparent},"request":{{"asset":1}}}}"#);
+        let m = serde_json::value::RawValue::from_string(text).expect("JSON");
+        common::entry::Input { s, id: "1-0".to_owned(), m }
+    };
+    let traced = format!(r#","traceparent":"{trace}""#);
+    let rids: Vec<Rid> = (0..20).map(|_| Rid::fresh(Shard::Gaming)).collect();
+    let body = |inputs| Body {
+        shard: Shard::Gaming,
+        seq: 12,
+        epoch: 1,
+        node: "validator-1".to_owned(),
+        kind: common::entry::EntryKind::Batch,
+        time_ms: 1,
+        ruleset: 1,
+        inputs,
+        outcomes: Vec::new(),
+        updates: Vec::new(),
+        root: Digest::ZERO,
+        aux: Digest::ZERO,
+    };
+    let found = traces(&body(vec![
+        input(InputStream::In, rids[0], &traced),
+        input(InputStream::In, rids[1], ""),
+        input(InputStream::Receipts, rids[2], &traced),
+        input(InputStream::Inx, rids[3], &traced),
+    ]));
+    let expected = [rids[0], rids[3]].map(|rid| (rid.to_string(), trace.to_owned()));
+    assert_eq!(found, expected.into());
+    let many = rids.iter().map(|rid| input(InputStream::In, *rid, &traced)).collect();
+    assert_eq!(traces(&body(many)).len(), TRACES_MAX);
+}
