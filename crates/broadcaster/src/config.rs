@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::backoff::Backoff;
 use crate::fee::{FeeCaps, GWEI};
+use crate::nonce::Patience;
 
 /// The settings every process starts from.
 pub const DEFAULTS: &str = include_str!("config.toml");
@@ -60,12 +61,16 @@ pub struct EvmSettings {
     pub tx_gas_max: u64,
     /// Transactions of a lane that wait for a block; how many wait to be final is bounded by `lane.window`.
     pub transactions_max: usize,
+    /// Most paid per gas in all, and most of it to the block's proposer. A first transaction offers at most half of the
+    /// latter: a tip at its cap could not be replaced.
     pub fee_cap_gwei: u64,
     pub tip_cap_gwei: u64,
     /// How often receipts are looked for while something is in flight.
     pub poll_ms: u64,
     /// How long after a send without inclusion the same bytes are sent again.
     pub resend_ms: u64,
+    /// How long a transaction waits for a block, while others are made, before it is replaced by one that pays more; 0 = never.
+    pub replace_ms: u64,
     /// How long the chain stands still before a nonce nobody holds until it is filled.
     pub gap_ms: u64,
     /// Bound of one JSON-RPC call.
@@ -132,6 +137,11 @@ impl EvmSettings {
             max_fee: u128::from(self.fee_cap_gwei).saturating_mul(GWEI),
             max_tip: u128::from(self.tip_cap_gwei).saturating_mul(GWEI),
         }
+    }
+
+    pub(crate) const fn patience(&self) -> Patience {
+        let replace_ms = if self.replace_ms == 0 { None } else { Some(self.replace_ms) };
+        Patience { resend_ms: self.resend_ms, replace_ms }
     }
 
     pub(crate) const fn retry(&self) -> Backoff {

@@ -153,7 +153,7 @@ impl EvmParts {
             window: settings.lane.window,
             caps: evm.caps(),
             poll: Duration::from_millis(evm.poll_ms),
-            resend_ms: evm.resend_ms,
+            patience: evm.patience(),
             gap_ms: evm.gap_ms,
             retry: evm.retry(),
         };

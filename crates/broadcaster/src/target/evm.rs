@@ -1,13 +1,15 @@
 //! Delivery to `StateBridge` on an EVM chain.
 //!
 //! In: parts ready in the lane's book. Out: transactions of the shard's sender, and the parts' fates. The path of a
-//! nonce: BIND → sign → STORE → send → track → final. Every nonce that was handed out is driven to its end
+//! nonce: BIND → sign → STORE → send → track (→ replace) → final. Every nonce that was handed out is driven to its end
 //! ([`crate::nonce`]); a part comes back when the contract deferred or rejected it, or something else used its nonce.
 
 mod abi;
 mod dispatch;
 mod fault;
 mod nodes;
+mod refusal;
+mod replace;
 mod rpc;
 mod sign;
 mod slots;
@@ -32,7 +34,7 @@ use crate::backoff::Backoff;
 use crate::book::{Book, Stage};
 use crate::desk::Desk;
 use crate::fee::FeeCaps;
-use crate::nonce::{self, GapWatch, Look, ResetWatch, Standing};
+use crate::nonce::{self, GapWatch, Look, Patience, ResetWatch, Standing};
 use crate::receipt;
 use rpc::View;
 use slots::Slots;
@@ -56,7 +58,7 @@ pub(crate) struct Limits {
     pub(crate) window: usize,
     pub(crate) caps: FeeCaps,
     pub(crate) poll: Duration,
-    pub(crate) resend_ms: u64,
+    pub(crate) patience: Patience,
     pub(crate) gap_ms: u64,
     pub(crate) retry: Backoff,
 }

@@ -10,6 +10,7 @@ mod endpoints;
 mod gas;
 mod nonces;
 mod operate;
+mod replacing;
 mod sharing;
 mod throughput;
 mod troubles;
