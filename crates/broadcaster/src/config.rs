@@ -73,6 +73,10 @@ pub struct EvmSettings {
     pub replace_ms: u64,
     /// How long the chain stands still before a nonce nobody holds until it is filled.
     pub gap_ms: u64,
+    /// How long the chain's next nonce stands still under bound work before that is an alarm.
+    pub stuck_ms: u64,
+    /// A wallet that cannot pay so many transactions of `tx_gas_max` at the present fees is an alarm; 0 = never.
+    pub balance_min_transactions: u64,
     /// Bound of one JSON-RPC call.
     pub rpc_timeout_ms: u64,
     /// First and longest delay of a part that the contract deferred or rejected.
@@ -112,6 +116,7 @@ impl Settings {
             (evm.fee_cap_gwei > 0, "evm.fee_cap_gwei must be at least 1"),
             (evm.poll_ms >= 10, "evm.poll_ms must be at least 10"),
             (evm.resend_ms >= 100, "evm.resend_ms must be at least 100"),
+            (evm.stuck_ms >= 100, "evm.stuck_ms must be at least 100"),
             (evm.rpc_timeout_ms >= 50, "evm.rpc_timeout_ms must be at least 50"),
             (evm.retry_min_ms > 0 && evm.retry_min_ms <= evm.retry_max_ms, "evm.retry_*_ms must rise from 1"),
         ];

@@ -55,6 +55,12 @@ pub(crate) fn first(market: Market, caps: FeeCaps) -> Offer {
     Offer::Pay(Fee { max_fee, max_tip: tip.min(max_fee) })
 }
 
+/// What so much gas costs at the present market, in wei.
+pub(crate) fn cost(gas: u64, market: Market, caps: FeeCaps) -> u128 {
+    let price = market.base_fee.saturating_add(market.tip.min(caps.max_tip / 2)).min(caps.max_fee);
+    price.saturating_mul(gas.into())
+}
+
 /// What may be paid for a transaction that has waited too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -122,7 +128,7 @@ impl std::fmt::Display for Fee {
 mod tests {
     use common::link::ATTEMPTS_MAX;
 
-    use super::{Fee, FeeCaps, GWEI, Limit, Market, Offer, Raise, bumped, first, raised};
+    use super::{Fee, FeeCaps, GWEI, Limit, Market, Offer, Raise, bumped, cost, first, raised};
 
     #[test]
     fn a_first_fee_is_twice_the_base_fee_and_the_tip_within_both_caps() {
@@ -194,6 +200,16 @@ mod tests {
             }
             assert!(attempts > 1 && attempts <= ATTEMPTS_MAX);
         }
+    }
+
+    #[test]
+    fn gas_costs_base_fee_and_tip_within_the_caps() {
+        let caps = FeeCaps { max_fee: 100, max_tip: 6 };
+        for (base_fee, tip, expected) in [(10, 2, 84), (10, 9, 91), (99, 3, 700), (5_000, 3, 700)] {
+            assert_eq!(cost(7, Market { base_fee, tip }, caps), expected, "{base_fee} {tip}");
+        }
+        let market = Market { base_fee: u128::MAX, tip: 1 };
+        assert_eq!(cost(2, market, FeeCaps { max_fee: u128::MAX, max_tip: 1 }), u128::MAX);
     }
 
     #[test]

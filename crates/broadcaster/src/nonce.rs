@@ -208,6 +208,32 @@ impl GapWatch {
     }
 }
 
+/// Remembers since when the chain's next nonce stands still.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StuckWatch {
+    seen: Option<(u64, u64)>,
+}
+
+impl StuckWatch {
+    /// The nonce that nothing gets past, and for how long, once that is `patience_ms`. `is_waited_for`: something bound is in
+    /// no block.
+    pub(crate) fn observe(
+        &mut self,
+        next: u64,
+        is_waited_for: bool,
+        now_ms: u64,
+        patience_ms: u64,
+    ) -> Option<(u64, u64)> {
+        let since = match self.seen {
+            Some((seen, since)) if seen == next && is_waited_for => since,
+            _ => now_ms,
+        };
+        self.seen = is_waited_for.then_some((next, since));
+        let still_ms = now_ms.saturating_sub(since);
+        (is_waited_for && still_ms >= patience_ms).then_some((next, still_ms))
+    }
+}
+
 /// Remembers since when nodes have shown a chain that is behind what was final.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ResetWatch {

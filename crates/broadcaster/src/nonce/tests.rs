@@ -1,6 +1,6 @@
 use super::{
     ChainFacts, GapWatch, Inquiry, Look, Offered, Patience, ResetWatch, SlotFacts, SlotStep, Standing,
-    inquire, is_overdue, standing, step,
+    StuckWatch, inquire, is_overdue, standing, step,
 };
 use crate::fee::Fee;
 
@@ -146,6 +146,26 @@ fn a_chain_is_reset_only_when_no_endpoint_shows_more_for_a_while() {
     // A gap watch never fills what is behind.
     let mut gaps = GapWatch::default();
     assert_eq!(gaps.observe(behind, 0, 0), None);
+}
+
+#[test]
+fn a_nonce_is_stuck_when_the_chain_stands_still_while_something_waits_for_it() {
+    let mut watch = StuckWatch::default();
+    // (what, chain's next, whether something waits, now) → the stuck nonce and for how long
+    for (what, next, is_waited_for, now, expected) in [
+        ("just bound", 6, true, 1_000, None),
+        ("not for long", 6, true, 3_999, None),
+        ("for long", 6, true, 4_000, Some((6, 3_000))),
+        ("and longer", 6, true, 5_000, Some((6, 4_000))),
+        ("the chain has moved", 7, true, 5_100, None),
+        ("another one", 7, true, 8_100, Some((7, 3_000))),
+        ("all is in blocks", 7, false, 8_200, None),
+        ("nothing waits for long", 7, false, 60_000, None),
+        ("bound anew: the clock starts anew", 7, true, 60_001, None),
+        ("gone back in a reorganisation", 6, true, 63_001, None),
+    ] {
+        assert_eq!(watch.observe(next, is_waited_for, now, 3_000), expected, "{what}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bed;
 mod process;
 
+mod alarms;
 mod controls;
 mod crash;
 mod delivery;

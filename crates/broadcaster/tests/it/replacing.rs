@@ -116,7 +116,9 @@ async fn at_the_cap_it_stays_alarms_and_is_mined_when_the_base_fee_falls() -> Ch
         is_told(&process, "FEE_CAP").await
     })
     .await?;
-    let detail = process.lane("base").await?["last_error"]["detail"].to_string();
+    let alarm = process.lane("base").await?["alarms"][0].clone();
+    assert_eq!(alarm["code"], "FEE_CAP");
+    let detail = alarm["detail"].to_string();
     assert!(detail.contains("nonce 0") && detail.contains("evm.fee_cap_gwei"), "{detail}");
     assert_eq!(
         (attempts(&bed).await?, bed.receipts().await?.len()),
@@ -126,6 +128,10 @@ async fn at_the_cap_it_stays_alarms_and_is_mined_when_the_base_fee_falls() -> Ch
     mine_at(&bed, 20).await?;
     let receipts = bed.mine_until_receipts(1).await?;
     assert_eq!(receipts[0].parts[0].tx.as_ref(), Some(&stored[1].tx_hash));
+    bed.until("the alarm is over", async |_| {
+        Ok(process.lane("base").await?["alarms"].as_array().is_some_and(Vec::is_empty))
+    })
+    .await?;
     bed.assert_applied_once(chain, &flat(&work)).await?;
     bed.assert_at_rest(chain).await
 }

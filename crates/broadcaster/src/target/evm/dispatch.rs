@@ -17,6 +17,7 @@ use super::{AdvanceError, Evm, Trouble, abi};
 use crate::book::{Book, Stage};
 use crate::desk::{Desk, SignedAttempt};
 use crate::fee::{self, Fee, Offer};
+use crate::metrics;
 use crate::nonce::Offered;
 use crate::pack::{self, Candidate, Room};
 
@@ -32,6 +33,14 @@ struct Call {
     bound: u64,
     /// How often its only part ran out of gas.
     starved: u32,
+}
+
+/// What stood in the way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Driven {
+    pub(super) trouble: Option<Trouble>,
+    /// A transaction waits and its fee may not rise.
+    pub(super) capped: Option<Trouble>,
 }
 
 impl Evm {
@@ -85,6 +94,7 @@ impl Evm {
             fee: &fee.to_string(),
         };
         desk.store(&stored).await?;
+        metrics::stored(&desk.target, self.place.shard, if items.is_empty() { "filler" } else { "first" });
         if let Some(slot) = self.slots.get_mut(nonce) {
             slot.add(signed);
         }
@@ -158,14 +168,14 @@ impl Evm {
         Ok(bound)
     }
 
-    /// Signs, stores and sends in nonce order; answers the last trouble.
+    /// Signs, stores and sends in nonce order; answers the last troubles.
     pub(super) async fn drive(
         &mut self,
         todo: ToDo,
         view: View,
         book: &mut Book,
         desk: &Desk,
-    ) -> Result<Option<Trouble>, AdvanceError> {
+    ) -> Result<Driven, AdvanceError> {
         let ToDo { mut sign, mut send, replace } = todo;
         let offer = fee::first(view.market, self.limits.caps);
         let mut trouble = None;
@@ -199,6 +209,6 @@ impl Evm {
         for nonce in send {
             trouble = self.send(nonce, view.head, desk.clock.now_ms()).await?.or(trouble);
         }
-        Ok(capped.or(trouble))
+        Ok(Driven { trouble, capped })
     }
 }

@@ -9,6 +9,7 @@ use common::link::Item;
 use super::{AdvanceError, Evm, Trouble, sign};
 use crate::desk::{Desk, SignedAttempt};
 use crate::fee::{self, Market, Raise};
+use crate::metrics;
 
 /// What became of an overdue nonce.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,7 @@ impl Evm {
             fee: &raised.to_string(),
         };
         desk.store(&stored).await?;
+        metrics::stored(&desk.target, self.place.shard, "replacement");
         tracing::info!(nonce, attempt = stored.attempt, %paid, %raised, "A transaction waits for too long; it is replaced");
         slot.add(signed);
         Ok(Replaced::Stored)

@@ -106,6 +106,15 @@ impl Rpc {
         Ok(View { next, endpoint, final_block, head: head.header.number, market })
     }
 
+    /// The market at the newest block.
+    pub(crate) async fn market(&self) -> Result<Market, ChainError> {
+        const METHOD: &str = "eth_getBlockByNumber";
+        let head = self.call::<_, Option<Block>>(METHOD, (BlockNumberOrTag::Latest, false));
+        let (head, tip) = futures_util::try_join!(head, self.tip())?;
+        let head = head.ok_or(ChainError::Answer { method: METHOD })?;
+        Ok(Market { base_fee: head.header.base_fee_per_gas.unwrap_or(0).into(), tip })
+    }
+
     /// The tip the node suggests. Not every node does; then one gwei, within the operator's cap.
     async fn tip(&self) -> Result<u128, ChainError> {
         match self.call::<_, U128>("eth_maxPriorityFeePerGas", ()).await {
