@@ -11,6 +11,7 @@ mod endpoints;
 mod gas;
 mod nonces;
 mod operate;
+mod reorganised;
 mod replacing;
 mod sharing;
 mod throughput;
