@@ -243,3 +243,27 @@ async fn a_replacement_is_stored_and_not_sent() -> Check {
 async fn a_replacement_is_sent_before_anything_is_noted() -> Check {
     survives("broadcaster.send:2", 2).await
 }
+
+#[actix_rt::test]
+async fn what_a_node_refuses_for_lack_of_funds_is_not_raised() -> Check {
+    let bed = Bed::one_chain().await?;
+    let chain = bed.chain();
+    let provider = chain.anvil.provider();
+    provider.anvil_set_balance(bed.sender(), U256::ZERO).await?;
+    bed.relay(&chain.name, 1, &entries(1)).await?;
+    let quick = [("OSS__EVM__REPLACE_MS", "100"), ("OSS__EVM__RESEND_MS", "100")];
+    let process = Process::start_with(&bed, "one", &quick)?;
+    bed.mine_until("it was refused often, and blocks were made", async |_| {
+        let metrics = reqwest::get(format!("{}/metrics", process.admin)).await;
+        let Ok(metrics) = metrics else { return Ok(false) };
+        let metrics = metrics.text().await?;
+        let refused = metrics.lines().find(|line| line.contains("SEND_REFUSED"));
+        let times = refused.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        Ok(times.is_some_and(|times| times >= 8.0))
+    })
+    .await?;
+    assert_eq!(attempts(&bed).await?.len(), 1, "a dearer one would be refused as well");
+    provider.anvil_set_balance(bed.sender(), U256::from(10).pow(U256::from(20))).await?;
+    bed.mine_until_receipts(1).await?;
+    bed.assert_at_rest(chain).await
+}
