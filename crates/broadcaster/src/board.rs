@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use common::ids::{Name, Shard};
 use serde::Serialize;
 
+use crate::alarm::Alarm;
 use crate::target::Trouble;
 
 /// What a lane is doing in this process.
@@ -41,6 +42,7 @@ pub(crate) struct Report {
     pub(crate) phase: Phase,
     pub(crate) in_flight: usize,
     pub(crate) last_error: Option<LastError>,
+    pub(crate) alarms: Vec<Alarm>,
     /// The sender's address; `None` for targets without one.
     pub(crate) sender: Option<String>,
     pub(crate) balance_wei: Option<String>,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::backoff::Backoff;
 use crate::fee::{FeeCaps, GWEI};
+use crate::nonce::Patience;
 
 /// The settings every process starts from.
 pub const DEFAULTS: &str = include_str!("config.toml");
@@ -60,14 +61,22 @@ pub struct EvmSettings {
     pub tx_gas_max: u64,
     /// Transactions of a lane that wait for a block; how many wait to be final is bounded by `lane.window`.
     pub transactions_max: usize,
+    /// Most paid per gas in all, and most of it to the block's proposer. A first transaction offers at most half of the
+    /// latter: a tip at its cap could not be replaced.
     pub fee_cap_gwei: u64,
     pub tip_cap_gwei: u64,
     /// How often receipts are looked for while something is in flight.
     pub poll_ms: u64,
     /// How long after a send without inclusion the same bytes are sent again.
     pub resend_ms: u64,
+    /// How long a transaction waits for a block, while others are made, before it is replaced by one that pays more; 0 = never.
+    pub replace_ms: u64,
     /// How long the chain stands still before a nonce nobody holds until it is filled.
     pub gap_ms: u64,
+    /// How long the chain's next nonce stands still under bound work before that is an alarm.
+    pub stuck_ms: u64,
+    /// A wallet that cannot pay so many transactions of `tx_gas_max` at the present fees is an alarm; 0 = never.
+    pub balance_min_transactions: u64,
     /// Bound of one JSON-RPC call.
     pub rpc_timeout_ms: u64,
     /// First and longest delay of a part that the contract deferred or rejected.
@@ -107,6 +116,7 @@ impl Settings {
             (evm.fee_cap_gwei > 0, "evm.fee_cap_gwei must be at least 1"),
             (evm.poll_ms >= 10, "evm.poll_ms must be at least 10"),
             (evm.resend_ms >= 100, "evm.resend_ms must be at least 100"),
+            (evm.stuck_ms >= 100, "evm.stuck_ms must be at least 100"),
             (evm.rpc_timeout_ms >= 50, "evm.rpc_timeout_ms must be at least 50"),
             (evm.retry_min_ms > 0 && evm.retry_min_ms <= evm.retry_max_ms, "evm.retry_*_ms must rise from 1"),
         ];
@@ -132,6 +142,11 @@ impl EvmSettings {
             max_fee: u128::from(self.fee_cap_gwei).saturating_mul(GWEI),
             max_tip: u128::from(self.tip_cap_gwei).saturating_mul(GWEI),
         }
+    }
+
+    pub(crate) const fn patience(&self) -> Patience {
+        let replace_ms = if self.replace_ms == 0 { None } else { Some(self.replace_ms) };
+        Patience { resend_ms: self.resend_ms, replace_ms }
     }
 
     pub(crate) const fn retry(&self) -> Backoff {

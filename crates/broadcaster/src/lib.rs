@@ -28,6 +28,7 @@ mod pipeline;
 mod receipt;
 mod target;
 
+mod alarm;
 mod board;
 mod http;
 mod metrics;

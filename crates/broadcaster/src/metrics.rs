@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use common::ids::{Name, Shard};
 use metrics::{counter, gauge};
 
+use crate::alarm::Change;
 use crate::desk::SignedAttempt;
 use crate::target::Trouble;
 
@@ -57,6 +58,35 @@ impl LaneLabels {
         }
     }
 
+    /// What the sender holds on the target, in the chain's coin (10^18 wei).
+    pub(crate) fn balance(&self, wei: &str) {
+        if let Ok(wei) = wei.parse::<f64>() {
+            gauge!("oss_chain_wallet_balance", &self.pairs()).set(wei / 1e18);
+        }
+    }
+
+    /// Entries of the shard's log whose state is not final on the target.
+    pub(crate) fn root_lag(&self, entries: u64) {
+        let entries = f64::from(u32::try_from(entries).unwrap_or(u32::MAX));
+        gauge!("oss_chain_root_lag", &self.pairs()).set(entries);
+    }
+
+    /// A lasting condition began or is over.
+    pub(crate) fn alarm(&self, change: &Change) {
+        let (code, stands) = match change {
+            Change::Began { code, detail } => {
+                tracing::warn!(shard = %self.shard, target = %self.target, %code, %detail, "An alarm began");
+                (code, 1.0)
+            }
+            Change::Ended { code } => {
+                tracing::info!(shard = %self.shard, target = %self.target, %code, "An alarm is over");
+                (code, 0.0)
+            }
+        };
+        let [shard, target] = self.pairs();
+        gauge!("oss_broadcaster_lane_alarm", &[shard, target, ("code", code.clone())]).set(stands);
+    }
+
     /// Something stands in the lane's way; `is_new` = not the same as last time.
     pub(crate) fn trouble(&self, trouble: &Trouble, is_new: bool) {
         let [shard, target] = self.pairs();
@@ -67,4 +97,11 @@ impl LaneLabels {
                 detail = %trouble.detail, "A lane is in trouble");
         }
     }
+}
+
+/// A transaction was signed and stored; `kind` is `first`, `replacement` or `filler`.
+pub(crate) fn stored(target: &Name, shard: Shard, kind: &'static str) {
+    let labels =
+        [("shard", shard.name().to_owned()), ("target", target.to_string()), ("kind", kind.to_owned())];
+    counter!("oss_chain_tx_total", &labels).increment(1);
 }

@@ -6,9 +6,13 @@
 //!   again as it is stored, a nonce nobody holds is filled. So no gap stays.
 //! - Nothing is concluded from what a node answers to a send. "Already known", "nonce too low" and a lost
 //!   reply all lead to the same question: has the chain used the nonce, and by which of our hashes?
+//! - A transaction that waits too long is replaced by one that pays more, with the same nonce and content. Whichever of them
+//!   is mined counts.
 //! - Items leave a nonce only when something else used it and that is final ([`SlotStep::Foreign`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use crate::fee::Fee;
 
 /// The chain at one moment, as one lane's sender sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,10 @@ pub(crate) struct ChainFacts {
     pub(crate) next_final: Option<u64>,
     /// The number of the newest block of the target's finality tier.
     pub(crate) final_block: u64,
+    /// The number of the newest block.
+    pub(crate) head: u64,
+    /// Its base fee, wei per gas.
+    pub(crate) base_fee: u128,
 }
 
 /// What is known of one nonce that the journal holds.
@@ -30,6 +38,29 @@ pub(crate) struct SlotFacts {
     pub(crate) tried_ms: Option<u64>,
     /// The block of the stored transaction that the chain shows a receipt of.
     pub(crate) block: Option<u64>,
+    /// What its last transaction pays at most; `None` = none is stored.
+    pub(crate) fee: Option<Fee>,
+    /// Since when that one is with the chain, or refused for its fee, as far as this process knows.
+    pub(crate) offered: Option<Offered>,
+}
+
+/// The moment a node first took a transaction, or refused it for its fee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offered {
+    pub(crate) ms: u64,
+    /// The newest block then.
+    pub(crate) head: u64,
+    /// The last answer was that it pays too little.
+    pub(crate) is_underpriced: bool,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// After a try without inclusion the same bytes go out again.
+    pub(crate) resend_ms: u64,
+    /// A transaction that waits for a block is replaced; `None` = never.
+    pub(crate) replace_ms: Option<u64>,
 }
 
 /// What a nonce needs now.
@@ -74,6 +105,28 @@ pub(crate) fn step(nonce: u64, slot: SlotFacts, chain: ChainFacts, now_ms: u64, 
         Some(tried) if now_ms < tried.saturating_add(resend_ms) => SlotStep::Pending,
         _ => SlotStep::Send,
     }
+}
+
+/// Whether a nonce's transaction should be replaced by one that pays more. It has waited long enough and a block was made
+/// without it: a chain that stands still takes nothing at any price. Behind others that wait only those are replaced
+/// that the base fee has passed.
+pub(crate) fn is_overdue(
+    nonce: u64,
+    slot: SlotFacts,
+    chain: ChainFacts,
+    now_ms: u64,
+    patience: Patience,
+) -> bool {
+    let (Some(fee), Some(offered), Some(replace_ms)) = (slot.fee, slot.offered, patience.replace_ms) else {
+        return false;
+    };
+    let is_waiting = slot.block.is_none() && nonce >= chain.next;
+    // A node that names the price as the fault needs no time to show it.
+    let wait_ms = if offered.is_underpriced { patience.resend_ms.min(replace_ms) } else { replace_ms };
+    let is_long = now_ms >= offered.ms.saturating_add(wait_ms);
+    let is_passed_over = chain.head > offered.head || offered.is_underpriced;
+    let is_to_blame = nonce == chain.next || fee.max_fee < chain.base_fee || offered.is_underpriced;
+    is_waiting && is_long && is_passed_over && is_to_blame
 }
 
 /// What has to be found out of a nonce's transactions before its step.
@@ -152,6 +205,32 @@ impl GapWatch {
                 (patience_ms == 0).then_some(nonce)
             }
         }
+    }
+}
+
+/// Remembers since when the chain's next nonce stands still.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StuckWatch {
+    seen: Option<(u64, u64)>,
+}
+
+impl StuckWatch {
+    /// The nonce that nothing gets past, and for how long, once that is `patience_ms`. `is_waited_for`: something bound is in
+    /// no block.
+    pub(crate) fn observe(
+        &mut self,
+        next: u64,
+        is_waited_for: bool,
+        now_ms: u64,
+        patience_ms: u64,
+    ) -> Option<(u64, u64)> {
+        let since = match self.seen {
+            Some((seen, since)) if seen == next && is_waited_for => since,
+            _ => now_ms,
+        };
+        self.seen = is_waited_for.then_some((next, since));
+        let still_ms = now_ms.saturating_sub(since);
+        (is_waited_for && still_ms >= patience_ms).then_some((next, still_ms))
     }
 }
 

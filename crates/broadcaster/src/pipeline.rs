@@ -21,6 +21,7 @@ const OUT_VERSION: u8 = 1;
 pub(crate) struct Turn {
     pub(crate) again_after: Option<Duration>,
     pub(crate) trouble: Option<Trouble>,
+    pub(crate) alarms: Option<Vec<Trouble>>,
 }
 
 /// Why a turn could not be finished.
@@ -118,8 +119,8 @@ pub(crate) async fn turn<T: Target>(
     // What is finished is reported even when the target fails half way.
     finish(target, book, desk, labels).await?;
     desk.progress(book).await?;
-    let Round { again_after, trouble } = advanced?;
-    Ok(Turn { again_after, trouble })
+    let Round { again_after, trouble, alarms } = advanced?;
+    Ok(Turn { again_after, trouble, alarms })
 }
 
 async fn finish<T: Target>(

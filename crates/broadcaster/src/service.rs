@@ -153,8 +153,10 @@ impl EvmParts {
             window: settings.lane.window,
             caps: evm.caps(),
             poll: Duration::from_millis(evm.poll_ms),
-            resend_ms: evm.resend_ms,
+            patience: evm.patience(),
             gap_ms: evm.gap_ms,
+            stuck_ms: evm.stuck_ms,
+            balance_min: evm.balance_min_transactions,
             retry: evm.retry(),
         };
         let wallets = Wallets::load(&settings.sender_keys_file)?;

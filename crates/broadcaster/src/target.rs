@@ -61,6 +61,8 @@ pub(crate) struct Examination {
     pub(crate) balance_wei: Option<String>,
     /// What an operator should mend though delivery goes on.
     pub(crate) trouble: Option<Trouble>,
+    /// All that lasts and that an examination shows.
+    pub(crate) alarms: Vec<Trouble>,
 }
 
 /// Whether the target can be delivered to.
@@ -85,6 +87,8 @@ pub(crate) struct Round {
     pub(crate) again_after: Option<Duration>,
     /// What stands in the way, for operators; delivery goes on with what can.
     pub(crate) trouble: Option<Trouble>,
+    /// All that lasts and that delivery shows; `None` = this round could not tell.
+    pub(crate) alarms: Option<Vec<Trouble>>,
 }
 
 /// Something an operator should know, with a stable code.

@@ -1,7 +1,7 @@
 //! A private anvil for one test: loopback, a free port, its own state file; stopped when dropped.
 //!
 //! The binary comes from `OSS_ANVIL`, else from `contracts/node_modules`, else from the path. With one slot per epoch
-//! `safe` is one and `finalized` two blocks behind the newest; without it nothing becomes `finalized`.
+//! `safe` is one and `finalized` two blocks behind the newest, with more as many times that.
 
 mod bridge;
 
@@ -60,6 +60,7 @@ pub enum AnvilError {
 #[derive(Debug)]
 pub struct Anvil {
     options: AnvilOptions,
+    epoch_slots: u64,
     port: u16,
     folder: TempDir,
     child: Option<Child>,
@@ -72,12 +73,20 @@ impl Anvil {
     /// # Errors
     /// There is no anvil, or it does not become ready.
     pub fn start(options: AnvilOptions) -> Result<Self, AnvilError> {
+        Self::start_in_epochs(options, 1)
+    }
+
+    /// As [`Anvil::start`], with so many slots per epoch: `safe` is one epoch behind the newest block, `finalized` two.
+    ///
+    /// # Errors
+    /// As [`Anvil::start`].
+    pub fn start_in_epochs(options: AnvilOptions, epoch_slots: u64) -> Result<Self, AnvilError> {
         let mut last = AnvilError::NotReady { port: 0 };
         // Another process may take the port between the search and the start.
         for _ in 0..START_ATTEMPTS {
             let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
             let folder = TempDir::with_prefix("oss-anvil-")?;
-            let mut anvil = Self { options, port, folder, child: None, keys: Vec::new() };
+            let mut anvil = Self { options, epoch_slots, port, folder, child: None, keys: Vec::new() };
             match anvil.spawn() {
                 Ok(()) => {
                     anvil.keys = anvil.read_keys()?;
@@ -207,7 +216,8 @@ impl Anvil {
         let mut command = Command::new(binary());
         command.args(["--host", "127.0.0.1", "--port", &self.port.to_string()]);
         command.args(["--chain-id", &self.options.chain_id.to_string()]);
-        command.args(["--slots-in-an-epoch", "1", "--accounts", &ACCOUNTS.to_string()]);
+        command.args(["--slots-in-an-epoch", &self.epoch_slots.to_string()]);
+        command.args(["--accounts", &ACCOUNTS.to_string()]);
         command.arg("--config-out").arg(self.accounts_file());
         match self.options.mining {
             Mining::Every(seconds) => command.args(["--block-time", &seconds.to_string()]),

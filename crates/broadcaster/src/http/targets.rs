@@ -1,6 +1,6 @@
 //! `GET /v1/targets`, `POST /v1/targets/{id}/pause|resume`.
 //!
-//! `state`, `in_flight`, `last_error` and the balance are what this process' lane saw; a lane driven by another replica
+//! `state`, `in_flight`, `last_error`, `alarms` and the balance are what this process' lane saw; a lane driven by another replica
 //! shows `standby` here and its `holder`. All else is the same from every replica.
 
 use actix_web::http::StatusCode;
@@ -15,6 +15,7 @@ use common::targets::{Target, TargetKind, Tier};
 use serde::Serialize;
 
 use super::{Api, unavailable};
+use crate::alarm::Alarm;
 use crate::board::{LastError, Phase};
 use crate::target::Trouble;
 
@@ -49,6 +50,8 @@ struct LaneState {
     /// Transactions that are not final.
     in_flight: usize,
     last_error: Option<LastError>,
+    /// What stands in the way at present.
+    alarms: Vec<Alarm>,
     sender: Option<String>,
     balance_wei: Option<String>,
 }
@@ -67,6 +70,7 @@ async fn lane(api: &Api, link: &Link, head: &Head, target: &Target) -> Result<La
         next_nonce: info.next_nonce,
         in_flight: report.in_flight,
         last_error: report.last_error,
+        alarms: report.alarms,
         sender: report.sender,
         balance_wei: report.balance_wei,
     })
@@ -87,6 +91,7 @@ fn removed(name: &str, heads: &[(&Link, Head)]) -> TargetState {
             next_nonce: 0,
             in_flight: 0,
             last_error: Some(LastError::now(&trouble)),
+            alarms: Vec::new(),
             sender: None,
             balance_wei: None,
         })

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::LaneParts;
 use super::keeper::{Keeper, Lost, Taken};
 use super::wait::{self, Ended, Intake, Wait, Wakes};
+use crate::alarm::{Alarms, Origin};
 use crate::board::{LastError, Phase};
 use crate::book::Book;
 use crate::desk::{Clock, Desk, Interrupt};
@@ -30,6 +31,7 @@ struct Driver<T> {
     trouble: Option<Trouble>,
     /// The same of what the last examination found beside.
     aside: Option<Trouble>,
+    alarms: Alarms,
 }
 
 /// One step of a reign.
@@ -58,7 +60,8 @@ impl From<Lost> for Left {
 
 /// Runs the lane until the process drains.
 pub(super) async fn run<T: Target>(parts: LaneParts, target: T) {
-    let mut driver = Driver { parts, target, fit_since: None, failures: 0, trouble: None, aside: None };
+    let (trouble, aside, alarms) = (None, None, Alarms::default());
+    let mut driver = Driver { parts, target, fit_since: None, failures: 0, trouble, aside, alarms };
     while !driver.is_draining() {
         driver.examine_if_due().await;
         if !driver.may_drive() {
@@ -119,6 +122,8 @@ impl<T: Target> Driver<T> {
                 Err(left) => break left,
             }
         };
+        // Whoever drives it next tells them anew.
+        self.observe(Origin::Delivery, Vec::new());
         self.parts.labels.tenure(None);
         if matches!(left, Left::Willingly) {
             keeper.release().await;
@@ -168,7 +173,10 @@ impl<T: Target> Driver<T> {
                 Ok(Step::Turned(done))
             };
             match keeper.during(work).await? {
-                Ok(Step::Turned(done)) => {
+                Ok(Step::Turned(mut done)) => {
+                    if let Some(alarms) = done.alarms.take() {
+                        self.observe(Origin::Delivery, alarms);
+                    }
                     self.succeeded(&book, &desk, done.trouble.clone());
                     (turn, is_woken) = (done, false);
                 }
@@ -293,6 +301,15 @@ impl<T: Target> Driver<T> {
         self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
             report.last_error = Some(error);
         });
+    }
+
+    /// Takes all that `origin` finds alarming now.
+    fn observe(&mut self, origin: Origin, found: Vec<Trouble>) {
+        for change in self.alarms.observe(origin, found, jiff::Timestamp::now()) {
+            self.parts.labels.alarm(&change);
+        }
+        let alarms = self.alarms.list();
+        self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| report.alarms = alarms);
     }
 
     /// Waits, unless the process drains.

@@ -1,6 +1,8 @@
 use super::{
-    ChainFacts, GapWatch, Inquiry, Look, ResetWatch, SlotFacts, SlotStep, Standing, inquire, standing, step,
+    ChainFacts, GapWatch, Inquiry, Look, Offered, Patience, ResetWatch, SlotFacts, SlotStep, Standing,
+    StuckWatch, inquire, is_overdue, standing, step,
 };
+use crate::fee::Fee;
 
 const RESEND_MS: u64 = 5_000;
 
@@ -8,7 +10,7 @@ const RESEND_MS: u64 = 5_000;
 type Row = (&'static str, &'static [u64], u64, u64, u64, Standing);
 
 fn chain(next: u64, next_final: Option<u64>) -> ChainFacts {
-    ChainFacts { next, next_final, final_block: 100 }
+    ChainFacts { next, next_final, final_block: 100, head: 103, base_fee: 10 }
 }
 
 #[test]
@@ -36,6 +38,46 @@ fn each_state_of_a_nonce_has_its_step() {
     for (what, slot, next, next_final, now, expected) in table {
         assert_eq!(step(7, slot, chain(next, next_final), now, RESEND_MS), expected, "{what}");
     }
+}
+
+#[test]
+fn a_transaction_that_blocks_pass_over_for_long_is_replaced() {
+    let patience = Patience { resend_ms: RESEND_MS, replace_ms: Some(60_000) };
+    let at = |head| Offered { ms: 1_000, head, is_underpriced: false };
+    let waiting = SlotFacts {
+        stored: true,
+        tried_ms: Some(60_000),
+        block: None,
+        fee: Some(Fee { max_fee: 30, max_tip: 2 }),
+        offered: Some(at(102)),
+    };
+    let refused = SlotFacts { offered: Some(Offered { is_underpriced: true, ..at(103) }), ..waiting };
+    let cheap = SlotFacts { fee: Some(Fee { max_fee: 9, max_tip: 2 }), ..waiting };
+    let long = 61_000;
+    // (what, slot, chain's next, now) → whether nonce 7 is replaced
+    for (what, slot, next, now, expected) in [
+        ("first in line for long", waiting, 7, long, true),
+        ("not long enough", waiting, 7, long - 1, false),
+        ("no block was made since", SlotFacts { offered: Some(at(103)), ..waiting }, 7, long, false),
+        ("behind others and well paid", waiting, 6, long, false),
+        ("behind others, and the base fee has passed it", cheap, 6, long, true),
+        ("used, a receipt may come", waiting, 8, long, false),
+        ("in a block", SlotFacts { block: Some(102), ..waiting }, 7, long, false),
+        (
+            "not with the chain, for another reason than its fee",
+            SlotFacts { offered: None, ..waiting },
+            7,
+            long,
+            false,
+        ),
+        ("not signed", SlotFacts { fee: None, stored: false, ..waiting }, 7, long, false),
+        ("refused for its fee a while ago", refused, 6, 1_000 + RESEND_MS, true),
+        ("refused for its fee just now", refused, 7, 999 + RESEND_MS, false),
+    ] {
+        assert_eq!(is_overdue(7, slot, chain(next, None), now, patience), expected, "{what}");
+    }
+    let off = Patience { replace_ms: None, ..patience };
+    assert!(!is_overdue(7, waiting, chain(7, None), long, off), "the operator has switched it off");
 }
 
 #[test]
@@ -104,6 +146,26 @@ fn a_chain_is_reset_only_when_no_endpoint_shows_more_for_a_while() {
     // A gap watch never fills what is behind.
     let mut gaps = GapWatch::default();
     assert_eq!(gaps.observe(behind, 0, 0), None);
+}
+
+#[test]
+fn a_nonce_is_stuck_when_the_chain_stands_still_while_something_waits_for_it() {
+    let mut watch = StuckWatch::default();
+    // (what, chain's next, whether something waits, now) → the stuck nonce and for how long
+    for (what, next, is_waited_for, now, expected) in [
+        ("just bound", 6, true, 1_000, None),
+        ("not for long", 6, true, 3_999, None),
+        ("for long", 6, true, 4_000, Some((6, 3_000))),
+        ("and longer", 6, true, 5_000, Some((6, 4_000))),
+        ("the chain has moved", 7, true, 5_100, None),
+        ("another one", 7, true, 8_100, Some((7, 3_000))),
+        ("all is in blocks", 7, false, 8_200, None),
+        ("nothing waits for long", 7, false, 60_000, None),
+        ("bound anew: the clock starts anew", 7, true, 60_001, None),
+        ("gone back in a reorganisation", 6, true, 63_001, None),
+    ] {
+        assert_eq!(watch.observe(next, is_waited_for, now, 3_000), expected, "{what}");
+    }
 }
 
 #[test]

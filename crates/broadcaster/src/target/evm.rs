@@ -1,13 +1,15 @@
 //! Delivery to `StateBridge` on an EVM chain.
 //!
 //! In: parts ready in the lane's book. Out: transactions of the shard's sender, and the parts' fates. The path of a
-//! nonce: BIND → sign → STORE → send → track → final. Every nonce that was handed out is driven to its end
+//! nonce: BIND → sign → STORE → send → track (→ replace) → final. Every nonce that was handed out is driven to its end
 //! ([`crate::nonce`]); a part comes back when the contract deferred or rejected it, or something else used its nonce.
 
 mod abi;
 mod dispatch;
 mod fault;
 mod nodes;
+mod refusal;
+mod replace;
 mod rpc;
 mod sign;
 mod slots;
@@ -15,7 +17,7 @@ mod track;
 
 use std::time::Duration;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use alloy::signers::local::PrivateKeySigner;
 use common::bridge::Part;
 use common::ids::Shard;
@@ -31,8 +33,8 @@ use super::{AdvanceError, Examination, Fitness, Round, Target, Trouble};
 use crate::backoff::Backoff;
 use crate::book::{Book, Stage};
 use crate::desk::Desk;
-use crate::fee::FeeCaps;
-use crate::nonce::{self, GapWatch, Look, ResetWatch, Standing};
+use crate::fee::{self, FeeCaps, Market};
+use crate::nonce::{self, GapWatch, Look, Patience, ResetWatch, Standing, StuckWatch};
 use crate::receipt;
 use rpc::View;
 use slots::Slots;
@@ -56,8 +58,12 @@ pub(crate) struct Limits {
     pub(crate) window: usize,
     pub(crate) caps: FeeCaps,
     pub(crate) poll: Duration,
-    pub(crate) resend_ms: u64,
+    pub(crate) patience: Patience,
     pub(crate) gap_ms: u64,
+    /// The chain's next nonce stands still for so long under bound work: alarm.
+    pub(crate) stuck_ms: u64,
+    /// The wallet should hold the cost of so many full transactions; 0 = any balance will do.
+    pub(crate) balance_min: u64,
     pub(crate) retry: Backoff,
 }
 
@@ -73,6 +79,7 @@ pub(crate) struct Evm {
     /// All nonces below were finally used.
     used: u64,
     gap: GapWatch,
+    stuck: StuckWatch,
     /// An observation of the chain and not of the journal: it outlives what the lane forgets.
     reset: ResetWatch,
 }
@@ -88,8 +95,8 @@ enum Compared {
 
 impl Evm {
     pub(crate) fn new(place: Place, limits: Limits, rpc: Rpc, wallet: PrivateKeySigner) -> Self {
-        let (gap, reset) = (GapWatch::default(), ResetWatch::default());
-        Self { place, limits, rpc, wallet, slots: Slots::default(), counter: 0, used: 0, gap, reset }
+        let (gap, stuck, reset) = (GapWatch::default(), StuckWatch::default(), ResetWatch::default());
+        Self { place, limits, rpc, wallet, slots: Slots::default(), counter: 0, used: 0, gap, stuck, reset }
     }
 
     fn shard_number(&self) -> u32 {
@@ -109,6 +116,25 @@ impl Evm {
         for (item, part) in covered {
             book.set(item, Stage::Finished(part));
         }
+    }
+
+    /// Whether the wallet can pay for less than the operator wants, at the present market.
+    fn low_balance(&self, balance: U256, market: Market) -> Option<Trouble> {
+        let (wanted, gas) = (self.limits.balance_min, self.limits.tx_gas_max);
+        let least = fee::cost(gas, market, self.limits.caps).saturating_mul(wanted.into());
+        let detail =
+            || format!("{balance} wei, {wanted} transactions of {gas} gas cost {least} wei at present");
+        (balance < U256::from(least)).then(|| Trouble::new("WALLET_LOW", detail()))
+    }
+
+    /// What lasts: the chain's next nonce does not move under bound work, the fee is at its cap.
+    fn alarms(&mut self, next: u64, capped: Option<Trouble>, now_ms: u64) -> Vec<Trouble> {
+        let is_waited_for = self.slots.without_block() > 0;
+        let stuck =
+            self.stuck.observe(next, is_waited_for, now_ms, self.limits.stuck_ms).map(|(nonce, still_ms)| {
+                Trouble::new("NONCE_STUCK", format!("nonce {nonce} is the chain's next for {still_ms} ms"))
+            });
+        capped.into_iter().chain(stuck).collect()
     }
 
     /// Compares the journal with the chain.
@@ -139,16 +165,20 @@ impl Target for Evm {
         if right.is_empty() {
             if let Some(ChainError::WrongChain { expected, found, .. }) = wrong {
                 let fitness = Fitness::WrongChain { expected: *expected, found: *found };
-                return Ok(Examination { fitness, balance_wei: None, trouble: None });
+                return Ok(Examination { fitness, balance_wei: None, trouble: None, alarms: Vec::new() });
             }
             return Err(faults.into_iter().next().unwrap_or(ChainError::Answer { method: "eth_chainId" }));
         }
-        let has_code = self.rpc.has_code(self.place.contract).await?;
-        let balance = self.rpc.balance(self.wallet.address()).await?;
+        let (has_code, balance, market) = futures_util::try_join!(
+            self.rpc.has_code(self.place.contract),
+            self.rpc.balance(self.wallet.address()),
+            self.rpc.market(),
+        )?;
         let fitness = if has_code { Fitness::Fit } else { Fitness::NoContract };
         // The others deliver; the one that does not may be all that is left tomorrow.
         let trouble = wrong.map(|fault| Trouble::new(fault.code(), fault.to_string()));
-        Ok(Examination { fitness, balance_wei: Some(balance.to_string()), trouble })
+        let alarms = self.low_balance(balance, market).into_iter().collect();
+        Ok(Examination { fitness, balance_wei: Some(balance.to_string()), trouble, alarms })
     }
 
     fn sender(&self) -> Option<String> {
@@ -171,7 +201,8 @@ impl Target for Evm {
         let now_ms = desk.clock.now_ms();
         if self.slots.unsettled().is_empty() && book.ready(now_ms).next().is_none() {
             let again_after = book.next_due_ms().map(|due| Duration::from_millis(due.saturating_sub(now_ms)));
-            return Ok(Round { again_after, trouble: None });
+            self.stuck = StuckWatch::default();
+            return Ok(Round { again_after, trouble: None, alarms: Some(Vec::new()) });
         }
         let view = self.rpc.view(self.wallet.address(), self.place.tier).await?;
         let gap = match self.compare(view, now_ms)? {
@@ -179,7 +210,7 @@ impl Target for Evm {
             Compared::Wait { floor } => {
                 let detail = format!("the node shows nonce {} as next, {floor} were final", view.next);
                 let trouble = Some(Trouble::new("CHAIN_BEHIND", detail));
-                return Ok(Round { again_after: Some(self.limits.poll), trouble });
+                return Ok(Round { again_after: Some(self.limits.poll), trouble, alarms: None });
             }
         };
         let (mut todo, mut trouble) = self.track(view, book, desk).await?;
@@ -188,9 +219,11 @@ impl Target for Evm {
             self.slots.open(nonce, &[]);
             todo.sign.push(nonce);
         }
-        trouble = self.drive(todo, view, book, desk).await?.or(trouble);
+        let driven = self.drive(todo, view, book, desk).await?;
+        trouble = driven.capped.clone().or(driven.trouble).or(trouble);
         self.slots.mark(book);
-        Ok(Round { again_after: Some(self.limits.poll), trouble })
+        let alarms = Some(self.alarms(view.next, driven.capped, now_ms));
+        Ok(Round { again_after: Some(self.limits.poll), trouble, alarms })
     }
 
     fn nonces_of(&self, seqs: &[u64]) -> Vec<u64> {

@@ -14,7 +14,7 @@ pub(crate) struct Null;
 
 impl Target for Null {
     async fn examine(&self) -> Result<Examination, ChainError> {
-        Ok(Examination { fitness: Fitness::Fit, balance_wei: None, trouble: None })
+        Ok(Examination { fitness: Fitness::Fit, balance_wei: None, trouble: None, alarms: Vec::new() })
     }
 
     fn sender(&self) -> Option<String> {

@@ -64,15 +64,22 @@ pub(crate) fn update(asset_name: &str, from: u64, version: u64) -> Update {
 impl Bed {
     /// Redis, a chain per name (mined by hand), `null` targets; every target started.
     pub(crate) async fn set(chains: &[(&str, u64)], nulls: &[&str], tier: Tier) -> Check<Self> {
+        Self::set_in_epochs(chains, nulls, tier, 1).await
+    }
+
+    /// As [`Self::set`], with so many blocks per epoch: `safe` is one epoch old, `finalized` two.
+    pub(crate) async fn set_in_epochs(
+        chains: &[(&str, u64)],
+        nulls: &[&str],
+        tier: Tier,
+        epoch: u64,
+    ) -> Check<Self> {
         let redis = RedisServer::start(RedisOptions::default())?;
         let validator: PrivateKeySigner = VALIDATOR.parse()?;
         let mut deployed = Vec::new();
         for (chain, chain_id) in chains {
-            let anvil = Anvil::start(AnvilOptions {
-                chain_id: *chain_id,
-                mining: Mining::Manual,
-                keep_state: false,
-            })?;
+            let options = AnvilOptions { chain_id: *chain_id, mining: Mining::Manual, keep_state: false };
+            let anvil = Anvil::start_in_epochs(options, epoch)?;
             let bridge = Bridge::deploy(&anvil, &[validator.address()], 1).await?;
             deployed.push(Chain { name: name(chain), anvil, bridge });
         }

@@ -1,8 +1,10 @@
-//! Several endpoints of one chain: dead, lagging, of another chain; and what is shown of them.
+//! Several endpoints of one chain: dead, silent, refusing, lagging, of another chain; and what is shown of them.
 
 use testkit::anvil::{Anvil, AnvilOptions, Bridge, Mining};
+use testkit::proxy::{Path, Proxy};
 
 use crate::bed::{Bed, Check, entries, flat};
+use crate::nonces::sent;
 use crate::process::Process;
 
 fn use_endpoints(bed: &Bed, urls: &[&str]) -> Check {
@@ -26,6 +28,76 @@ async fn an_endpoint_that_fails_is_left_for_the_next_one() -> Check {
     let _process = Process::start(&bed)?;
     bed.mine_until_receipts(1).await?;
     bed.assert_at_rest(bed.chain()).await
+}
+
+/// A node of the tests' chain that answers everything but the question for its chain with an error of its own.
+async fn refusing() -> Check<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    actix_rt::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (mut asked, mut chunk) = (String::new(), [0; 4_096]);
+            // The body is the last thing, and it is one object.
+            while !asked.ends_with('}') {
+                match stream.read(&mut chunk).await {
+                    Ok(len) if len > 0 => asked.push_str(&String::from_utf8_lossy(&chunk[..len])),
+                    _ => break,
+                }
+            }
+            let body = asked.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+            let asked: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+            let mut answer = serde_json::json!({"jsonrpc": "2.0", "id": asked["id"]});
+            if asked["method"] == "eth_chainId" {
+                answer["result"] = "0x2105".into();
+            } else {
+                answer["error"] = serde_json::json!({"code": -32_005, "message": "limit exceeded"});
+            }
+            let (answer, head) = (answer.to_string(), "HTTP/1.1 200 OK\r\nconnection: close\r\n");
+            let length = answer.len();
+            let answer = format!("{head}content-length: {length}\r\n\r\n{answer}");
+            drop(stream.write_all(answer.as_bytes()).await);
+        }
+    });
+    Ok(format!("http://{address}"))
+}
+
+#[actix_rt::test]
+async fn an_endpoint_that_answers_errors_is_left_for_the_next_one() -> Check {
+    let bed = Bed::one_chain().await?;
+    let refusing = refusing().await?;
+    use_endpoints(&bed, &[&refusing])?;
+    bed.relay(&bed.chain().name, 1, &entries(1)).await?;
+    let process = Process::start(&bed)?;
+    bed.until("alone it delivers nothing", async |_| is_told(&process, "CHAIN_ANSWER_UNUSABLE").await)
+        .await?;
+    assert_eq!(process.terminate()?, Some(0));
+    use_endpoints(&bed, &[&refusing, &bed.chain().anvil.url()])?;
+    let _process = Process::start(&bed)?;
+    bed.mine_until_receipts(1).await?;
+    bed.assert_applied_once(bed.chain(), &flat(&entries(1))).await?;
+    bed.assert_at_rest(bed.chain()).await
+}
+
+#[actix_rt::test]
+async fn an_endpoint_that_stops_answering_under_work_in_flight_is_left_for_the_next_one() -> Check {
+    let bed = Bed::one_chain().await?;
+    let (chain, work) = (bed.chain(), entries(3));
+    let path = Proxy::start(chain.anvil.address()).await?;
+    use_endpoints(&bed, &[&format!("http://127.0.0.1:{}", path.port()), &chain.anvil.url()])?;
+    let process = Process::start_with(&bed, "one", &[("OSS__EVM__RPC_TIMEOUT_MS", "300")])?;
+    bed.relay(&chain.name, 1, &work[..1]).await?;
+    bed.mine_until_receipts(1).await?;
+    bed.relay(&chain.name, 2, &work[1..2]).await?;
+    sent(&bed, 1).await?;
+    // Connections stay open and nothing comes.
+    path.set(Path::Held);
+    bed.relay(&chain.name, 3, &work[2..]).await?;
+    bed.mine_until_receipts(3).await?;
+    bed.assert_applied_once(chain, &flat(&work)).await?;
+    bed.assert_at_rest(chain).await?;
+    assert_eq!(process.ready().await.0, 200);
+    Ok(())
 }
 
 #[actix_rt::test]

@@ -3,6 +3,7 @@
 mod bed;
 mod process;
 
+mod alarms;
 mod controls;
 mod crash;
 mod delivery;
@@ -10,6 +11,8 @@ mod endpoints;
 mod gas;
 mod nonces;
 mod operate;
+mod reorganised;
+mod replacing;
 mod sharing;
 mod throughput;
 mod troubles;

@@ -12,7 +12,7 @@ use crate::bed::{Bed, Check, entries, flat};
 use crate::process::Process;
 
 /// The hash stored for a nonce, once it is stored and the chain has it.
-async fn sent(bed: &Bed, nonce: u64) -> Check<B256> {
+pub(crate) async fn sent(bed: &Bed, nonce: u64) -> Check<B256> {
     let chain = bed.chain();
     let mut found = None;
     bed.until("a transaction with the chain", async |bed| {

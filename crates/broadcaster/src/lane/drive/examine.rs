@@ -8,6 +8,7 @@ use common::link::LinkError;
 use tokio::time::Instant;
 
 use super::{Driver, chain_of};
+use crate::alarm::Origin;
 use crate::board::Phase;
 use crate::target::{Examination, Fitness, Target, Trouble};
 
@@ -19,7 +20,7 @@ impl<T: Target> Driver<T> {
             return;
         }
         match self.target.examine().await {
-            Ok(examination) => match self.has_delivered(&examination).await {
+            Ok(examination) => match self.look_up(&examination).await {
                 Ok(has_delivered) => self.examined(&examination, has_delivered),
                 Err(error) => {
                     self.failed_link(&error);
@@ -33,6 +34,17 @@ impl<T: Target> Driver<T> {
                 }
             }
         }
+    }
+
+    /// What Redis says to it: the figure of how far the target lags behind the log, and [`Self::has_delivered`].
+    async fn look_up(&self, examination: &Examination) -> Result<bool, LinkError> {
+        let (link, target) = (&self.parts.link, &self.parts.target);
+        let (head, oldest) = futures_util::try_join!(link.head(), link.out_after(target, 0, 1))?;
+        let oldest = oldest.first().map(|message| message.id.ms());
+        if let Some(watermark) = head.watermarks.get(target.as_str()) {
+            self.parts.labels.root_lag(lag(head.seq, *watermark, oldest));
+        }
+        self.has_delivered(examination).await
     }
 
     /// Whether any shard's lane to a target without contract has handed out nonces: then the contract was there.
@@ -54,6 +66,10 @@ impl<T: Target> Driver<T> {
         self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| {
             report.balance_wei.clone_from(&examination.balance_wei);
         });
+        if let Some(wei) = &examination.balance_wei {
+            self.parts.labels.balance(wei);
+        }
+        self.observe(Origin::Examination, examination.alarms.clone());
         let trouble = match examination.fitness {
             Fitness::Fit => {
                 self.fit_since = Some(Instant::now());
@@ -79,5 +95,31 @@ impl<T: Target> Driver<T> {
         self.parts.readiness.set(&part, if is_reset { Ok(detail.as_str()) } else { Err(detail.as_str()) });
         self.note(Some(trouble));
         self.phase(Phase::Stopped);
+    }
+}
+
+/// Entries of the log that are not final on a target: `head` is the last one, `watermark` the last relayed one, `oldest` the
+/// first of those that are in the outbox.
+fn lag(head: u64, watermark: u64, oldest: Option<u64>) -> u64 {
+    let done = oldest.map_or(watermark, |oldest| oldest.saturating_sub(1));
+    head.saturating_sub(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lag;
+
+    #[test]
+    fn a_target_lags_by_what_is_not_relayed_and_what_is_not_final() {
+        for (what, head, watermark, oldest, expected) in [
+            ("nothing was ever logged", 0, 0, None, 0),
+            ("all is final", 9, 9, None, 0),
+            ("two are not relayed", 9, 7, None, 2),
+            ("the last relayed one is not final", 9, 9, Some(9), 1),
+            ("one that is not final holds later ones back", 9, 8, Some(4), 6),
+            ("relayed since the head was read", 7, 9, None, 0),
+        ] {
+            assert_eq!(lag(head, watermark, oldest), expected, "{what}");
+        }
     }
 }

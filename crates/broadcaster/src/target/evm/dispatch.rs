@@ -8,6 +8,8 @@ use common::bridge::Part;
 use common::crash_point;
 use common::link::Item;
 
+use super::refusal::Refusal;
+use super::replace::Replaced;
 use super::rpc::{SendAnswer, View};
 use super::sign::{self, Draft};
 use super::track::ToDo;
@@ -16,6 +18,7 @@ use crate::book::{Book, Stage};
 use crate::desk::{Desk, SignedAttempt};
 use crate::fee::{self, Fee, Offer};
 use crate::metrics;
+use crate::nonce::Offered;
 use crate::pack::{self, Candidate, Room};
 
 /// Most items in one transaction: one BIND takes no more, and one entry's progress names their transactions.
@@ -33,6 +36,14 @@ struct Call {
     bound: u64,
     /// How often its only part ran out of gas.
     starved: u32,
+}
+
+/// What stood in the way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Driven {
+    pub(super) trouble: Option<Trouble>,
+    /// A transaction waits and its fee may not rise.
+    pub(super) capped: Option<Trouble>,
 }
 
 impl Evm {
@@ -86,28 +97,44 @@ impl Evm {
             fee: &fee.to_string(),
         };
         desk.store(&stored).await?;
+        metrics::stored(&desk.target, self.place.shard, if items.is_empty() { "filler" } else { "first" });
         metrics::carries(desk.link.shard(), &desk.target, &stored, &book.traces(&items, TRACES_MAX));
         if let Some(slot) = self.slots.get_mut(nonce) {
-            slot.attempts.push(signed);
+            slot.add(signed);
         }
         Ok(None)
     }
 
-    /// Hands the stored bytes of a nonce to the chain.
-    async fn send(&mut self, nonce: u64, now_ms: u64) -> Result<Option<Trouble>, AdvanceError> {
+    /// Hands the stored bytes of a nonce to the chain. `head`: its newest block.
+    async fn send(&mut self, nonce: u64, head: u64, now_ms: u64) -> Result<Option<Trouble>, AdvanceError> {
         let Some(slot) = self.slots.get_mut(nonce) else { return Ok(None) };
         let Some(signed) = slot.attempts.last() else { return Ok(None) };
         let answer = self.rpc.send(&signed.raw).await?;
         crash_point!("broadcaster.send");
         slot.tried_ms = Some(now_ms);
+        let now = Offered { ms: now_ms, head, is_underpriced: false };
         let SendAnswer::Refused { code, message } = answer else {
-            slot.is_with_chain = true;
+            slot.held = Some(signed.hash);
+            slot.offered.get_or_insert(now).is_underpriced = false;
             return Ok(None);
         };
         // Nodes refuse what they already hold; whether it is that is asked of the node, not read out of its words.
-        slot.is_with_chain = self.rpc.knows(signed.hash).await?;
-        let detail = || format!("nonce {nonce}: {message} ({code})");
-        Ok((!slot.is_with_chain).then(|| Trouble::new("SEND_REFUSED", detail())))
+        if self.rpc.knows(signed.hash).await? {
+            slot.held = Some(signed.hash);
+            slot.offered.get_or_insert(now).is_underpriced = false;
+            return Ok(None);
+        }
+        // What it replaces may still be there.
+        slot.held = match slot.held {
+            Some(hash) if hash != signed.hash && self.rpc.knows(hash).await? => Some(hash),
+            _ => None,
+        };
+        let refusal = Refusal::of(code, &message);
+        if refusal == Refusal::Underpriced {
+            slot.offered.get_or_insert(now).is_underpriced = true;
+        }
+        let detail = format!("nonce {nonce}: {message} ({code})");
+        Ok(refusal.trouble().map(|word| Trouble::new(word, detail)))
     }
 
     /// Binds what is ready, as much as the window and the number of transactions allow.
@@ -145,15 +172,15 @@ impl Evm {
         Ok(bound)
     }
 
-    /// Signs, stores and sends in nonce order; answers the last trouble.
+    /// Signs, stores and sends in nonce order; answers the last troubles.
     pub(super) async fn drive(
         &mut self,
         todo: ToDo,
         view: View,
         book: &mut Book,
         desk: &Desk,
-    ) -> Result<Option<Trouble>, AdvanceError> {
-        let ToDo { mut sign, mut send } = todo;
+    ) -> Result<Driven, AdvanceError> {
+        let ToDo { mut sign, mut send, replace } = todo;
         let offer = fee::first(view.market, self.limits.caps);
         let mut trouble = None;
         let wants_fee = !sign.is_empty() || book.ready(desk.clock.now_ms()).next().is_some();
@@ -174,10 +201,18 @@ impl Evm {
             }
             Offer::AboveCap { .. } => {}
         }
-        send.sort_unstable();
-        for nonce in send {
-            trouble = self.send(nonce, desk.clock.now_ms()).await?.or(trouble);
+        let mut capped = None;
+        for nonce in replace {
+            match self.replace(nonce, view.market, desk).await? {
+                Replaced::Stored => send.push(nonce),
+                Replaced::Stays(trouble) => capped = trouble.or(capped),
+            }
         }
-        Ok(trouble)
+        send.sort_unstable();
+        send.dedup();
+        for nonce in send {
+            trouble = self.send(nonce, view.head, desk.clock.now_ms()).await?.or(trouble);
+        }
+        Ok(Driven { trouble, capped })
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct View {
     /// Index of the endpoint that told `next`.
     pub(crate) endpoint: usize,
     pub(crate) final_block: u64,
+    /// The number of the newest block.
+    pub(crate) head: u64,
     pub(crate) market: Market,
 }
 
@@ -30,7 +32,7 @@ pub(crate) struct View {
 #[must_use]
 pub(crate) enum SendAnswer {
     Accepted,
-    /// "already known", "nonce too low", "insufficient funds" and all else that nodes word as they like.
+    /// See [`super::refusal`].
     Refused {
         code: i64,
         message: String,
@@ -101,7 +103,16 @@ impl Rpc {
         let market = Market { base_fee: head.header.base_fee_per_gas.unwrap_or(0).into(), tip };
         // A young chain may have no block of the tier yet: then nothing is final, and block 0 holds nothing of ours.
         let final_block = final_block.map_or(0, |block| block.header.number);
-        Ok(View { next, endpoint, final_block, market })
+        Ok(View { next, endpoint, final_block, head: head.header.number, market })
+    }
+
+    /// The market at the newest block.
+    pub(crate) async fn market(&self) -> Result<Market, ChainError> {
+        const METHOD: &str = "eth_getBlockByNumber";
+        let head = self.call::<_, Option<Block>>(METHOD, (BlockNumberOrTag::Latest, false));
+        let (head, tip) = futures_util::try_join!(head, self.tip())?;
+        let head = head.ok_or(ChainError::Answer { method: METHOD })?;
+        Ok(Market { base_fee: head.header.base_fee_per_gas.unwrap_or(0).into(), tip })
     }
 
     /// The tip the node suggests. Not every node does; then one gwei, within the operator's cap.

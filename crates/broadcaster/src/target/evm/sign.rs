@@ -80,6 +80,20 @@ pub(crate) struct Draft {
 pub(crate) struct Signed {
     pub(crate) hash: B256,
     pub(crate) raw: Vec<u8>,
+    /// `None`: the bytes are no transaction of ours.
+    pub(crate) fee: Option<Fee>,
+}
+
+impl Signed {
+    /// A stored transaction; a hash that cannot be read is made of the bytes.
+    pub(crate) fn stored(raw: &[u8], hash: &str) -> Self {
+        let hash = hash.parse().unwrap_or_else(|_| alloy::primitives::keccak256(raw));
+        let fee = decoded(raw).map(|transaction| Fee {
+            max_fee: transaction.max_fee_per_gas,
+            max_tip: transaction.max_priority_fee_per_gas,
+        });
+        Self { hash, raw: raw.to_vec(), fee }
+    }
 }
 
 /// Signs an EIP-1559 transaction without value.
@@ -95,9 +109,33 @@ pub(crate) fn sign(wallet: &PrivateKeySigner, draft: Draft) -> Result<Signed, al
         access_list: alloy::eips::eip2930::AccessList::default(),
         input: draft.input,
     };
+    seal(wallet, transaction)
+}
+
+/// Signs what a stored transaction says once more, with the same nonce and another fee; `None` if the bytes are none of ours.
+pub(crate) fn sign_again(
+    wallet: &PrivateKeySigner,
+    raw: &[u8],
+    fee: Fee,
+) -> Result<Option<Signed>, alloy::signers::Error> {
+    let Some(stored) = decoded(raw) else { return Ok(None) };
+    let transaction =
+        TxEip1559 { max_fee_per_gas: fee.max_fee, max_priority_fee_per_gas: fee.max_tip, ..stored };
+    seal(wallet, transaction).map(Some)
+}
+
+fn seal(wallet: &PrivateKeySigner, transaction: TxEip1559) -> Result<Signed, alloy::signers::Error> {
+    let fee = Fee { max_fee: transaction.max_fee_per_gas, max_tip: transaction.max_priority_fee_per_gas };
     let signature = wallet.sign_hash_sync(&transaction.signature_hash())?;
     let envelope = TxEnvelope::from(transaction.into_signed(signature));
-    Ok(Signed { hash: *envelope.tx_hash(), raw: envelope.encoded_2718() })
+    Ok(Signed { hash: *envelope.tx_hash(), raw: envelope.encoded_2718(), fee: Some(fee) })
+}
+
+fn decoded(raw: &[u8]) -> Option<TxEip1559> {
+    match TxEnvelope::decode_2718_exact(raw).ok()? {
+        TxEnvelope::Eip1559(signed) => Some(signed.strip_signature()),
+        _ => None,
+    }
 }
 
 /// The gas a stored transaction was given; `None` if the bytes are none.
@@ -110,7 +148,7 @@ mod tests {
     use alloy::primitives::{Address, Bytes};
     use alloy::signers::local::PrivateKeySigner;
 
-    use super::{Draft, gas_limit, sign};
+    use super::{Draft, Signed, decoded, gas_limit, sign, sign_again};
     use crate::fee::Fee;
 
     #[test]
@@ -121,5 +159,20 @@ mod tests {
         let signed = sign(&wallet, draft).expect("a local key signs");
         assert_eq!(gas_limit(&signed.raw), Some(77_777));
         assert_eq!(gas_limit(b"garbage"), None);
+    }
+
+    #[test]
+    fn a_replacement_says_the_same_for_another_fee() {
+        let wallet = PrivateKeySigner::random();
+        let (fee, more) = (Fee { max_fee: 9, max_tip: 1 }, Fee { max_fee: 20, max_tip: 3 });
+        let input = Bytes::from_static(b"call");
+        let draft = Draft { chain_id: 8, nonce: 4, to: Address::repeat_byte(7), gas: 77_777, fee, input };
+        let first = sign(&wallet, draft.clone()).expect("a local key signs");
+        assert_eq!(Signed::stored(&first.raw, &first.hash.to_string()), first, "its fee is read back");
+        let again = sign_again(&wallet, &first.raw, more).expect("a local key signs").expect("ours");
+        assert_eq!(again, sign(&wallet, Draft { fee: more, ..draft }).expect("a local key signs"));
+        assert_ne!(again.hash, first.hash);
+        assert_eq!(sign_again(&wallet, b"garbage", more).expect("nothing is signed"), None);
+        assert_eq!((Signed::stored(b"garbage", "0x").fee, decoded(b"")), (None, None));
     }
 }

@@ -11,7 +11,7 @@ use common::message::PartReceipt;
 
 use super::sign::Signed;
 use crate::book::{Book, Stage};
-use crate::nonce::SlotFacts;
+use crate::nonce::{Offered, SlotFacts};
 use crate::receipt::Landing;
 
 /// A stored transaction found in a block.
@@ -34,8 +34,10 @@ pub(super) struct Slot {
     pub(super) attempts: Vec<Signed>,
     /// When its bytes were last offered to a node by this process.
     pub(super) tried_ms: Option<u64>,
-    /// A node took it or held it already, or it was seen in a block.
-    pub(super) is_with_chain: bool,
+    /// Since when its last transaction is with the chain, or refused for its fee.
+    pub(super) offered: Option<Offered>,
+    /// The transaction that a node took or held already, or that was seen in a block.
+    pub(super) held: Option<B256>,
     pub(super) mined: Option<Mined>,
     /// The transaction is final; per item what it did. Waits for the entries' DONE.
     pub(super) settled: Option<BTreeMap<Item, PartReceipt>>,
@@ -47,17 +49,30 @@ impl Slot {
             stored: !self.attempts.is_empty(),
             tried_ms: self.tried_ms,
             block: self.mined.as_ref().map(|mined| mined.block),
+            fee: self.attempts.last().and_then(|signed| signed.fee),
+            offered: self.offered,
         }
+    }
+
+    /// One more signed transaction: it has to be sent first.
+    pub(super) fn add(&mut self, signed: Signed) {
+        self.attempts.push(signed);
+        (self.tried_ms, self.offered) = (None, None);
+    }
+
+    /// The transaction seen in a block is in none any more.
+    pub(super) fn left_chain(&mut self) {
+        (self.tried_ms, self.offered, self.held) = (None, None, None);
     }
 
     /// The stage its items are in.
     fn stage(&self, item: Item) -> Stage {
         let receipt = self.settled.as_ref().and_then(|settled| settled.get(&item));
-        match (receipt, &self.mined, self.attempts.last()) {
+        match (receipt, &self.mined, self.held) {
             (Some(receipt), _, _) => Stage::Finished(receipt.clone()),
             (None, Some(mined), _) => Stage::Included { tx: mined.hash.to_string(), block: mined.block },
-            (None, None, Some(signed)) if self.is_with_chain => Stage::Sent { tx: signed.hash.to_string() },
-            _ => Stage::Bound,
+            (None, None, Some(hash)) => Stage::Sent { tx: hash.to_string() },
+            (None, None, None) => Stage::Bound,
         }
     }
 }
@@ -80,17 +95,8 @@ impl Slots {
         for (nonce, slot) in &mut by_nonce {
             let Some(raw) = state.raws.get(nonce) else { continue };
             // A hash that cannot be read would only cost the look-up by it; the bytes are sent either way.
-            slot.attempts = raw
-                .attempts
-                .values()
-                .map(|attempt| Signed {
-                    hash: attempt
-                        .tx_hash
-                        .parse()
-                        .unwrap_or_else(|_| alloy::primitives::keccak256(&attempt.raw)),
-                    raw: attempt.raw.clone(),
-                })
-                .collect();
+            let stored = raw.attempts.values();
+            slot.attempts = stored.map(|attempt| Signed::stored(&attempt.raw, &attempt.tx_hash)).collect();
         }
         Self { by_nonce }
     }

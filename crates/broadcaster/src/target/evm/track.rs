@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::rpc::View;
 use super::sign::{self, Signed};
-use super::slots::Mined;
+use super::slots::{Mined, Slot};
 use super::{AdvanceError, ChainError, Evm, Trouble, abi};
 use crate::book::{Book, Stage};
 use crate::desk::Desk;
@@ -24,6 +24,8 @@ const LOOK_UPS_MAX: usize = 8;
 pub(super) struct ToDo {
     pub(super) sign: Vec<u64>,
     pub(super) send: Vec<u64>,
+    /// They wait for a block for too long.
+    pub(super) replace: Vec<u64>,
 }
 
 impl Evm {
@@ -35,14 +37,20 @@ impl Evm {
         desk: &Desk,
     ) -> Result<(ToDo, Option<Trouble>), AdvanceError> {
         let unsettled = self.slots.unsettled();
-        let mut chain = ChainFacts { next: view.next, next_final: None, final_block: view.final_block };
+        let View { next, final_block, head, market, .. } = view;
+        let base_fee = market.base_fee;
+        let mut chain = ChainFacts { next, next_final: None, final_block, head, base_fee };
         if self.observe(&unsettled, chain).await? {
             chain.next_final = self.next_final().await;
         }
         let (mut todo, mut trouble) = (ToDo::default(), None);
         for nonce in unsettled {
-            let Some(slot) = self.slots.get(nonce) else { continue };
-            match nonce::step(nonce, slot.facts(), chain, desk.clock.now_ms(), self.limits.resend_ms) {
+            let Some(slot) = self.slots.get(nonce).map(Slot::facts) else { continue };
+            let (now_ms, patience) = (desk.clock.now_ms(), self.limits.patience);
+            if nonce::is_overdue(nonce, slot, chain, now_ms, patience) {
+                todo.replace.push(nonce);
+            }
+            match nonce::step(nonce, slot, chain, now_ms, patience.resend_ms) {
                 SlotStep::Sign => todo.sign.push(nonce),
                 SlotStep::Send => todo.send.push(nonce),
                 SlotStep::Pending | SlotStep::Included { .. } => {}
@@ -73,10 +81,10 @@ impl Evm {
             let Some(slot) = self.slots.get_mut(nonce) else { continue };
             if slot.mined.is_some() && mined.is_none() {
                 tracing::warn!(nonce, "A transaction has left the chain again; it is sent once more");
-                (slot.tried_ms, slot.is_with_chain) = (None, false);
+                slot.left_chain();
             }
             // Seen in a block, so it was sent, by whomever.
-            slot.is_with_chain |= mined.is_some();
+            slot.held = mined.as_ref().map(|mined| mined.hash).or(slot.held);
             slot.mined = mined;
         }
         Ok(lost)
