@@ -109,7 +109,12 @@ pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
     let began = Instant::now();
     let from = shard.now().seq;
     let mut told = tell(shard).await?;
-    let head = crate::retry::until_known("read head", async || shard.link.head().await).await?;
+    let mut asked = Instant::now();
+    let head = crate::retry::until_known("read head", async || {
+        asked = Instant::now();
+        shard.link.head().await
+    })
+    .await?;
     check_head(shard, &head)?;
     let mut size = LOGGED;
     while shard.now().seq < head.seq {
@@ -136,6 +141,7 @@ pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
             replay_entry(shard, &entry)?;
         }
     }
+    shard.reached_head_of(asked);
     let to = shard.now().seq;
     if to > from {
         crate::metrics::replayed(shard.shard, from, to, began.elapsed());
