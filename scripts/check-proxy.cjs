@@ -102,7 +102,7 @@ async function main(children) {
 
   const states = Object.fromEntries(SERVICES.map((name) => [name, service(name, places[name])]));
   await until('every service is found', async () => {
-    for (const [target, name] of [['/docs', 'collector'], ['/v1/shards', 'validator'], ['/v1/targets', 'broadcaster']]) {
+    for (const [target, name] of [['/docs', 'collector'], ['/v1/shards', 'validator'], ['/v1/targets', 'broadcaster'], ['/v1/dlq', 'broadcaster']]) {
       assert.deepStrictEqual(JSON.parse((await get(port, target)).body), { service: name });
     }
   });

@@ -1,8 +1,9 @@
-//! The API: `/v1/targets`, pause and resume, `/v1/deliveries/{rid}`.
+//! The API: `/v1/targets`, pause and resume, `/v1/deliveries/{rid}`, `/v1/dlq`.
 //!
 //! Answers come from Redis and from what the lanes report; no request waits for a chain.
 
 mod deliveries;
+mod dlq;
 mod openapi;
 mod targets;
 
@@ -46,7 +47,8 @@ pub(crate) fn serve(settings: &HttpSettings, api: Api) -> std::io::Result<(Serve
                     .service(targets::list)
                     .service(targets::pause)
                     .service(targets::resume)
-                    .service(deliveries::get),
+                    .service(deliveries::get)
+                    .service(dlq::list),
             )
             .default_service(web::to(not_found))
     })

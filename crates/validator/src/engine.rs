@@ -27,6 +27,7 @@ pub mod tree;
 mod aux_hash;
 mod commands;
 mod commit;
+mod difference;
 mod draft;
 mod evidence;
 mod execute;
@@ -45,8 +46,9 @@ pub use boundary::{
     Batch, Changes, DeadLetter, Decision, Deliveries, Effect, Fault, Loaded, Needs, RawInput, Stamp,
     StatusWrite, ValueChange,
 };
+pub use difference::Difference;
 pub use plan::Plan;
-pub use replay::{Divergence, inputs_of};
+pub use replay::{Details, Divergence, inputs_of};
 
 use draft::Draft;
 use intake::Context;

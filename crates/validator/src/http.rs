@@ -2,7 +2,10 @@
 //!
 //! Every answer carries `OSS-Seq`: the last entry whose effects it can show, which is the head of the snapshot it was
 //! read from; where none was read, the shard's last entry this process knows; for routes about all shards
-//! `<shard>=<seq>` for each, separated by commas. Only the leader answers; others say 503 `no_leader`.
+//! `<shard>=<seq>` for each, separated by commas. Reads of the state, the log and decisions are answered by the leader
+//! and by every process that follows the log and was at its head a moment ago; what is about leading itself (the
+//! pipeline, a rewind) by the leader only. Others say 503 `no_leader`. A follower's answer is right as of its `OSS-Seq`:
+//! who needs more asks with `?min_seq=`, which waits, and ends in 503 `behind`.
 //! Reads take a snapshot of the view and of the tree on a thread for blocking work, so they never wait for
 //! the sequencer and it hardly for them.
 
@@ -65,15 +68,21 @@ impl Api {
         self.keys.authorize(request, scope)
     }
 
-    /// The shard, if this process may answer for it.
+    /// The shard, if this process leads it.
     fn led(&self, shard: Shard) -> Result<&Arc<ShardState>, Problem> {
         let state = self.shard(shard)?;
         if state.is_leading() { Ok(state) } else { Err(no_leader()) }
     }
 
+    /// The shard, if this process may answer reads for it.
+    fn readable(&self, shard: Shard) -> Result<&Arc<ShardState>, Problem> {
+        let state = self.shard(shard)?;
+        if state.is_leading() || state.is_following() { Ok(state) } else { Err(no_leader()) }
+    }
+
     /// The shard once it has reached `min_seq`; waits briefly.
     async fn reached(&self, shard: Shard, min_seq: Option<u64>) -> Result<&Arc<ShardState>, Problem> {
-        let state = self.led(shard)?;
+        let state = self.readable(shard)?;
         let Some(min_seq) = min_seq else { return Ok(state) };
         let mut standing = state.standing();
         let reached =
@@ -206,8 +215,12 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn no_leader() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_leader", "This process does not lead the shard")
-        .retry_after(1)
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no_leader",
+        "This process neither leads the shard nor is at the head of its log",
+    )
+    .retry_after(1)
 }
 
 fn behind(seq: u64, wanted: u64) -> Problem {

@@ -32,6 +32,7 @@ mod signer;
 mod trim;
 
 mod config;
+mod divergence;
 mod error;
 mod http;
 mod metrics;

@@ -109,7 +109,12 @@ pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
     let began = Instant::now();
     let from = shard.now().seq;
     let mut told = tell(shard).await?;
-    let head = crate::retry::until_known("read head", async || shard.link.head().await).await?;
+    let mut asked = Instant::now();
+    let head = crate::retry::until_known("read head", async || {
+        asked = Instant::now();
+        shard.link.head().await
+    })
+    .await?;
     check_head(shard, &head)?;
     let mut size = LOGGED;
     while shard.now().seq < head.seq {
@@ -136,6 +141,7 @@ pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
             replay_entry(shard, &entry)?;
         }
     }
+    shard.reached_head_of(asked);
     let to = shard.now().seq;
     if to > from {
         crate::metrics::replayed(shard.shard, from, to, began.elapsed());
@@ -190,7 +196,7 @@ fn replay_entry(shard: &ShardState, entry: &Entry) -> Result<(), Failure> {
     let plan = Engine::read(inputs_of(&body));
     let loaded = shard.view.load(plan.needs())?;
     let batch = shard.engine().replay(&body, plan, loaded);
-    let batch = batch.map_err(|source| Difference::Divergence { shard: name, source })?;
+    let batch = batch.map_err(|source| diverged(shard, entry, source))?;
     let targets = batch.next.position().targets.canonical();
     let effects = crate::effects::encode(&batch.effects);
     shard.engine_mut().accept(batch.next)?;
@@ -203,6 +209,19 @@ fn replay_entry(shard: &ShardState, entry: &Entry) -> Result<(), Failure> {
     })?;
     shard.moved(entry.digest);
     Ok(())
+}
+
+/// Leaves a dump beside the database, where the next look will be.
+fn diverged(shard: &ShardState, entry: &Entry, source: Divergence) -> Difference {
+    match crate::divergence::dump(shard.view.folder(), shard.shard, entry, &source) {
+        Ok(path) => {
+            tracing::error!(shard = %shard.shard, seq = entry.seq, path = %path.display(), "The replay differs from the log; what differs is written to a file");
+        }
+        Err(error) => {
+            tracing::error!(shard = %shard.shard, seq = entry.seq, %error, "The replay differs from the log, and no dump could be written");
+        }
+    }
+    Difference::Divergence { shard: shard.shard, source }
 }
 
 #[cfg(test)]

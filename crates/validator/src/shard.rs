@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use common::hash::Digest;
 use common::ids::{Name, Shard};
@@ -17,6 +18,10 @@ use crate::lease::{Lead, Tenure};
 use crate::record_ttl::RecordTtl;
 use crate::relay::{Orders, Recent};
 use crate::view::View;
+
+/// A process that follows the log answers reads for this long after it was last seen at the log's head: it looks
+/// once a second, and one that cannot reach Redis must not go on answering from the past.
+const FOLLOWING_MAX: Duration = Duration::from_secs(5);
 
 /// Where the shard stands, as this process knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +71,8 @@ pub(crate) struct ShardState {
     tenure: watch::Sender<Tenure>,
     orders: watch::Sender<Option<Orders>>,
     ready_to_lead: AtomicBool,
+    /// When the log's head was asked for that this process has then reached.
+    at_head: Mutex<Option<Instant>>,
     epoch_floor: AtomicU64,
     record_ttl_ms: AtomicU64,
     stats: Mutex<Stats>,
@@ -88,6 +95,7 @@ impl ShardState {
             tenure: watch::Sender::new(Tenure::Waiting { holder: None }),
             orders: watch::Sender::new(None),
             ready_to_lead: AtomicBool::new(false),
+            at_head: Mutex::default(),
             epoch_floor: AtomicU64::new(0),
             record_ttl_ms: AtomicU64::new(RecordTtl::default().ttl_ms()),
             stats: Mutex::default(),
@@ -130,6 +138,17 @@ impl ShardState {
     /// its answers are current.
     pub(crate) fn is_leading(&self) -> bool {
         is_current(self.standing.borrow().leading, &self.tenure.borrow())
+    }
+
+    /// All of the log is here that there was when its head was asked for.
+    pub(crate) fn reached_head_of(&self, asked: Instant) {
+        *self.at_head.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+    }
+
+    /// This process was at the log's head a moment ago. What it shows is what the log says up to its own head, but
+    /// more may have been committed since.
+    pub(crate) fn is_following(&self) -> bool {
+        is_recent(*self.at_head.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn tenure(&self) -> Tenure {
@@ -209,6 +228,10 @@ fn standing_of(engine: &Engine, digest: Digest) -> Standing {
     }
 }
 
+fn is_recent(at_head: Option<Instant>) -> bool {
+    at_head.is_some_and(|at_head| at_head.elapsed() < FOLLOWING_MAX)
+}
+
 /// Caught up under the very lease that is held now. One that was lost and taken again may have been another's
 /// in between, whose entries are then still to be read.
 fn is_current(caught_up_under: Option<u64>, tenure: &Tenure) -> bool {
@@ -223,6 +246,15 @@ mod tests {
     use common::link::{Fence, Token};
 
     use super::*;
+
+    #[test]
+    fn a_process_that_was_not_at_the_head_for_a_while_or_never_does_not_follow() {
+        let ago = |past| Instant::now().checked_sub(past).expect("the machine is up for seconds");
+        assert!(is_recent(Some(Instant::now())));
+        assert!(is_recent(Some(ago(FOLLOWING_MAX / 2))));
+        assert!(!is_recent(Some(ago(FOLLOWING_MAX))));
+        assert!(!is_recent(None));
+    }
 
     #[test]
     fn answers_are_current_only_under_the_very_lease_under_which_the_log_was_read() {

@@ -16,7 +16,7 @@ mod read;
 mod tables;
 mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -56,6 +56,7 @@ impl<E: Into<redb::Error>> From<E> for ViewError {
 #[derive(Debug)]
 pub(crate) struct View {
     shard: Shard,
+    folder: PathBuf,
     db: Database,
     settings: ViewSettings,
     /// The last entry that is on disk.
@@ -81,6 +82,7 @@ impl View {
         let db = Database::builder().set_cache_size(settings.cache_bytes).create(path)?;
         let view = Self {
             shard,
+            folder: path.parent().map(Path::to_owned).unwrap_or_default(),
             db,
             settings,
             synced_seq: AtomicU64::new(0),
@@ -100,6 +102,12 @@ impl View {
     #[must_use]
     pub(crate) fn shard(&self) -> Shard {
         self.shard
+    }
+
+    /// Where the database is, and where a dump for people may go.
+    #[must_use]
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The last entry whose archive row is on disk.

@@ -6,12 +6,12 @@
 use common::openapi::ApiKey;
 use utoipa::OpenApi;
 
-use super::{deliveries, targets};
+use super::{deliveries, dlq, targets};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Oracle State Synchronizer: broadcaster", license(name = "Apache-2.0 OR MIT")),
-    paths(targets::list, targets::pause, targets::resume, deliveries::get),
+    paths(targets::list, targets::pause, targets::resume, deliveries::get, dlq::list),
     components(schemas(common::problem::Problem)),
     modifiers(&ApiKey)
 )]

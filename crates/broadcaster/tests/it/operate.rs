@@ -197,3 +197,53 @@ async fn a_wiped_redis_ends_the_process_with_its_own_exit_code() -> Check {
     assert_eq!(process.ended().await?, Some(common::exit::DATA_LOSS));
     Ok(())
 }
+
+/// Puts a dead letter into a shard's stream, as COMMIT does.
+fn set_aside(bed: &Bed, shard: Shard, code: &str, original: &[u8]) -> Check {
+    let address = redis::Client::open(bed.redis.url())?;
+    let mut connection = address.get_connection()?;
+    let mut command = redis::cmd("XADD");
+    command.arg(format!("{{oss:{shard}}}:dlq")).arg("*").arg("stage").arg("validator").arg("code").arg(code);
+    command.arg("error").arg("why").arg("attempts").arg(3).arg("original").arg(original);
+    command.query::<String>(&mut connection)?;
+    Ok(())
+}
+
+#[actix_rt::test]
+async fn an_operator_lists_dead_letters_of_all_shards_page_by_page() -> Check {
+    let bed = Bed::one_chain().await?;
+    let process = Process::start(&bed)?;
+    bed.until("ready", async |_| Ok(process.ready().await.0 == 200)).await?;
+    assert_eq!(process.get("/v1/dlq", "read").await?.0, 403);
+    assert_eq!(process.get("/v1/dlq", "operate").await?, (200, serde_json::json!({"items": []})));
+    for n in 0..20 {
+        set_aside(&bed, Shard::Financial, "CRASH", format!(r#"{{"v":1,"n":{n}}}"#).as_bytes())?;
+    }
+    set_aside(&bed, Shard::General, "MALFORMED", b"\xff")?;
+    let mut items: Vec<serde_json::Value> = Vec::new();
+    let mut path = "/v1/dlq?limit=7".to_owned();
+    let mut pages = Vec::new();
+    loop {
+        let (status, page) = process.get(&path, "operate").await?;
+        assert_eq!(status, 200, "{page}");
+        let found = page["items"].as_array().ok_or("no items")?;
+        pages.push(found.len());
+        items.extend(found.iter().cloned());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/v1/dlq?limit=7&cursor={cursor}");
+    }
+    assert_eq!(pages, [7, 7, 7]);
+    for (n, item) in items.iter().take(20).enumerate() {
+        assert_eq!((&item["shard"], &item["original"]["n"]), (&"financial".into(), &n.into()), "{item}");
+        assert_eq!((&item["stage"], &item["code"]), (&"validator".into(), &"CRASH".into()));
+        assert_eq!((&item["error"], &item["attempts"]), (&"why".into(), &3.into()));
+        assert!(item["at_ms"].as_u64().is_some_and(|at| at > 1_700_000_000_000), "{item}");
+    }
+    assert_eq!((&items[20]["shard"], &items[20]["original"]["b64"]), (&"general".into(), &"/w==".into()));
+    let (_, page) = process.get("/v1/dlq?shard=general", "operate").await?;
+    assert_eq!(page["items"], serde_json::json!([items[20]]));
+    for query in ["limit=0", "limit=201", "cursor=x", "shard=moon", "page=2"] {
+        assert_eq!(process.get(&format!("/v1/dlq?{query}"), "operate").await?.0, 400, "{query}");
+    }
+    Ok(())
+}

@@ -7,23 +7,32 @@
 //! change with a release; pointers and codes are compared. And `INTERNAL` says that the engine of that day failed on
 //! the request, which another build cannot know otherwise.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::entry::{Body, Outcome};
 use common::ids::Rid;
 
 use super::Engine;
-use super::boundary::{Batch, Fault, Loaded, RawInput, Stamp};
+use super::boundary::{Batch, Fault, Loaded, RawInput, Stamp, ValueChange};
 use super::codes::Code;
+use super::difference::{self, Difference};
 use super::plan::Plan;
 
 /// The entry cannot be reproduced. Always halt.
 #[derive(Debug, thiserror::Error)]
 pub enum Divergence {
-    #[error("entry {seq}: field {field} differs from the replay's")]
-    Field { seq: u64, field: &'static str },
+    #[error("entry {seq}: field {field} differs from the replay's at {}", details.difference.pointer)]
+    Field { seq: u64, field: &'static str, details: Box<Details> },
     #[error("entry {seq} cannot be replayed")]
     Fault { seq: u64, source: Fault },
+}
+
+/// What a replay that failed has found.
+#[derive(Debug)]
+pub struct Details {
+    pub difference: Difference,
+    /// What the replay would have changed, by state-tree key.
+    pub changes: BTreeMap<String, ValueChange>,
 }
 
 /// The inputs of an entry, as they were read from their streams.
@@ -48,17 +57,21 @@ impl Engine {
         let broken = broken(&body.outcomes);
         let batch =
             self.decide(plan, loaded, stamp, &broken).map_err(|source| Divergence::Fault { seq, source })?;
-        if body.epoch < self.position().epoch {
-            return Err(Divergence::Field { seq, field: "epoch" });
+        let fallen = body.epoch < self.position().epoch;
+        let Some(field) = fallen.then_some("epoch").or_else(|| differing_field(body, &batch.body)) else {
+            return Ok(batch);
+        };
+        let mut difference = difference::of(body, &batch.body, field);
+        if fallen {
+            // The replay takes it from the log, where it must not fall.
+            difference.replayed = self.position().epoch.into();
         }
-        match difference(body, &batch.body) {
-            Some(field) => Err(Divergence::Field { seq, field }),
-            None => Ok(batch),
-        }
+        let details = Box::new(Details { difference, changes: batch.changes.values });
+        Err(Divergence::Field { seq, field, details })
     }
 }
 
-fn difference(logged: &Body, replayed: &Body) -> Option<&'static str> {
+fn differing_field(logged: &Body, replayed: &Body) -> Option<&'static str> {
     let inputs_equal = logged.inputs.len() == replayed.inputs.len()
         && logged
             .inputs

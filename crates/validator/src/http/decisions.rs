@@ -1,5 +1,8 @@
 //! `GET /v1/decisions/{rid}`: the permanent answer to a request, also when its status record has expired.
 //!
+//! "Unknown" is a claim about the whole log. The leader may make it; a process that follows asks where the log's head is
+//! when it has found nothing, and looks again once it is there: 404 only then, else 503 `behind`.
+//!
 //! A tenant sees its own requests only; anybody else's are 404, like unknown ones. Every error with its pointer and the
 //! targets that were asked for come from the archived entry that decided the request: a status record is cut to a
 //! few hundred bytes and holds neither of a longer list.
@@ -11,13 +14,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use common::auth::Scope;
 use common::entry::{Body, OutcomeError};
 use common::hash::Digest;
-use common::ids::{Name, Rid};
+use common::ids::{Name, Rid, Tenant};
 use common::message::{Body as MessageBody, Message};
 use common::problem::Problem;
 use serde::{Deserialize, Serialize};
 
-use super::{Api, broken, from_snapshot, internal, not_found, path_part, query};
+use super::{Api, broken, internal, not_found, path_part, query, read_snapshot, unreachable};
 use crate::engine::Decision;
+use crate::shard::ShardState;
 use crate::view::{Page, View};
 
 #[derive(Debug, Deserialize)]
@@ -70,17 +74,38 @@ pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
         let rid = rid?;
         let wait = query::<Wait>(&request)?;
         let state = Arc::clone(api.reached(rid.shard(), wait.min_seq).await?);
-        from_snapshot(state, move |state, snapshot, _| {
-            let decision = snapshot.decision(rid).map_err(|error| broken(&error))?;
-            let decision = decision.filter(|decision| decision.tenant == principal.tenant.as_str());
-            let decision = decision.ok_or_else(|| not_found("No decision about this request is known"))?;
-            let details = Details::read(&state.view, rid, &decision)?;
-            Ok(answer(rid, decision, details))
-        })
-        .await
+        let tenant = principal.tenant;
+        match find(&state, rid, &tenant).await? {
+            (_, None) if !state.is_leading() => {
+                let head = state.link.head().await.map_err(|error| unreachable(&error))?.seq;
+                let state = Arc::clone(api.reached(rid.shard(), Some(head)).await?);
+                let (seq, found) = find(&state, rid, &tenant).await?;
+                Ok(answered(seq, found))
+            }
+            (seq, found) => Ok(answered(seq, found)),
+        }
     };
     let result = result.await;
     api.answer(shard, result)
+}
+
+fn answered(seq: u64, found: Option<Answer>) -> HttpResponse {
+    super::answered(seq, found.ok_or_else(|| not_found("No decision about this request is known")))
+}
+
+/// The tenant's decision in one snapshot, with the snapshot's head.
+async fn find(state: &Arc<ShardState>, rid: Rid, tenant: &Tenant) -> Result<(u64, Option<Answer>), Problem> {
+    let tenant = tenant.clone();
+    let (seq, found) = read_snapshot(Arc::clone(state), move |state, snapshot, _| {
+        let decision = snapshot.decision(rid).map_err(|error| broken(&error))?;
+        let Some(decision) = decision.filter(|decision| decision.tenant == tenant.as_str()) else {
+            return Ok(None);
+        };
+        let details = Details::read(&state.view, rid, &decision)?;
+        Ok(Some(answer(rid, decision, details)))
+    })
+    .await?;
+    Ok((seq, found?))
 }
 
 /// What the deciding entry says of a request beyond its decision.

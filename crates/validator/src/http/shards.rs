@@ -11,6 +11,7 @@ use common::problem::Problem;
 use serde::{Deserialize, Serialize};
 
 use super::{Api, path_part, query, stamped, unreachable};
+use crate::lease::Tenure;
 use crate::shard::ShardState;
 
 #[derive(Debug, Deserialize)]
@@ -28,8 +29,10 @@ struct Position {
     digest: Digest,
     aux: Digest,
     epoch: u64,
-    /// The process that leads.
-    leader: String,
+    /// The process that answers.
+    node: String,
+    /// The process that leads, as far as this one knows.
+    leader: Option<String>,
     /// Log time of the last entry, Unix ms.
     time_ms: u64,
     /// SHA-256 of the logged target list.
@@ -55,7 +58,7 @@ pub(super) async fn list(request: HttpRequest, api: Data<Api>) -> HttpResponse {
         api.authorize(&request, Scope::Read)?;
         let mut shards = Vec::new();
         for shard in Shard::ALL {
-            shards.push(position(&api, api.led(shard)?).await?);
+            shards.push(position(&api, api.readable(shard)?).await?);
         }
         let seqs: Vec<String> = shards.iter().map(|at| format!("{}={}", at.shard, at.seq)).collect();
         let answer = HttpResponse::Ok().json(serde_json::json!({ "shards": shards }));
@@ -96,6 +99,16 @@ pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     api.answer(named, result)
 }
 
+fn leader(api: &Api, state: &ShardState) -> Option<String> {
+    if state.is_leading() {
+        return Some(api.node.to_string());
+    }
+    match state.tenure() {
+        Tenure::Waiting { holder } => holder,
+        Tenure::Leading(_) => None,
+    }
+}
+
 async fn position(api: &Api, state: &ShardState) -> Result<Position, Problem> {
     let head = state.link.head().await.map_err(|error| unreachable(&error))?;
     let now = state.now();
@@ -107,7 +120,8 @@ async fn position(api: &Api, state: &ShardState) -> Result<Position, Problem> {
         digest: now.digest,
         aux: now.aux,
         epoch: now.epoch,
-        leader: api.node.to_string(),
+        node: api.node.to_string(),
+        leader: leader(api, state),
         time_ms: now.time_ms,
         targets,
         watermarks: head.watermarks,

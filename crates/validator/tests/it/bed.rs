@@ -328,9 +328,9 @@ impl Validator {
 
     pub(crate) async fn ready(&self) {
         eventually("the validator is ready", async || self.is_ready().await.then_some(())).await;
-        // Ready means that leases are held; the first answer follows the first look at the log.
+        // Ready means that leases are held; what only the leader answers follows the first look at the log.
         eventually("the validator leads", async || {
-            (self.get("/v1/shards").await.status == StatusCode::OK).then_some(())
+            (self.get("/v1/pipeline").await.status == StatusCode::OK).then_some(())
         })
         .await;
     }

@@ -12,7 +12,7 @@ use crate::audit;
 use crate::bed::{Bed, SHARD, Validator, eventually, mint, name, register, tenant};
 
 #[tokio::test]
-async fn a_second_process_waits_not_ready_and_says_that_it_does_not_lead() {
+async fn a_second_process_waits_not_ready_and_says_of_what_only_the_leader_knows_that_it_does_not_lead() {
     let bed = Bed::new(&["base"]).await;
     let first = bed.start();
     first.ready().await;
@@ -21,7 +21,7 @@ async fn a_second_process_waits_not_ready_and_says_that_it_does_not_lead() {
         (first.node().await, second.node().await),
         ("validator-1".to_owned(), "validator-2".to_owned())
     );
-    let answer = second.get("/v1/assets/bond:A").await;
+    let answer = second.get("/v1/pipeline").await;
     assert_eq!((answer.status, &answer.body["code"]), (StatusCode::SERVICE_UNAVAILABLE, &"no_leader".into()));
     assert!(answer.oss_seq.is_some(), "every answer carries OSS-Seq");
     // Alive and not ready while the lease is another's; ready soon after it was given back.
@@ -74,7 +74,7 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_afterwards() {
         bed.decide(mint("bond:A", "acct:alice", 1)).await;
     }
     eventually("the first one knows that it does not lead", async || {
-        (first.get("/v1/shards").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+        (first.get("/v1/pipeline").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
     second.reach_head(&bed).await;

@@ -4,7 +4,7 @@ use common::entry::Entry;
 use common::link::LoggedEntry;
 use serde_json::json;
 
-use crate::bed::{Bed, SHARD, Validator, mint, register};
+use crate::bed::{Bed, SHARD, Validator, eventually, mint, register};
 
 /// A bed whose validator has committed a few entries and stopped cleanly.
 async fn used() -> Bed {
@@ -101,11 +101,11 @@ async fn forge_last(bed: &Bed, field: &str, value: serde_json::Value) {
 
 #[tokio::test]
 async fn an_entry_that_is_not_the_fold_of_the_log_stops_the_replay_and_is_named() {
-    for (field, value) in [
-        ("root", json!(format!("0x{}", "11".repeat(32)))),
-        ("aux", json!(format!("0x{}", "22".repeat(32)))),
-        ("outcomes", json!([])),
-        ("updates", json!([])),
+    for (field, pointer, value) in [
+        ("root", "/root", json!(format!("0x{}", "11".repeat(32)))),
+        ("aux", "/aux", json!(format!("0x{}", "22".repeat(32)))),
+        ("outcomes", "/outcomes/0", json!([])),
+        ("updates", "/updates/0", json!([])),
     ] {
         let bed = used().await;
         forge_last(&bed, field, value).await;
@@ -113,8 +113,48 @@ async fn an_entry_that_is_not_the_fold_of_the_log_stops_the_replay_and_is_named(
         // A process with an empty folder has to replay everything.
         let other = bed.path("other").display().to_string();
         let validator = bed.start_with(&[("OSS__DATA_DIR", &other)]);
-        ends_with_4(validator, &format!("entry {last}: field {field} differs")).await;
+        let (node, others) = (validator.node().await, bed.path("other"));
+        ends_with_4(
+            validator,
+            &format!("entry {last}: field {field} differs from the replay's at {pointer}"),
+        )
+        .await;
+        let dump = others.join(node).join(format!("divergence-financial-{last}.json"));
+        let dump: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(dump).expect("a dump")).expect("JSON");
+        let difference = &dump["difference"];
+        assert_eq!((&dump["field"], &difference["pointer"]), (&field.into(), &pointer.into()), "{dump}");
+        assert_ne!(difference["logged"], difference["replayed"], "{dump}");
+        let keys: Vec<&str> = dump["changes"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|change| change["key"].as_str())
+            .collect();
+        assert_eq!(keys, ["asset/bond:A", "holding/bond:A/acct:alice"], "{dump}");
+        assert!(dump["changes"][1]["before"].is_null() && dump["changes"][1]["after"].is_string(), "{dump}");
+        assert!(dump["entry"]["body"].as_str().is_some_and(|body| body.contains(field)), "{dump}");
     }
+}
+
+#[tokio::test]
+async fn a_standby_that_computes_something_else_than_the_log_says_stops_and_leaves_a_dump() {
+    let bed = Bed::new(&["base"]).await;
+    let leader = bed.start();
+    leader.ready().await;
+    bed.decide(register("bond:A", &["base"])).await;
+    let standby = bed.start();
+    eventually("it stands by", async || (standby.healthcheck(&bed).await == 0).then_some(())).await;
+    standby.signal("-STOP");
+    bed.decide(mint("bond:A", "acct:alice", 5)).await;
+    leader.reach_head(&bed).await;
+    let last = bed.link().head().await.expect("reads").seq;
+    forge_last(&bed, "root", json!(format!("0x{}", "11".repeat(32)))).await;
+    standby.signal("-CONT");
+    let node = standby.node().await;
+    ends_with_4(standby, &format!("entry {last}: field root differs from the replay's at /root")).await;
+    let dump = bed.path("data").join(node).join(format!("divergence-financial-{last}.json"));
+    assert!(dump.exists(), "{}", dump.display());
 }
 
 #[tokio::test]

@@ -11,4 +11,5 @@ mod poison;
 mod proofs;
 mod reading;
 mod rejects;
+mod standby;
 mod targets;

@@ -107,7 +107,7 @@ fn forged(at: usize, change: impl FnOnce(&mut Value)) -> Vec<Entry> {
 
 fn field(result: Result<Replay, Difference>) -> (u64, &'static str) {
     match result {
-        Err(Difference::Fold(FoldError::Divergence(Divergence::Field { seq, field }))) => (seq, field),
+        Err(Difference::Fold(FoldError::Divergence(Divergence::Field { seq, field, .. }))) => (seq, field),
         other => panic!("a divergence was expected, not {other:?}"),
     }
 }
