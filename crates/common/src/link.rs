@@ -17,6 +17,7 @@
 //! One file per script; the path of a request is `submit → collecting → collected → commit → relay → bind →
 //! store → progress → done`.
 
+pub mod acl;
 mod connect;
 mod error;
 mod reply;
