@@ -66,7 +66,7 @@ pub use commit::{
     Commit, Committed, Consumed, DEAD_LETTERS_MAX, DeadLetter, FullStream, PARKED_MAX, Parked,
     RECORD_BYTES_MAX, StatusWrite,
 };
-pub use connect::{Address, Commands};
+pub use connect::{Address, Certificates, ClientCertificate, Commands};
 pub use done::{Done, DoneEntry, DoneReply, Finished};
 pub use error::{Disposition, LinkError};
 pub use fronts::Fronts;

@@ -6,6 +6,7 @@
 //! - `directed`: for every guard marked in a script a scenario that holds with it; `controls` cuts that guard
 //!   out of the source and shows that the scenario then fails.
 //! - `rights`: every service's Redis user can do its own work and nothing else.
+//! - `tls`: the way there, with certificates.
 //! - the rest: full memory, reading, bounds.
 
 #[cfg(test)]
@@ -30,3 +31,5 @@ mod proxy;
 mod reading;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod tls;
