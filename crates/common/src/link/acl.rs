@@ -5,7 +5,8 @@
 //!   (Redis would ask for reading and writing of every declared one), and what a script then does is bound by the rows.
 //! - A row is a selector of its own: these commands on these keys, and on no others. The tests run every script under the
 //!   users that own it, compare the rows with what the scripts were seen to do, and refuse a row nobody needs.
-//! - Nobody but `admin` has EVAL, KEYS, SCAN, FLUSHALL, CONFIG, DEBUG, ACL; `default` is off; `health` can only ping.
+//! - Nobody but `admin` has EVAL, KEYS, SCAN, FLUSHALL, CONFIG, DEBUG, ACL; `default` is off but keeps its rights, see
+//!   [`DEFAULT_USER`]; `health` can only ping.
 //!
 //! A row that a new script needs is missing until Redis has loaded the file again: see `docs/operating.md`.
 
@@ -20,6 +21,11 @@ use crate::keys::ALL_SHARDS;
 pub const ADMIN: &str = "admin";
 /// The name of the user without a password who can only ping: for health checks.
 pub const HEALTH: &str = "health";
+
+/// Nobody can be this user: it is off and has no password. It keeps all rights because Redis reads its own append-only
+/// file in this user's name: without them it leaves out every transaction there, which is what each of our scripts
+/// becomes, and starts with an empty data set.
+pub const DEFAULT_USER: &str = "user default off resetpass allkeys allchannels +@all";
 
 /// What every service may do whatever the key. The scripts' own commands follow from the rows.
 const ANYWHERE: &str = "ping time script|load";
@@ -163,7 +169,7 @@ impl Right {
 /// hashes only.
 #[must_use]
 pub fn file(passwords: &BTreeMap<User, SecretString>, admin: &SecretString) -> String {
-    let mut lines = vec!["user default off resetpass resetkeys resetchannels -@all".to_owned()];
+    let mut lines = vec![DEFAULT_USER.to_owned()];
     lines.extend(passwords.iter().map(|(user, password)| user.line(password)));
     lines.push(format!("user {ADMIN} on #{} allkeys allchannels +@all", hashed(admin)));
     lines.push(format!("user {HEALTH} on nopass resetkeys resetchannels -@all +ping"));

@@ -15,7 +15,9 @@ use redis::RedisError;
 use secrecy::SecretString;
 use testkit::redis::{RedisOptions, RedisServer, Users};
 
-use crate::bed::{Bed, Check, Stage, TTL_MS, locked, name, rid, server, submit, target};
+use crate::bed::{
+    Bed, Check, NONE, Picture, Stage, TTL_MS, changed, locked, name, rid, server, submit, target,
+};
 use crate::cases::CASES;
 use crate::same;
 
@@ -29,8 +31,15 @@ pub(crate) fn password(user: &str) -> SecretString {
 
 /// A server that knows the services, an administrator and nobody else.
 fn closed() -> Arc<Mutex<RedisServer>> {
+    with_users(users_file())
+}
+
+fn users_file() -> String {
     let passwords = User::ALL.map(|user| (user, password(user.name()))).into();
-    let file = acl::file(&passwords, &password(ADMIN));
+    acl::file(&passwords, &password(ADMIN))
+}
+
+fn with_users(file: String) -> Arc<Mutex<RedisServer>> {
     let users = Users { file, admin: ADMIN, password: format!("password of {ADMIN}") };
     server(RedisOptions { users: Some(users), ..RedisOptions::default() })
 }
@@ -255,7 +264,40 @@ async fn without_a_password_or_with_a_wrong_one_nothing_works_but_the_health_che
     let wrong = Address::new(&url, Some("collector"), Some(&password("validator")))?;
     let refused = Commands::connect(&wrong, &name("collector-1")).await.err();
     same!(refused.map(|error| error.disposition()), Some(Disposition::Halt));
+    for guess in ["default", ""] {
+        let user = Address::new(&url, Some("default"), Some(&SecretString::from(guess)))?;
+        same!(Commands::connect(&user, &name("collector-1")).await.is_err(), true);
+    }
     same!(refusal(&server, HEALTH, &["PING"])?, None);
     same!(refusal(&server, HEALTH, &["INFO"])?, Some("NOPERM".to_owned()));
+    Ok(())
+}
+
+/// The data set before a crash of the server and after it.
+async fn over_a_crash(file: String) -> Check<(Picture, Picture)> {
+    let server = with_users(file);
+    let bed = seen_by(&server, ADMIN).await?;
+    Stage::set(&bed).await?;
+    let before = bed.picture();
+    locked(&server).kill()?;
+    locked(&server).restart()?;
+    Ok((before, bed.picture()))
+}
+
+#[tokio::test]
+async fn what_the_scripts_wrote_is_there_after_a_crash() -> Check {
+    let (before, after) = over_a_crash(users_file()).await?;
+    same!(before.len() > 8, true);
+    same!(changed(&before, &after), NONE);
+    Ok(())
+}
+
+/// Should a later Redis read its file whatever the rights of `default` are, this fails, and they can go.
+#[tokio::test]
+async fn control_a_default_user_without_rights_costs_all_that_the_scripts_wrote() -> Check {
+    let without_rights = "user default off resetpass resetkeys resetchannels -@all";
+    let (before, after) = over_a_crash(users_file().replace(acl::DEFAULT_USER, without_rights)).await?;
+    same!(before.keys().any(|key| key.ends_with(":log")), true);
+    same!(after.keys().any(|key| key.ends_with(":log")), false);
     Ok(())
 }
