@@ -12,7 +12,7 @@ use actix_web::dev::{Server, ServerHandle};
 use common::admin::{self, Readiness};
 use common::auth::KeyRing;
 use common::ids::{Name, Shard};
-use common::link::{Address, Commands, Link, LinkError, Scripts, Token};
+use common::link::{Commands, Link, LinkError, Scripts, Token};
 use common::supervise::Shutdown;
 use common::targets::{Target as Configured, TargetKind, Targets};
 use tokio::sync::{mpsc, watch};
@@ -212,8 +212,7 @@ fn rand_suffix() -> u32 {
 
 /// Redis may start a moment later than this process.
 async fn connect(settings: &Settings, instance: &Name) -> Result<Commands, StartError> {
-    let password = settings.redis.password()?;
-    let address = Address::new(&settings.redis.url, None, password.as_ref())?;
+    let address = settings.redis.address()?;
     let mut attempt = 1;
     loop {
         match Commands::connect(&address, instance).await {

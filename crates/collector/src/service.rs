@@ -10,7 +10,7 @@ use actix_web::dev::{Server, ServerHandle};
 use common::admin::{self, Readiness};
 use common::auth::KeyRing;
 use common::ids::Name;
-use common::link::{Address, Commands, Disposition, LinkError};
+use common::link::{Commands, Disposition, LinkError};
 use common::supervise::Shutdown;
 use common::targets::Targets;
 use tokio::sync::Semaphore;
@@ -126,8 +126,7 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
 
 /// Waits for Redis as long as it takes; only an address or a password that is wrong ends it.
 async fn connect(settings: &Settings, readiness: &Readiness) -> Result<Commands, StartError> {
-    let password = settings.redis.password()?;
-    let address = Address::new(&settings.redis.url, None, password.as_ref())?;
+    let address = settings.redis.address()?;
     let instance: Name = settings
         .instance
         .parse()

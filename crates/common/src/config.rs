@@ -9,6 +9,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::link::{Address, Certificates, ClientCertificate, LinkError};
+
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -18,6 +20,8 @@ pub enum ConfigError {
     Faults(Vec<String>),
     #[error("settings: cannot read {path}")]
     Secret { path: PathBuf, source: std::io::Error },
+    #[error("settings: redis cannot be addressed so")]
+    Redis(#[source] LinkError),
 }
 
 /// Loads settings of type `T` (which should deny unknown fields).
@@ -47,15 +51,26 @@ fn layered<T: DeserializeOwned>(
     Ok(builder.add_source(environment).build()?.try_deserialize()?)
 }
 
-/// How to reach Redis.
+/// How to reach Redis, and as whom.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisSettings {
-    /// `redis://[user@]host:port/0`; no password in here.
+    /// `redis://host:port/0`, or `rediss://…` for TLS; no password in here.
     pub url: String,
-    /// File with the password of the URL's user.
+    /// The user of the ACL; without one the server's `default`.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// File with the user's password.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+    /// PEM: who may have signed the server's certificate, in place of those the system trusts.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// PEM: this process's own certificate and its key, where the server asks for one.
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
 }
 
 impl RedisSettings {
@@ -65,6 +80,54 @@ impl RedisSettings {
     /// The file cannot be read.
     pub fn password(&self) -> Result<Option<SecretString>, ConfigError> {
         self.password_file.as_deref().map(read_secret).transpose()
+    }
+
+    /// Where and as whom to connect.
+    ///
+    /// # Errors
+    /// A file cannot be read, or values do not fit together: nothing is left out that was asked for.
+    pub fn address(&self) -> Result<Address, ConfigError> {
+        let faults = self.faults();
+        if !faults.is_empty() {
+            return Err(ConfigError::Faults(faults));
+        }
+        let (user, password) = (self.username.as_deref(), self.password()?);
+        let client = match (&self.cert_file, &self.key_file) {
+            (Some(certificate), Some(key)) => {
+                Some(ClientCertificate { certificate: read(certificate)?, key: read_secret(key)? })
+            }
+            _ => None,
+        };
+        let certificates = Certificates { ca: self.ca_file.as_deref().map(read).transpose()?, client };
+        let address = if self.is_tls() {
+            Address::with_certificates(&self.url, user, password.as_ref(), &certificates)
+        } else {
+            Address::new(&self.url, user, password.as_ref())
+        };
+        address.map_err(ConfigError::Redis)
+    }
+
+    fn is_tls(&self) -> bool {
+        self.url.starts_with("rediss://")
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let host = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        let user = host.rsplit_once('@').map_or("", |(user, _)| user);
+        let has_certificates = [&self.ca_file, &self.cert_file, &self.key_file].iter().any(|f| f.is_some());
+        let rules = [
+            (!user.contains(':'), "redis.url: a password belongs into the file redis.password_file names"),
+            (user.is_empty() || self.username.is_none(), "redis.url and redis.username both name a user"),
+            (
+                self.is_tls() || !has_certificates,
+                "redis.ca_file, cert_file and key_file need a rediss:// address in redis.url",
+            ),
+            (
+                self.cert_file.is_some() == self.key_file.is_some(),
+                "redis.cert_file and redis.key_file go together",
+            ),
+        ];
+        rules.iter().filter(|(holds, _)| !holds).map(|(_, fault)| (*fault).to_owned()).collect()
     }
 }
 
@@ -78,6 +141,10 @@ pub struct HttpSettings {
     pub admin_listen: String,
     /// Threads that serve HTTP.
     pub workers: usize,
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path).map_err(|source| ConfigError::Secret { path: path.to_owned(), source })
 }
 
 /// Reads a secret from a file, without the line end.

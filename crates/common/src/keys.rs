@@ -5,6 +5,9 @@
 
 use crate::ids::{Account, AssetId, Name, Rid, Shard};
 
+/// What every key begins with, as a glob over all shards: for the rights of Redis users.
+pub(crate) const ALL_SHARDS: &str = "{oss:*}:";
+
 /// Builds the Redis key names of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keys {

@@ -17,6 +17,7 @@
 //! One file per script; the path of a request is `submit → collecting → collected → commit → relay → bind →
 //! store → progress → done`.
 
+pub mod acl;
 mod connect;
 mod error;
 mod reply;
@@ -68,7 +69,7 @@ pub use commit::{
     Commit, Committed, Consumed, DEAD_LETTERS_MAX, DeadLetter, FullStream, PARKED_MAX, Parked,
     RECORD_BYTES_MAX, StatusWrite,
 };
-pub use connect::{Address, Commands};
+pub use connect::{Address, Certificates, ClientCertificate, Commands};
 pub use dead_letters::SetAside;
 pub use done::{Done, DoneEntry, DoneReply, Finished};
 pub use error::{Disposition, LinkError};

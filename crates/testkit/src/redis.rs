@@ -7,12 +7,12 @@
 mod power;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redis::{Client, Connection, RedisError, Value};
+use redis::{Client, Connection, IntoConnectionInfo as _, RedisError, Value};
 use tempfile::TempDir;
 
 use crate::ports;
@@ -26,6 +26,25 @@ const AOF_FOLDER: &str = "appendonlydir";
 /// Another process may take the port between the search and the start.
 const START_ATTEMPTS: usize = 5;
 
+/// Users of a private server; its `default` is on only if the file says so.
+#[derive(Debug, Clone)]
+pub struct Users {
+    /// The whole ACL file.
+    pub file: String,
+    /// Who runs [`RedisServer::command`], and with which password.
+    pub admin: &'static str,
+    pub password: String,
+}
+
+/// Certificates for a second port that speaks TLS and asks every client for its own.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    pub port: u16,
+    pub ca: PathBuf,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
 /// What a private server is to be like.
 #[derive(Debug, Clone, Default)]
 pub struct RedisOptions {
@@ -35,6 +54,9 @@ pub struct RedisOptions {
     pub maxmemory: Option<String>,
     /// Its power can be cut and its clock moved; needs `gcc`.
     pub shim: bool,
+    /// None = everybody may do everything.
+    pub users: Option<Users>,
+    pub tls: Option<Tls>,
 }
 
 /// A server could not be started or spoken to.
@@ -179,7 +201,12 @@ impl RedisServer {
     }
 
     fn connection(&self) -> Result<Connection, RedisServerError> {
-        Ok(Client::open(self.url())?.get_connection_with_timeout(Duration::from_secs(1))?)
+        let mut info = self.url().into_connection_info()?;
+        if let Some(users) = &self.options.users {
+            let settings = info.redis_settings().clone();
+            info = info.set_redis_settings(settings.set_username(users.admin).set_password(&*users.password));
+        }
+        Ok(Client::open(info)?.get_connection_with_timeout(Duration::from_secs(1))?)
     }
 
     fn spawn(&mut self) -> Result<(), RedisServerError> {
@@ -193,6 +220,16 @@ impl RedisServer {
         }
         if let Some(maxmemory) = &self.options.maxmemory {
             command.args(["--maxmemory", maxmemory]);
+        }
+        if let Some(users) = &self.options.users {
+            let file = self.folder.path().join("users.acl");
+            std::fs::write(&file, &users.file)?;
+            command.arg("--aclfile").arg(file);
+        }
+        if let Some(Tls { port, ca, certificate, key }) = &self.options.tls {
+            command.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "yes"]);
+            command.arg("--tls-ca-cert-file").arg(ca);
+            command.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key);
         }
         if let Some(shim) = &self.shim {
             command.envs(shim.variables());

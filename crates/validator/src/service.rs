@@ -108,9 +108,7 @@ impl std::fmt::Debug for Service {
 /// See [`StartError`].
 pub async fn build(settings: Settings) -> Result<Service, StartError> {
     settings.check()?;
-    let password = settings.redis.password()?;
-    let address =
-        link::Address::new(&settings.redis.url, None, password.as_ref()).map_err(StartError::Redis)?;
+    let address = settings.redis.address()?;
     let keys = KeyRing::load(&settings.keys_file)?;
     let (targets_file, targets) = TargetsFile::open(&settings.targets_file)?;
     let signer = Arc::new(Signer::load(&settings.validator_key_file)?);

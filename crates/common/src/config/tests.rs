@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{environment, layered};
+use super::{ConfigError, RedisSettings, environment, layered};
 
 const DEFAULTS: &str = r#"
 instance = ""
@@ -70,4 +70,33 @@ fn numbers_and_flags_are_read_where_one_is_wanted_and_refused_otherwise() {
         let field = name.rsplit("__").next().unwrap().to_lowercase();
         assert!(error.to_lowercase().contains(&field), "{field} in {error}");
     }
+}
+
+fn redis(url: &str) -> RedisSettings {
+    let (username, password_file) = (None, None);
+    let url = url.to_owned();
+    RedisSettings { url, username, password_file, ca_file: None, cert_file: None, key_file: None }
+}
+
+fn faults(settings: &RedisSettings) -> Vec<String> {
+    match settings.address() {
+        Err(ConfigError::Faults(faults)) => faults,
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn redis_settings_that_do_not_fit_together_are_all_named() {
+    let file = || Some(PathBuf::from("some.pem"));
+    assert!(redis("redis://127.0.0.1/0").address().is_ok());
+    let named = RedisSettings { username: Some("collector".to_owned()), ..redis("redis://127.0.0.1/0") };
+    assert!(named.address().is_ok());
+    // Certificates that would be left out without a word.
+    assert_eq!(faults(&RedisSettings { ca_file: file(), ..redis("redis://127.0.0.1/0") }).len(), 1);
+    assert_eq!(faults(&RedisSettings { cert_file: file(), ..redis("redis://127.0.0.1/0") }).len(), 2);
+    assert_eq!(faults(&RedisSettings { key_file: file(), ..redis("rediss://127.0.0.1/0") }).len(), 1);
+    // A password in a URL ends up in logs; two users are one too many.
+    assert_eq!(faults(&redis("redis://collector:secret@127.0.0.1/0")).len(), 1);
+    assert_eq!(faults(&RedisSettings { url: "redis://other@127.0.0.1/0".to_owned(), ..named }).len(), 1);
+    assert!(matches!(redis("not a URL").address(), Err(ConfigError::Redis(_))));
 }

@@ -7,13 +7,14 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, ScriptInvocation, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    Pipeline, RedisError, ScriptInvocation, TlsCertificates, Value,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -39,23 +40,63 @@ pub struct Address {
     client: Client,
 }
 
+/// PEM files for a `rediss://` address.
+#[derive(Debug, Clone, Default)]
+pub struct Certificates {
+    /// Who may have signed the server's certificate, and nobody else; `None` = whom the system trusts.
+    pub ca: Option<Vec<u8>>,
+    /// The client's own certificate and its key, where the server asks for them.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A certificate with its key, both PEM. Shows neither.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    pub certificate: Vec<u8>,
+    pub key: SecretString,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate").finish_non_exhaustive()
+    }
+}
+
+/// The one implementation of TLS cryptography in the process. Who installed another one before keeps it.
+static PROVIDER: LazyLock<()> =
+    LazyLock::new(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
+
 impl Address {
-    /// `url`: `redis://host:port[/db]` or `unix:/path`.
+    /// `url`: `redis://host:port[/db]`, `unix:/path`, or `rediss://…` for TLS with the system's trust.
     ///
     /// # Errors
     /// The URL is not one.
     pub fn new(url: &str, user: Option<&str>, password: Option<&SecretString>) -> Result<Self, LinkError> {
-        let info = url.into_connection_info().map_err(LinkError::Address)?;
-        let mut settings = info.redis_settings().clone();
-        if let Some(user) = user {
-            settings = settings.set_username(user);
+        let info = connection(url, user, password)?;
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            LazyLock::force(&PROVIDER);
         }
-        if let Some(password) = password {
-            settings = settings.set_password(password.expose_secret());
-        }
-        let info =
-            info.set_redis_settings(settings).set_tcp_settings(TcpSettings::default().set_nodelay(true));
         Client::open(info).map(|client| Self { client }).map_err(LinkError::Address)
+    }
+
+    /// A `rediss://` address with certificates of its own.
+    ///
+    /// # Errors
+    /// The URL is not one or does not speak TLS; a certificate or key cannot be read.
+    pub fn with_certificates(
+        url: &str,
+        user: Option<&str>,
+        password: Option<&SecretString>,
+        certificates: &Certificates,
+    ) -> Result<Self, LinkError> {
+        LazyLock::force(&PROVIDER);
+        let client_tls = certificates.client.as_ref().map(|client| ClientTlsConfig {
+            client_cert: client.certificate.clone(),
+            client_key: client.key.expose_secret().as_bytes().to_vec(),
+        });
+        let tls = TlsCertificates { client_tls, root_cert: certificates.ca.clone() };
+        let info = connection(url, user, password)?;
+        Client::build_with_tls(info, tls).map(|client| Self { client }).map_err(LinkError::Address)
     }
 
     /// A connection of its own, for one blocking reader.
@@ -68,6 +109,22 @@ impl Address {
             .await
             .map_err(|source| LinkError::Redis { call: "CONNECT", source })
     }
+}
+
+fn connection(
+    url: &str,
+    user: Option<&str>,
+    password: Option<&SecretString>,
+) -> Result<ConnectionInfo, LinkError> {
+    let info = url.into_connection_info().map_err(LinkError::Address)?;
+    let mut settings = info.redis_settings().clone();
+    if let Some(user) = user {
+        settings = settings.set_username(user);
+    }
+    if let Some(password) = password {
+        settings = settings.set_password(password.expose_secret());
+    }
+    Ok(info.set_redis_settings(settings).set_tcp_settings(TcpSettings::default().set_nodelay(true)))
 }
 
 impl fmt::Debug for Address {

@@ -5,6 +5,8 @@
 //!   the server around each of them.
 //! - `directed`: for every guard marked in a script a scenario that holds with it; `controls` cuts that guard
 //!   out of the source and shows that the scenario then fails.
+//! - `rights`: every service's Redis user can do its own work and nothing else.
+//! - `tls`: the way there, with certificates.
 //! - the rest: full memory, reading, bounds.
 
 #[cfg(test)]
@@ -27,3 +29,7 @@ mod memory;
 mod proxy;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod rights;
+#[cfg(test)]
+mod tls;
