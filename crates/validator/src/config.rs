@@ -2,6 +2,7 @@
 //!
 //! Everything is parsed before anything starts; all faults are reported together.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub view: ViewSettings,
     pub relay: RelaySettings,
     pub log: LogSettings,
+    #[serde(default)]
+    pub peer: PeerSettings,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -67,6 +70,29 @@ pub struct LogSettings {
     pub keep_entries: u64,
     /// How often to trim.
     pub trim_ms: u64,
+}
+
+/// How validators read each other's log.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerSettings {
+    /// Under which URL the other validators reach this one's API. Left out: the address it listens on, or, if that is
+    /// every address of the machine, `HOSTNAME` with its port.
+    pub url: Option<String>,
+    /// An API key with scope operate, `oss_<id>_<secret>`; without it nothing is asked of others.
+    pub key_file: Option<PathBuf>,
+}
+
+impl PeerSettings {
+    /// The URL to tell, with the address that is listened on; empty = there is none that others could use.
+    #[must_use]
+    pub(crate) fn url(&self, listens: SocketAddr, hostname: Option<String>) -> String {
+        match &self.url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None if !listens.ip().is_unspecified() => format!("http://{listens}"),
+            None => hostname.map_or_else(String::new, |host| format!("http://{host}:{}", listens.port())),
+        }
+    }
 }
 
 impl Settings {
@@ -141,6 +167,18 @@ mod tests {
     fn the_embedded_defaults_are_settings_that_pass_their_own_check() {
         let settings: Settings = common::config::load(DEFAULTS, None).expect("defaults parse");
         settings.check().expect("defaults are in bounds");
+    }
+
+    #[test]
+    fn others_are_told_the_configured_url_or_an_address_they_can_use() {
+        let told = |url: Option<&str>, listens: &str, host: Option<&str>| {
+            let settings = PeerSettings { url: url.map(str::to_owned), key_file: None };
+            settings.url(listens.parse().expect("an address"), host.map(str::to_owned))
+        };
+        assert_eq!(told(Some("http://v/"), "0.0.0.0:1", Some("h")), "http://v");
+        assert_eq!(told(None, "127.0.0.1:1", Some("h")), "http://127.0.0.1:1");
+        assert_eq!(told(None, "0.0.0.0:1", Some("h")), "http://h:1");
+        assert_eq!(told(None, "0.0.0.0:1", None), "");
     }
 
     #[test]

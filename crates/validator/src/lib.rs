@@ -3,7 +3,7 @@
 //! In: messages in `:inx`, `:receipts` and `:in` of each shard. Out: log entries, statuses, signed work in
 //! `:out:<target>`, and the read API. The files in the order of the data:
 //!
-//! `service` wires → `data_dir`, `view` (archive and state) → `lease` → `sequencer` runs `replay`, then
+//! `service` wires → `data_dir`, `view` (archive and state) → `lease` → `sequencer` runs `replay` (with `peers`), then
 //! `pipeline` per entry with the pure `engine` (`old_roots` brings its history back) → `effects`, `relay` (with `signer`), `trim` → `http` answers.
 
 mod data_dir;
@@ -19,6 +19,7 @@ mod shard;
 pub mod engine;
 mod fold;
 mod old_roots;
+mod peers;
 mod pipeline;
 mod record_ttl;
 mod replay;
@@ -38,7 +39,7 @@ mod http;
 mod metrics;
 mod service;
 
-pub use config::{LeaseSettings, LogSettings, RelaySettings, Settings, ViewSettings};
+pub use config::{LeaseSettings, LogSettings, PeerSettings, RelaySettings, Settings, ViewSettings};
 pub use data_dir::{DataDir, DataDirError};
 pub use fold::{Fold, FoldError};
 pub use service::{Service, StartError, build, clear_views};

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use common::entry::Entry;
 use common::link::{Head, Initialised, LinkError, LoggedEntry, StreamId};
 use common::targets::Targets;
+use tokio::sync::watch;
 
 use crate::engine::{Divergence, Engine, Position, inputs_of};
 use crate::error::{DataLoss, Failure};
+use crate::peers::{NoPage, Peers};
 use crate::read_size::{Came, ReadSize};
 use crate::shard::ShardState;
 use crate::view::{Page, Record, ViewError};
@@ -149,6 +151,29 @@ pub(crate) async fn catch_up(shard: &ShardState) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Replays what Redis has trimmed, up to entry `first`, from other validators; what comes is checked like the log.
+pub(crate) async fn fetch(
+    shard: &ShardState,
+    peers: &Peers,
+    first: u64,
+    stop: &watch::Receiver<bool>,
+    mut progress: impl FnMut(u64),
+) -> Result<Result<(), NoPage>, Failure> {
+    let (began, from) = (Instant::now(), shard.now().seq);
+    while shard.now().seq + 1 < first && !*stop.borrow() {
+        let page = match peers.page(shard, shard.now().seq + 1).await {
+            Ok(page) => page,
+            Err(why) => return Ok(Err(why)),
+        };
+        for entry in &page {
+            replay_entry(shard, entry)?;
+        }
+        progress(shard.now().seq);
+    }
+    crate::metrics::replayed(shard.shard, from, shard.now().seq, began.elapsed());
+    Ok(Ok(()))
+}
+
 /// Whether a page of the log was larger than what is to be in memory at once.
 fn came(page: &[LoggedEntry]) -> Came {
     let mut bytes = 0;
@@ -164,8 +189,10 @@ fn came(page: &[LoggedEntry]) -> Came {
 async fn tell(shard: &ShardState) -> Result<Instant, Failure> {
     let told = Instant::now();
     let archived = StreamId::of_seq(shard.view.synced_seq());
-    crate::retry::until_known("tell how far the log is here", async || shard.link.beat(archived).await)
-        .await?;
+    crate::retry::until_known("tell how far the log is here", async || {
+        shard.link.beat_at(archived, &shard.url).await
+    })
+    .await?;
     Ok(told)
 }
 

@@ -7,6 +7,7 @@
 //! end message by message at first ([`suspect`]).
 
 mod facts;
+mod fill;
 mod suspect;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::config::LeaseSettings;
 use crate::effects::{self, CarriedOut};
 use crate::error::{DataLoss, Failure, chain};
 use crate::lease::Tenure;
+use crate::peers::Peers;
 use crate::pipeline::{self, Intake, Step};
 use crate::read_size::{Came, ReadSize};
 use crate::record_ttl::RecordTtl;
@@ -53,6 +55,8 @@ pub(crate) struct Duties {
     /// What the operator wants the targets to be.
     pub(crate) targets: watch::Receiver<Arc<Targets>>,
     pub(crate) lease: LeaseSettings,
+    /// Who may have what Redis has trimmed.
+    pub(crate) peers: Peers,
     pub(crate) readiness: Readiness,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -204,16 +208,7 @@ impl Runner {
                 self.shard.set_ready_to_lead(true);
                 Ok(true)
             }
-            Err(Failure::DataLoss(hole @ DataLoss::Hole { .. })) => {
-                tracing::error!(error = %hole, "The own archive ends before the log begins; not taking the lease");
-                self.shard.set_ready_to_lead(false);
-                self.not_ready(&hole.to_string());
-                tokio::select! {
-                    () = tokio::time::sleep(HOLE_RETRY) => {}
-                    _ = self.duties.stop.wait_for(|stop| *stop) => {}
-                }
-                Ok(false)
-            }
+            Err(Failure::DataLoss(hole @ DataLoss::Hole { first, .. })) => self.fill(&hole, first).await,
             Err(failure) => Err(failure),
         }
     }

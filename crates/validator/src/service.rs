@@ -24,6 +24,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::http::{self, Api};
 use crate::lease::LeaseKeeper;
 use crate::life::Lives;
+use crate::peers::Peers;
 use crate::relay::Relay;
 use crate::sequencer::{Duties, Sequencer};
 use crate::shard::ShardState;
@@ -54,6 +55,8 @@ pub enum StartError {
     Listen { address: String, source: std::io::Error },
     #[error("cannot open {path}")]
     View { path: PathBuf, source: ViewError },
+    #[error("the client for other validators")]
+    Peers(#[source] reqwest::Error),
     #[error("the HTTP server failed")]
     Http(#[source] std::io::Error),
 }
@@ -70,7 +73,7 @@ impl StartError {
             | Self::Redis(_)
             | Self::DataDir(_)
             | Self::Listen { .. } => common::exit::CONFIG,
-            Self::View { .. } | Self::Http(_) => common::exit::ESSENTIAL,
+            Self::View { .. } | Self::Http(_) | Self::Peers(_) => common::exit::ESSENTIAL,
         }
     }
 }
@@ -81,6 +84,7 @@ pub struct Service {
     address: link::Address,
     keys: KeyRing,
     signer: Arc<Signer>,
+    peers: Peers,
     targets_file: TargetsFile,
     targets: watch::Receiver<Arc<Targets>>,
     views: Vec<View>,
@@ -112,7 +116,9 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
     let keys = KeyRing::load(&settings.keys_file)?;
     let (targets_file, targets) = TargetsFile::open(&settings.targets_file)?;
     let signer = Arc::new(Signer::load(&settings.validator_key_file)?);
+    let peer_key = settings.peer.key_file.as_deref().map(common::config::read_secret).transpose()?;
     let data = DataDir::take(&settings.data_dir)?;
+    let peers = Peers::new(data.node().clone(), peer_key).map_err(StartError::Peers)?;
     let views =
         Shard::ALL.into_iter().map(|shard| open_view(&data, shard, &settings)).collect::<Result<_, _>>()?;
     let listener = TcpListener::bind(&settings.http.listen)
@@ -134,6 +140,7 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         address,
         keys,
         signer,
+        peers,
         targets_file,
         targets,
         views,
@@ -184,10 +191,11 @@ impl Service {
                 return Ok(());
             }
         };
+        let url = self.settings.peer.url(self.http_address, std::env::var("HOSTNAME").ok());
         let shards: Vec<Arc<ShardState>> = self
             .views
             .into_iter()
-            .map(|view| Arc::new(ShardState::new(commands.shard(view.shard()), view)))
+            .map(|view| Arc::new(ShardState::new(commands.shard(view.shard()), view).at(&url)))
             .collect();
         let (stop, stopped) = watch::channel(false);
         let lives = Lives::new();
@@ -195,6 +203,7 @@ impl Service {
             settings: &self.settings,
             node: self.data.node(),
             signer: &self.signer,
+            peers: &self.peers,
             targets: &self.targets,
             readiness: &self.readiness,
             stopped: &stopped,
@@ -235,6 +244,7 @@ struct Parts<'a> {
     settings: &'a Settings,
     node: &'a Name,
     signer: &'a Arc<Signer>,
+    peers: &'a Peers,
     targets: &'a watch::Receiver<Arc<Targets>>,
     readiness: &'a Readiness,
     stopped: &'a watch::Receiver<bool>,
@@ -279,6 +289,7 @@ impl Parts<'_> {
             node: self.node.clone(),
             targets: self.targets.clone(),
             lease: self.settings.lease,
+            peers: self.peers.clone(),
             readiness: self.readiness.clone(),
             stop: self.stopped.clone(),
         };

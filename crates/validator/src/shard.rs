@@ -65,6 +65,8 @@ pub(crate) struct ShardState {
     pub(crate) shard: Shard,
     pub(crate) link: Link,
     pub(crate) view: View,
+    /// Under which URL other validators reach this process; empty = not at all.
+    pub(crate) url: String,
     pub(crate) recent: Recent,
     engine: RwLock<Engine>,
     standing: watch::Sender<Standing>,
@@ -89,6 +91,7 @@ impl ShardState {
             shard,
             link,
             view,
+            url: String::new(),
             recent: Recent::default(),
             engine: RwLock::new(engine),
             standing: watch::Sender::new(standing),
@@ -100,6 +103,12 @@ impl ShardState {
             record_ttl_ms: AtomicU64::new(RecordTtl::default().ttl_ms()),
             stats: Mutex::default(),
         }
+    }
+
+    /// The same, told to others under `url`.
+    #[must_use]
+    pub(crate) fn at(self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self }
     }
 
     /// For reading. Hold it briefly: the sequencer waits for it to move on.

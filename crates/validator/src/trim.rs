@@ -109,7 +109,7 @@ async fn trim(shard: &ShardState, node: &Name, floor: u64) -> Option<u64> {
 /// The first entry that a live standby does not have.
 async fn unread(shard: &ShardState, node: &Name) -> Result<u64, LinkError> {
     let head = shard.now().seq;
-    let now_ms = shard.link.beat(StreamId::of_seq(shard.view.synced_seq())).await?;
+    let now_ms = shard.link.beat_at(StreamId::of_seq(shard.view.synced_seq()), &shard.url).await?;
     Ok(first_unread(&shard.link.members().await?, node.as_str(), now_ms, head))
 }
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- KEYS members
--- ARGV instance last_control_id
+-- ARGV instance last_control_id url
 local SILENT_MS = 24 * 3600 * 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -12,5 +12,6 @@ for i = 1, #members, 2 do
 end
 -- /guard:silent
 local text = string.format('%.0f', now)
-redis.call('HSET', KEYS[1], ARGV[1], text .. ' ' .. ARGV[2])
+local url = ARGV[3] ~= '' and ' ' .. ARGV[3] or ''
+redis.call('HSET', KEYS[1], ARGV[1], text .. ' ' .. ARGV[2] .. url)
 return {'OK', text}

@@ -52,6 +52,19 @@ async fn a_second_process_passes_the_healthcheck_as_a_standby_and_is_not_ready_f
 }
 
 #[tokio::test]
+async fn a_leader_that_ends_in_order_frees_its_leases_at_once() {
+    let bed = Bed::new(&["base"]).await;
+    // Without that the other one would wait for ten minutes.
+    let long = ("OSS__LEASE__TTL_MS", "600000");
+    let first = bed.start_with(&[long]);
+    first.ready().await;
+    let second = bed.start_with(&[long]);
+    eventually("it stands by", async || (second.healthcheck(&bed).await == 0).then_some(())).await;
+    first.stop().await;
+    second.ready().await;
+}
+
+#[tokio::test]
 async fn a_leader_that_slept_through_its_lease_writes_nothing_afterwards() {
     let bed = Bed::new(&["base"]).await;
     let first = bed.start();

@@ -7,6 +7,7 @@ mod faults;
 mod lead;
 mod loss;
 mod path;
+mod peers;
 mod poison;
 mod proofs;
 mod reading;

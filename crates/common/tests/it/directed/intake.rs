@@ -52,6 +52,13 @@ async fn a_member_silent_for_a_day_is_dropped(bed: Bed) -> Check {
     let members = bed.link.members().await?;
     same!(members.keys().map(String::as_str).collect::<Vec<_>>(), ["alive", "collector-1"]);
     same!(members["collector-1"].1, StreamId::new(5, 1));
+    // Who names its URL can be reached by others, until it names none any more.
+    same!(bed.link.member_urls().await?.len(), 0);
+    bed.link.beat_at(StreamId::new(6, 0), "http://v:1").await?;
+    same!(bed.link.member_urls().await?["collector-1"].1, "http://v:1");
+    same!(bed.link.members().await?["collector-1"].1, StreamId::new(6, 0));
+    bed.link.beat(StreamId::new(7, 0)).await?;
+    same!(bed.link.member_urls().await?.len(), 0);
     Ok(())
 }
 
