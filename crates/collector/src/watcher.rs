@@ -176,8 +176,6 @@ impl Audience {
 pub(crate) struct StatusWatcher {
     follower: Option<Follower>,
     generation: Generation,
-    /// The last read failed.
-    is_cut_off: bool,
     _lifeline: Lifeline,
 }
 
@@ -189,15 +187,18 @@ struct Follower {
     reader: Reader,
     recent: Recent,
     cursor: Option<StreamId>,
+    /// The last read failed: more may be trimmed than is read until the next one.
+    is_cut_off: bool,
 }
 
 impl StatusWatcher {
     /// Starts the actor on the current thread.
     pub(crate) fn start(link: Link, generation: Generation, audience: Audience, lifeline: Lifeline) {
         let reader = link.reader(READ_BLOCK);
-        let follower = Follower { link, audience, reader, recent: Recent::default(), cursor: None };
+        let follower =
+            Follower { link, audience, reader, recent: Recent::default(), cursor: None, is_cut_off: false };
         let follower = Some(follower);
-        Actor::start(Self { follower, generation, is_cut_off: false, _lifeline: lifeline });
+        Actor::start(Self { follower, generation, _lifeline: lifeline });
     }
 
     fn read(&mut self, ctx: &mut Context<Self>) {
@@ -206,21 +207,15 @@ impl StatusWatcher {
             let read = follower.round().await;
             (follower, read)
         };
-        ctx.spawn(read.into_actor(self).map(|(follower, read), watcher, ctx| {
-            match read {
-                Ok(()) => {
-                    watcher.is_cut_off = false;
-                    watcher.follower = Some(follower);
-                    watcher.read(ctx);
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut watcher.is_cut_off, true) {
-                        // Until it is read again more may be trimmed than was read.
-                        follower.gap();
-                    }
-                    watcher.on_error(&follower.link, error, ctx);
-                    watcher.follower = Some(follower);
-                }
+        ctx.spawn(read.into_actor(self).map(|(mut follower, read), watcher, ctx| match read {
+            Ok(()) => {
+                watcher.follower = Some(follower);
+                watcher.read(ctx);
+            }
+            Err(error) => {
+                follower.is_cut_off = true;
+                watcher.on_error(&follower.link, error, ctx);
+                watcher.follower = Some(follower);
             }
         }));
     }
@@ -244,12 +239,15 @@ impl Follower {
     async fn round(&mut self) -> Result<(), LinkError> {
         let from = match self.cursor {
             Some(cursor) => cursor,
-            None => self.link.status_end().await?,
+            None => *self.cursor.insert(self.link.status_end().await?),
         };
         let read = self.reader.read(&[(Feed::Status, ReadFrom::After(from))], READ_COUNT).await?;
         let entries: Vec<Entry> = read.into_iter().flat_map(|(_, entries)| entries).collect();
         self.cursor = Some(entries.last().map_or(from, |entry| entry.id));
         self.audience.waiters.wake_all(self.link.shard().number(), &entries);
+        if std::mem::take(&mut self.is_cut_off) {
+            self.gap();
+        }
         if self.audience.live.is_followed() {
             match feed::attribute(&self.link, &entries, &mut self.recent).await {
                 Ok(told) => told.into_iter().for_each(|told| self.audience.live.tell(told)),

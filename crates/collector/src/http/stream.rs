@@ -190,3 +190,6 @@ impl Following {
         self.waiting.push_back(sse::event("reset", &self.position.to_string(), &Reset { reason }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,7 +205,7 @@ async fn a_client_that_does_not_read_is_not_read_from_and_loses_its_place() {
     let faulty = with("X", &json!({"state_changes": vec![change; 32]}));
     let line = format!("{faulty}\n");
     let address = collector.base.strip_prefix("http://").unwrap().to_owned();
-    let writing = tokio::task::spawn_blocking(move || {
+    let beginning = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
         let total = line.len() * 10_000;
@@ -214,6 +214,14 @@ async fn a_client_that_does_not_read_is_not_read_from_and_loses_its_place() {
              content-type: {NDJSON}\r\ncontent-length: {total}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
+        // The head of its answer: the batch has its place.
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        (stream, line)
+    });
+    let (mut stream, line) = beginning.await.unwrap();
+    let writing = tokio::task::spawn_blocking(move || {
         let written = (0..10_000).take_while(|_| stream.write_all(line.as_bytes()).is_ok()).count();
         (stream, written)
     });
@@ -222,7 +230,7 @@ async fn a_client_that_does_not_read_is_not_read_from_and_loses_its_place() {
         let answer = request(&bed, &collector, SUBMIT, mint("Y").to_string()).send().await.unwrap();
         Answer::of(answer).await.status
     };
-    until("the batch is at work", async || further().await == 503).await;
+    assert_eq!(further().await, 503, "the batch has the place");
     until("its place is free", async || further().await == 200).await;
     let (mut stream, written) = writing.await.unwrap();
     assert!(written < 10_000, "all lines were read though no result was");

@@ -301,3 +301,26 @@ async fn the_end_of_the_service_ends_the_streams() {
     assert_eq!((one, every), (None, None));
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
+
+#[actix_rt::test]
+async fn when_redis_is_back_a_stream_says_that_something_may_be_missing_and_goes_on() {
+    let mut bed = Bed::new().await;
+    let collector = bed.start().await;
+    let rid = bed.post(&collector, &mint("X"), &[]).await.rid();
+    let mut stream = all(&collector, READ, None).await.unwrap();
+    assert_eq!(stream.expect("reset").await.data["reason"], "connected");
+    bed.redis.kill().expect("kill -9");
+    bed.redis.restart().expect("starts again");
+    assert_eq!(stream.expect("reset").await.data["reason"], "gap");
+    let mut leader = Leader::new(bed.link(Shard::Financial).await).await;
+    leader.decide(rid, Status::Rejected, OutcomeKind::Rejected, None).await;
+    // Every shard's watcher was cut off, so there may be one of these from each.
+    let changed = loop {
+        let event = stream.event().await.expect("the stream goes on");
+        if event.name != "reset" {
+            break event;
+        }
+    };
+    assert_eq!((changed.name.as_str(), &changed.data["ids"]), ("changed", &json!([rid])));
+    collector.stop().await;
+}
