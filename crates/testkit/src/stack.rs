@@ -69,7 +69,9 @@ impl Stack {
     pub async fn start(plan: Plan) -> Result<Self, StackError> {
         let programs = Programs::find()?;
         let folder = TempDir::with_prefix("oss-stack-")?;
-        let redis = RedisServer::start(RedisOptions { shim: plan.fragile, ..RedisOptions::default() })?;
+        let users = configuration::redis_users(folder.path())?;
+        let options = RedisOptions { shim: plan.fragile, users: Some(users), ..RedisOptions::default() };
+        let redis = RedisServer::start(options)?;
         let anvil =
             |chain_id| Anvil::start(AnvilOptions { chain_id, mining: Mining::Every(1), keep_state: true });
         let (mut anvils, mut source) = (Vec::new(), None);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use common::ids::{IdempotencyKey, Tenant};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::requests::{ASSETS, NULL_SOURCE, NULL_TARGET, Shape};
@@ -34,6 +35,8 @@ pub(super) struct Target {
     listens: Listens,
     settings: SettingsFiles,
     logs: PathBuf,
+    /// With the administrator's rights: the bench watches streams and runs the bare relay beside the services.
+    redis_admin: SecretString,
     pub(super) tokens: Tokens,
     pub(super) tenant: Tenant,
 }
@@ -63,6 +66,7 @@ impl Target {
             listens,
             settings,
             logs,
+            redis_admin: redis_server::admin_url(redis_port, &secrets.redis_admin).into(),
             tokens: secrets.tokens,
             tenant: secrets::tenant()?,
         };
@@ -78,9 +82,9 @@ impl Target {
 
     async fn start_all(&mut self, data: &Path, redis_port: u16, ui: &Ui) -> anyhow::Result<()> {
         ui.progress("starting redis and the services");
+        let (folder, users) = (data.join("redis"), data.join(secrets::names::REDIS_USERS));
         let redis =
-            redis_server::start(&self.found.redis_server, &data.join("redis"), &self.logs, redis_port)
-                .await?;
+            redis_server::start(&self.found.redis_server, &folder, &users, &self.logs, redis_port).await?;
         self.stack.add(Role::Redis, redis);
         self.start_role(Role::Validator)?;
         self.start_role(Role::Collector)?;
@@ -116,7 +120,7 @@ impl Target {
     }
 
     pub(super) fn redis_url(&self) -> &str {
-        &self.listens.redis_url
+        self.redis_admin.expose_secret()
     }
 
     /// `host:port` of the collector.

@@ -1,9 +1,12 @@
-//! A private redis-server that loses nothing it has acknowledged: AOF, synced with every write.
+//! A private redis-server that loses nothing it has acknowledged: AOF, synced with every write. It lets in whom
+//! its users file names, and nobody else.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use common::link::acl::{ADMIN, HEALTH};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::child::{Child, Launch};
 
@@ -15,13 +18,19 @@ pub(crate) fn url(port: u16) -> String {
     format!("redis://127.0.0.1:{port}/0")
 }
 
-/// How to start it with its data in `folder`.
-pub(crate) fn launch(program: &Path, folder: &Path, port: u16) -> Launch {
+/// With the administrator's rights. Not to be shown.
+pub(crate) fn admin_url(port: u16, password: &SecretString) -> String {
+    format!("redis://{ADMIN}:{}@127.0.0.1:{port}/0", password.expose_secret())
+}
+
+/// How to start it with its data in `folder` and the users of the file `users`.
+pub(crate) fn launch(program: &Path, folder: &Path, users: &Path, port: u16) -> Launch {
     let text = |text: &str| text.to_owned();
-    let settings: [(&str, String); 10] = [
+    let settings: [(&str, String); 11] = [
         ("--bind", text("127.0.0.1")),
         ("--port", port.to_string()),
         ("--dir", folder.display().to_string()),
+        ("--aclfile", users.display().to_string()),
         ("--appendonly", text("yes")),
         ("--appendfsync", text("always")),
         ("--save", text("")),
@@ -48,7 +57,9 @@ pub(crate) async fn wait_ready(url: &str, within: Duration, child: Option<&mut C
             return Ok(());
         }
         if started.elapsed() > within {
-            bail!("Redis at {url} did not answer within {} s", within.as_secs());
+            // The URL may hold a password.
+            let address = client.get_connection_info().addr();
+            bail!("Redis at {address} did not answer within {} s", within.as_secs());
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }
@@ -60,9 +71,16 @@ async fn ping(client: &redis::Client) -> redis::RedisResult<String> {
 }
 
 /// Starts it and waits until it answers.
-pub(crate) async fn start(program: &Path, folder: &Path, logs: &Path, port: u16) -> anyhow::Result<Child> {
+pub(crate) async fn start(
+    program: &Path,
+    folder: &Path,
+    users: &Path,
+    logs: &Path,
+    port: u16,
+) -> anyhow::Result<Child> {
     std::fs::create_dir_all(folder)?;
-    let mut child = Child::start(&launch(program, folder, port), logs)?;
-    wait_ready(&url(port), READY_WITHIN, Some(&mut child)).await?;
+    let mut child = Child::start(&launch(program, folder, users, port), logs)?;
+    // This user has no password; the client sends one with every name.
+    wait_ready(&format!("redis://{HEALTH}:-@127.0.0.1:{port}"), READY_WITHIN, Some(&mut child)).await?;
     Ok(child)
 }

@@ -1,4 +1,5 @@
-//! The keys of a stack, made once: the validator's signing key, a sender per shard, API keys for development.
+//! The keys of a stack, made once: the validator's signing key, a sender per shard, API keys for development, a password
+//! per user of Redis. The file of Redis' users is made anew every time: it follows the table of rights.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,6 +9,8 @@ use anyhow::Context as _;
 use common::auth::{KeyFile, KeyRecord, Scope};
 use common::hash::Digest;
 use common::ids::{Shard, Tenant};
+use common::link::acl::{self, User};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::files::{self, Access};
 use crate::access::Tokens;
@@ -20,6 +23,8 @@ pub(crate) struct Secrets {
     pub(crate) validator: PrivateKeySigner,
     pub(crate) senders: BTreeMap<Shard, PrivateKeySigner>,
     pub(crate) tokens: Tokens,
+    /// The password of Redis' administrator.
+    pub(crate) redis_admin: SecretString,
 }
 
 /// Names of the files below the configuration folder. Each service's secrets have a folder of their own, so that
@@ -29,11 +34,45 @@ pub(crate) mod names {
     pub(crate) const SENDER_KEYS: &str = "secrets/broadcaster/sender-keys.json";
     pub(crate) const KEYS: &str = "keys.json";
     pub(crate) const DEV_KEYS: &str = "secrets/collector/dev-keys.json";
+    /// Redis' users with the hashes of their passwords.
+    pub(crate) const REDIS_USERS: &str = "secrets/redis/users.acl";
+    pub(crate) const REDIS_ADMIN: &str = "secrets/operator/redis.password";
+
+    pub(crate) fn redis_password(user: common::link::acl::User) -> String {
+        format!("secrets/{}/redis.password", user.name())
+    }
 }
 
 /// Reads what is there and makes what is missing.
 pub(crate) fn ensure(folder: &Path) -> anyhow::Result<Secrets> {
-    Ok(Secrets { validator: validator(folder)?, senders: senders(folder)?, tokens: tokens(folder)? })
+    Ok(Secrets {
+        validator: validator(folder)?,
+        senders: senders(folder)?,
+        tokens: tokens(folder)?,
+        redis_admin: redis_users(folder)?,
+    })
+}
+
+/// Answers the administrator's password.
+fn redis_users(folder: &Path) -> anyhow::Result<SecretString> {
+    let admin = password(&folder.join(names::REDIS_ADMIN))?;
+    let mut passwords = BTreeMap::new();
+    for user in User::ALL {
+        passwords.insert(user, password(&folder.join(names::redis_password(user)))?);
+    }
+    let users = acl::file(&passwords, &admin);
+    // Hashes only, and the server runs as another user of the system.
+    files::write(&folder.join(names::REDIS_USERS), users.as_bytes(), Access::Everybody)?;
+    Ok(admin)
+}
+
+fn password(path: &Path) -> anyhow::Result<SecretString> {
+    if path.exists() {
+        return Ok(common::config::read_secret(path)?);
+    }
+    let password = SecretString::from(hex::encode(rand::random::<[u8; 32]>()));
+    files::write(path, format!("{}\n", password.expose_secret()).as_bytes(), Access::Owner)?;
+    Ok(password)
 }
 
 fn validator(folder: &Path) -> anyhow::Result<PrivateKeySigner> {
@@ -133,5 +172,21 @@ mod tests {
             assert!(principal.has(scope));
         }
         assert!(!ring.lookup(&first.tokens.read).expect("known").has(Scope::Submit));
+    }
+
+    #[test]
+    fn every_user_of_redis_has_a_password_of_its_own_that_a_second_run_keeps() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+        ensure(folder.path()).expect("made");
+        let files = User::ALL.map(names::redis_password).into_iter().chain([names::REDIS_ADMIN.to_owned()]);
+        let first: Vec<String> = files.clone().map(|name| read(&name)).collect();
+        let users = read(names::REDIS_USERS);
+        std::fs::write(folder.path().join(names::REDIS_USERS), "of an older release").expect("written");
+        ensure(folder.path()).expect("read");
+        assert_eq!(first, files.map(|name| read(&name)).collect::<Vec<_>>());
+        assert_eq!(users, read(names::REDIS_USERS));
+        assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+        assert!(first.iter().all(|password| password.len() == 65 && !users.contains(password.trim())));
     }
 }

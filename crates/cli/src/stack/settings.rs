@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use common::link::acl::User;
 use serde_json::json;
 
 use super::files::{self, Access};
@@ -53,10 +54,12 @@ pub(crate) struct SettingsFiles {
 pub(crate) fn write(folder: &Path, listens: &Listens, tuning: Tuning) -> anyhow::Result<SettingsFiles> {
     let path = |name: &str| text(&folder.join(name).display().to_string());
     let common = format!("keys_file = {}\ntargets_file = {}\n", path(names::KEYS), path(TARGETS_FILE));
-    let tail = |listen: Listen| {
+    let tail = |user: User, listen: Listen| {
         format!(
-            "\n[redis]\nurl = {}\n\n[http]\nlisten = {}\nadmin_listen = {}\n",
+            "\n[redis]\nurl = {}\nusername = {}\npassword_file = {}\n\n[http]\nlisten = {}\nadmin_listen = {}\n",
             text(&listens.redis_url),
+            text(user.name()),
+            path(&names::redis_password(user)),
             text(&format!("127.0.0.1:{}", listen.api)),
             text(&format!("127.0.0.1:{}", listen.admin)),
         )
@@ -66,7 +69,7 @@ pub(crate) fn write(folder: &Path, listens: &Listens, tuning: Tuning) -> anyhow:
         path(SOURCES_FILE),
         path(names::DEV_KEYS),
         text(&listens.validator.url()),
-        tail(listens.collector),
+        tail(User::Collector, listens.collector),
     );
     if let Some(backlog_max) = tuning.backlog_max {
         write!(collector, "\n[limits]\nbacklog_max = {backlog_max}\n")?;
@@ -75,13 +78,13 @@ pub(crate) fn write(folder: &Path, listens: &Listens, tuning: Tuning) -> anyhow:
         "{common}validator_key_file = {}\ndata_dir = {}\n{}",
         path(names::VALIDATOR_KEY),
         path("validator"),
-        tail(listens.validator),
+        tail(User::Validator, listens.validator),
     );
     let broadcaster = format!(
         "{common}sender_keys_file = {}\nendpoints_file = {}\n{}",
         path(names::SENDER_KEYS),
         path(ENDPOINTS_FILE),
-        tail(listens.broadcaster),
+        tail(User::Broadcaster, listens.broadcaster),
     );
     let save = |name: &str, content: String| -> anyhow::Result<PathBuf> {
         let path = folder.join(name);

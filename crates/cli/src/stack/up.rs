@@ -17,7 +17,7 @@ use super::ports::Ports;
 use super::programs::{self, Found};
 use super::services::{Role, Stack};
 use super::settings::{self, Listen, Listens, Tuning};
-use super::{anvil, redis_server};
+use super::{anvil, redis_server, secrets};
 use crate::access::{STACK_FILE, StackFile};
 use crate::args::{Global, NamedUrl, Programs, UpArgs};
 use crate::exit::Exit;
@@ -92,10 +92,10 @@ pub(crate) async fn start(
     drop(ports);
 
     ui.progress("starting redis, the chains and the reference rate");
-    stack.add(
-        Role::Redis,
-        redis_server::start(&found.redis_server, &data.join("redis"), &logs, redis_port).await?,
-    );
+    secrets::ensure(&data)?;
+    let (redis, users) = (data.join("redis"), data.join(secrets::names::REDIS_USERS));
+    stack
+        .add(Role::Redis, redis_server::start(&found.redis_server, &redis, &users, &logs, redis_port).await?);
     let chains_folder = data.join("chains");
     let chains =
         [anvil::SOURCE].into_iter().zip([source_port]).chain(anvil::TARGETS.into_iter().zip(target_ports));

@@ -6,13 +6,16 @@ use std::process::Command;
 
 use common::auth::{KeyFile, KeyRecord, Scope};
 use common::hash::Digest;
+use common::link::acl::{self, User};
 use common::targets::{Target, Targets};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::programs::Programs;
 use super::{NULL_SOURCE, Plan, Role, Service, Stack, StackError};
 use crate::anvil::Anvil;
+use crate::redis::Users;
 
 /// Whom the development keys belong to.
 const TENANT: &str = "demo";
@@ -42,6 +45,28 @@ pub(super) struct Made {
     pub(super) tokens: Tokens,
     /// The `StateBridge` per chain.
     pub(super) contracts: BTreeMap<String, String>,
+}
+
+/// Makes a password for each user of Redis, where `oss init` finds them.
+pub(super) fn redis_users(folder: &Path) -> Result<Users, StackError> {
+    let make = |owner: &str| -> Result<SecretString, StackError> {
+        let password = hex::encode(rand::random::<[u8; 32]>());
+        let path = folder.join(redis_password(owner));
+        path.parent().map(std::fs::create_dir_all).transpose()?;
+        std::fs::write(path, &password)?;
+        Ok(password.into())
+    };
+    let admin = make("operator")?;
+    let mut passwords = BTreeMap::new();
+    for user in User::ALL {
+        passwords.insert(user, make(user.name())?);
+    }
+    let file = acl::file(&passwords, &admin);
+    Ok(Users { file, admin: acl::ADMIN, password: admin.expose_secret().to_owned() })
+}
+
+fn redis_password(owner: &str) -> String {
+    format!("secrets/{owner}/redis.password")
 }
 
 /// Writes every file into the stack's folder.
@@ -161,6 +186,8 @@ pub(super) fn settings(
     let file = |name: &str| folder.join(name).display().to_string();
     let mut settings = vec![
         ("OSS__REDIS__URL", redis_url.to_owned()),
+        ("OSS__REDIS__USERNAME", service.role.name().to_owned()),
+        ("OSS__REDIS__PASSWORD_FILE", file(&redis_password(service.role.name()))),
         ("OSS__KEYS_FILE", file(KEYS)),
         ("OSS__TARGETS_FILE", file(TARGETS)),
     ];
