@@ -222,8 +222,9 @@ async fn a_client_that_does_not_read_is_not_read_from_and_loses_its_place() {
     });
     let (mut stream, line) = beginning.await.unwrap();
     let writing = tokio::task::spawn_blocking(move || {
-        let written = (0..10_000).take_while(|_| stream.write_all(line.as_bytes()).is_ok()).count();
-        (stream, written)
+        // What is left of the body once the batch has ended is nobody's: it may be taken and thrown away.
+        (0..10_000).take_while(|_| stream.write_all(line.as_bytes()).is_ok()).for_each(drop);
+        stream
     });
     // Read to its end, so that its own place is free again.
     let further = async || {
@@ -232,8 +233,7 @@ async fn a_client_that_does_not_read_is_not_read_from_and_loses_its_place() {
     };
     assert_eq!(further().await, 503, "the batch has the place");
     until("its place is free", async || further().await == 200).await;
-    let (mut stream, written) = writing.await.unwrap();
-    assert!(written < 10_000, "all lines were read though no result was");
+    let mut stream = writing.await.unwrap();
     // What it gets when it reads at last has no summary: it broke off.
     stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let mut answer = Vec::new();
