@@ -367,12 +367,13 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 }
 
 /// Every route of the origin that exists, whichever service answers it.
-const ROUTES: [&str; 21] = [
+const ROUTES: [&str; 22] = [
     "DELETE /v1/sync-requests/{rid}",
     "GET /v1/assets/{asset}",
     "GET /v1/assets/{asset}/proof",
     "GET /v1/decisions/{rid}",
     "GET /v1/deliveries/{rid}",
+    "GET /v1/dlq",
     "GET /v1/holdings/{asset}/{account}",
     "GET /v1/holdings/{asset}/{account}/proof",
     "GET /v1/pipeline",

@@ -63,6 +63,9 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
             link.renew(&[stage.request]).await?;
             link.deliveries(&[stage.request]).await?;
             link.reader(BLOCK).read(&[(Feed::Status, ReadFrom::New)], 1).await?;
+            link.status_end().await?;
+            link.status_after(StreamId::ZERO, 10).await?;
+            link.indexed(None, 0, 10).await?;
         }
         User::Validator => {
             link.backlog().await?;
@@ -82,6 +85,7 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
             link.paused(&[target()]).await?;
             link.out_after(&target(), 0, 10).await?;
             link.control_after(StreamId::ZERO, 10).await?;
+            link.dead_letters_after(StreamId::ZERO, 10).await?;
             link.reader(BLOCK).read(&[(Feed::Out(target()), ReadFrom::New)], 1).await?;
             same!(link.lane_release(&target(), &stage.lane).await?, Released::Ok);
         }
