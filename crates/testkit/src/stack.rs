@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use common::ids::{Name, Shard};
+use common::ids::Name;
 use tempfile::TempDir;
 
 use crate::anvil::{Anvil, AnvilOptions, Mining};
@@ -192,7 +192,7 @@ impl Stack {
         for (service, process) in self.services.iter().filter(|(service, _)| service.role == Role::Validator)
         {
             let alone = Api::new(self.http.clone(), Vec::new(), vec![process.url()], self.tokens.clone());
-            if alone.position(Shard::Financial).await.is_ok() {
+            if alone.leads().await {
                 return Some(*service);
             }
         }

@@ -16,6 +16,8 @@ use super::Tokens;
 
 const TIMEOUT: Duration = Duration::from_secs(40);
 const LOG_PAGE: usize = 1_000;
+/// Only the validator that leads answers this.
+const LEADERS_OWN: &str = "/v1/pipeline";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -154,8 +156,7 @@ impl Api {
     pub async fn read(&self, path: &str) -> Result<Value, ApiError> {
         let mut last = None;
         for validator in &self.validators {
-            let request = self.http.get(format!("{validator}{path}")).bearer_auth(&self.tokens.operate);
-            match Self::send(request).await {
+            match self.ask(validator, path).await {
                 Ok(answer) if answer.status == 503 => last = Some(answer.expect_ok(path)),
                 Ok(answer) => return answer.expect_ok(path),
                 Err(error) => last = Some(Err(error)),
@@ -164,6 +165,23 @@ impl Api {
         last.unwrap_or_else(|| {
             Err(ApiError::Unexpected { path: path.to_owned(), status: 0, body: "no validator".to_owned() })
         })
+    }
+
+    /// Asks one validator. One that only follows is passed over: it would answer as of its own head.
+    async fn ask(&self, validator: &str, path: &str) -> Result<Answer, ApiError> {
+        let get = |path: &str| self.http.get(format!("{validator}{path}")).bearer_auth(&self.tokens.operate);
+        if self.validators.len() > 1 {
+            let probe = Self::send(get(LEADERS_OWN)).await?;
+            if probe.status != 200 {
+                return Ok(probe);
+            }
+        }
+        Self::send(get(path)).await
+    }
+
+    /// Whether the first validator leads.
+    pub async fn leads(&self) -> bool {
+        self.read(LEADERS_OWN).await.is_ok()
     }
 
     /// Where a shard stands.
