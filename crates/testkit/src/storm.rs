@@ -1,7 +1,7 @@
 //! A storm: a whole stack under load while everything around it fails, then peace, then every invariant.
 //!
 //! In: a seed, which decides the load and every fault, and a length. Out: a [`Report`], or the first thing that is
-//! not as it must be. Two phases. *Safety*: faults of every kind come and go, up to [`ACTIVE_MAX`] at once, while
+//! not as it must be. Two phases. *Safety*: faults of every kind come and go, up to three at once, while
 //! requests are sent until each is acknowledged. *Liveness*: nothing fails any more, and everything must drain.
 //! The checks read logs, HTTP answers and chains only. What a process does at which moment is not decided by the
 //! seed: the same seed gives the same storm, not the same run.
