@@ -137,7 +137,7 @@ impl User {
         }
     }
 
-    /// All it may do beside [`ANYWHERE`].
+    /// All it may do beside `ANYWHERE`.
     #[must_use]
     pub const fn rights(self) -> &'static [Right] {
         match self {
