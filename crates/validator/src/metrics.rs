@@ -15,6 +15,12 @@ pub(crate) fn committed(shard: Shard, seq: u64, messages: usize, took: Duration)
     tracing::debug!(shard, seq, messages, took_us = took.as_micros(), "Committed an entry");
 }
 
+/// A script refused a write: the lease is another process' by now.
+pub(crate) fn fenced(shard: Shard, call: &'static str, epoch: u64) {
+    metrics::counter!("oss_validator_fenced_total", "shard" => shard.name(), "call" => call).increment(1);
+    tracing::warn!(%shard, call, epoch, "Fenced: another process leads the shard");
+}
+
 /// One step of an entry is done: where a leader's time goes.
 pub(crate) fn step(shard: Shard, step: &'static str, took: Duration) {
     metrics::histogram!("oss_validator_step_seconds", "shard" => shard.name(), "step" => step)
