@@ -40,6 +40,15 @@ pub struct Acknowledged {
     pub doomed: Option<&'static str>,
 }
 
+impl Acknowledged {
+    /// Notes a request that was answered 2xx at once.
+    #[must_use]
+    pub fn once(planned: &Planned) -> Self {
+        let Planned { rid, fp, doomed, .. } = *planned;
+        Self { rid, fp, sent: 1, doomed }
+    }
+}
+
 /// A client that repeats.
 #[derive(Debug, Clone)]
 pub struct Client {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use testkit::load::{Client, Generator, Planned, Shape};
 use testkit::stack::{Plan, Role, Service, Stack};
+use testkit::takeover;
 
 use crate::scene::{self, Must as _};
 
@@ -60,4 +61,16 @@ async fn when_the_leading_validator_is_killed_the_other_one_takes_over_and_loses
         evidence.logs.values().flatten().map(|entry| entry.decode().expect("a body").epoch).collect();
     assert!(epochs.len() >= ROUNDS, "each lease has an epoch of its own: {epochs:?}");
     eprintln!("takeover: {ROUNDS} leaders killed, {} epochs; {summary:?}", epochs.len());
+}
+
+/// How much slower than the bound a busy machine may make it; `cargo run -p testkit -- takeover` allows nothing.
+const SLOWNESS: u32 = 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_time_the_leader_is_killed_the_standby_commits_in_every_shard_soon() {
+    let options = takeover::Options { seed: scene::seed(), times: 3, per_second: 25 };
+    let report = takeover::run(options).await.must();
+    eprintln!("{report}");
+    assert_eq!(report.within(takeover::BOUND * SLOWNESS), 3, "{report}");
+    assert!(report.summary.acknowledged > 3 * 4 && report.epochs > 3 * 4, "{report}");
 }
