@@ -14,6 +14,8 @@ pub mod stack;
 #[cfg(feature = "checker")]
 pub mod checker;
 #[cfg(feature = "checker")]
+pub mod drive;
+#[cfg(feature = "checker")]
 pub mod outage;
 #[cfg(feature = "checker")]
 mod run;

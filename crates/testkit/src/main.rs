@@ -4,10 +4,12 @@
 
 use std::fmt::Display;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use testkit::drive;
 use testkit::outage;
 use testkit::soak;
 use testkit::storm;
@@ -18,6 +20,9 @@ const INSIDE: &str = "OSS_TESTKIT_INSIDE";
 /// A new namespace's loopback is down. Debian keeps `ip` where only root's PATH looks.
 const START: &str = r#"PATH="$PATH:/usr/sbin:/sbin" ip link set lo up && exec "$0" "$@""#;
 
+/// How often `drive` says how many requests it has sent.
+const TELL_EVERY: usize = 50;
+
 #[derive(Debug, Parser)]
 #[command(name = "testkit", about = "Runs of Oracle State Synchronizer that no test has time for")]
 struct Arguments {
@@ -25,7 +30,7 @@ struct Arguments {
     command: Job,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Job {
     /// A whole stack under load while everything around it fails; then every invariant is checked.
     Storm {
@@ -61,6 +66,8 @@ enum Job {
         #[arg(long, default_value_t = 15)]
         rate: u32,
     },
+    /// Load for a deployment that runs already, and every check of what became of it (`scripts/compose-kills.sh`).
+    Drive(DriveArgs),
     /// Many requests about the same few assets, a full backlog and a full memory: nothing grows with them.
     Soak {
         #[arg(long, default_value_t = 200_000)]
@@ -71,9 +78,35 @@ enum Job {
     },
 }
 
+#[derive(Debug, Clone, Args)]
+struct DriveArgs {
+    /// The one URL of all services.
+    #[arg(long)]
+    url: String,
+    /// JSON with a key per scope: `submit`, `read`, `operate`, `regulate`.
+    #[arg(long)]
+    keys: PathBuf,
+    /// The deployment's targets file.
+    #[arg(long)]
+    targets: PathBuf,
+    /// A target chain as NAME=RPC-URL; may be repeated.
+    #[arg(long = "chain", required = true)]
+    chains: Vec<String>,
+    #[arg(long, default_value = "ust-par-yield")]
+    source: String,
+    #[arg(long, default_value_t = 500)]
+    requests: usize,
+    #[arg(long, default_value_t = 50)]
+    assets: usize,
+    /// Requests per second.
+    #[arg(long, default_value_t = 25)]
+    rate: u32,
+}
+
 fn main() -> ExitCode {
     let job = Arguments::parse().command;
-    if std::env::var_os(INSIDE).is_none() {
+    // What somebody else runs is not to be reached from a namespace of one's own.
+    if std::env::var_os(INSIDE).is_none() && !matches!(job, Job::Drive(_)) {
         return enter();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -99,6 +132,12 @@ fn main() -> ExitCode {
             let done = runtime.block_on(takeover::run(takeover::Options { seed, times, per_second: rate }));
             verdict(done, |report| report.within(takeover::BOUND) == times)
         }
+        Job::Drive(args) => match args.options() {
+            Ok(options) => verdict(runtime.block_on(drive::run(options, tell)), |report| {
+                report.ends.len() == 1 && report.ends.contains_key("completed")
+            }),
+            Err(error) => fail(&error),
+        },
         Job::Soak { requests, seed } => {
             let seed = seed_or_clock(seed);
             eprintln!("soak: seed {seed}, {requests} requests");
@@ -112,6 +151,28 @@ fn main() -> ExitCode {
             verdict(done, |report| report.ratio().max(report.committed_ratio()) <= outage::RATIO_MAX)
         }
     }
+}
+
+impl DriveArgs {
+    fn options(self) -> Result<drive::Options, testkit::RunError> {
+        let Self { url, keys, targets, chains, source, requests, assets, rate } = self;
+        let (tokens, targets) = (read_json(&keys)?, read_json(&targets)?);
+        let pair = |text: &String| text.split_once('=').map(|(name, url)| (name.into(), url.into()));
+        let chains = chains.iter().filter_map(pair).collect();
+        let run = format!("drive{}", seed_or_clock(None));
+        Ok(drive::Options { url, tokens, targets, chains, source, requests, assets, per_second: rate, run })
+    }
+}
+
+fn tell(sent: usize) {
+    if sent.is_multiple_of(TELL_EVERY) {
+        eprintln!("drive: sent {sent}");
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Result<T, testkit::RunError> {
+    let bytes = std::fs::read(path)?;
+    serde_json::from_slice(&bytes).map_err(|_| testkit::RunError::Broken("a JSON file is not as expected"))
 }
 
 fn seed_or_clock(seed: Option<u64>) -> u64 {
