@@ -1,0 +1,75 @@
+//! Every metric of the collector, once: what `docs/generated/metrics.md` says and what its page may show.
+
+use common::exposition::Kind::{Counter, Gauge, Histogram};
+use common::exposition::Metric;
+
+pub(crate) const TABLE: &[Metric] = &[
+    Metric::new(
+        "oss_claimed_total",
+        Counter,
+        &["shard"],
+        "Requests taken over from collectors that are silent or have left.",
+    ),
+    Metric::new(
+        "oss_collect_crashes_total",
+        Counter,
+        &["shard"],
+        "Requests failed because collecting them never ended.",
+    ),
+    Metric::new("oss_collect_panics_total", Counter, &["shard"], "Collecting for a request that panicked."),
+    Metric::new("oss_collected_total", Counter, &["shard"], "Requests collected for."),
+    Metric::new(
+        "oss_concurrency_limit",
+        Gauge,
+        &["shard", "stage"],
+        "How many pieces of work a stage takes in hand at one time at most.",
+    ),
+    Metric::new(
+        "oss_delivered_again_total",
+        Counter,
+        &["shard"],
+        "Requests handed over that had been handed over before.",
+    ),
+    Metric::new("oss_delivered_total", Counter, &["shard"], "Requests handed to the validator."),
+    Metric::new(
+        "oss_given_back_total",
+        Counter,
+        &["shard"],
+        "Unfinished requests given back to the other collectors.",
+    ),
+    Metric::new("oss_link_failures_total", Counter, &["call", "shard"], "Calls to Redis that failed."),
+    Metric::new(
+        "oss_source_answers_total",
+        Counter,
+        &["outcome", "source"],
+        "Answers of a source: ok or the code of its fault.",
+    ),
+    Metric::new(
+        "oss_source_restarts_total",
+        Counter,
+        &["source"],
+        "Times a source crashed and was built anew.",
+    ),
+    Metric::new(
+        "oss_source_saturated_total",
+        Counter,
+        &["shard"],
+        "Sources not asked because they hold their share of the places.",
+    ),
+    Metric::new("oss_source_seconds", Histogram, &["source"], "Time from asking a source to its answer."),
+    Metric::new(
+        "oss_stage_duration_seconds",
+        Histogram,
+        &["shard", "stage"],
+        "Time of one piece of work of a stage: submit of one batch, collect of one request, deliver of one batch.",
+    ),
+    Metric::new("oss_stage_inflight", Gauge, &["shard", "stage"], "Pieces of work that a stage has in hand."),
+    Metric::new("oss_submit_calls_total", Counter, &["shard"], "SUBMIT calls answered or given up."),
+    Metric::new("oss_submit_requests_total", Counter, &["shard"], "Requests in SUBMIT calls."),
+    Metric::new(
+        "oss_unreadable_total",
+        Counter,
+        &["shard"],
+        "Messages of an unknown version or form that were passed on as they are.",
+    ),
+];
