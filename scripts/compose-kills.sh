@@ -5,7 +5,8 @@
 #
 # A compose project and volumes of its own, which are removed at the end (KEEP=1 leaves them). Kills are `kill -9` of the
 # containers' processes by their host pid: run it as root. Load goes to 127.0.0.1:18080 (PORT=N for another one, the chains'
-# ports follow it). One line per verdict; the exit code is the number of those that are bad.
+# ports follow it; BUILD=1 builds the images first; EXTRA=FILE is one more compose file). One line per verdict; the exit
+# code is the number of those that are bad.
 #
 # Which of the validators' roots are equal is asked of each one alone: `oss verify log --url http://<container>:8081`, run in the
 # project's network, computes a shard's log again as that validator serves it and compares the end with its /v1/shards.
@@ -18,7 +19,7 @@ export COMPOSE_PROJECT_NAME=oss-kills
 export KILLS_PORT=$port KILLS_PORT_BASE=$((port + 1)) KILLS_PORT_ARBITRUM=$((port + 2)) KILLS_PORT_OPTIMISM=$((port + 3))
 testkit=${OSS_BIN_DIR:-${CARGO_TARGET_DIR:-target}/debug}/testkit
 [ -x "$testkit" ] || { echo "build it first: cargo build -p testkit" >&2; exit 1; }
-compose() { docker compose -f docker-compose.yml -f deploy/compose-kills.yml "$@"; }
+compose() { docker compose -f docker-compose.yml -f deploy/compose-kills.yml ${EXTRA:+-f "$EXTRA"} "$@"; }
 
 work=$(mktemp -d)
 driver=

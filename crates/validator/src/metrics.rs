@@ -39,7 +39,7 @@ pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {
 
 /// A script refused a write: the lease is another process' by now.
 pub(crate) fn fenced(shard: Shard, call: &'static str, epoch: u64) {
-    metrics::counter!("oss_validator_fenced_total", "shard" => shard.name(), "call" => call).increment(1);
+    counter!("oss_validator_fenced_total", "shard" => shard.name(), "call" => call).increment(1);
     tracing::warn!(%shard, call, epoch, "Fenced: another process leads the shard");
 }
 

@@ -38,6 +38,7 @@ fn record_all() {
         aux: Digest::ZERO,
     };
     committed(shard, 1, &body, took);
+    fenced(shard, "commit", 1);
     step(shard, "relay", took);
     given_up(shard, InputStream::Inx, StreamId::ZERO, 3);
     outbox_full(shard, &target);
