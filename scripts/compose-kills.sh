@@ -62,6 +62,7 @@ kill_one() { # kill_one CONTAINER WORDS
 sent() { sed -n 's/^drive: sent //p' "$work/drive" | tail -1; }
 has_sent() { [ "$(sent)" != "" ] && [ "$(sent)" -ge "$1" ]; }
 
+compose down -v --remove-orphans >/dev/null 2>&1 || true
 compose up -d --wait ${BUILD:+--build} --scale validator=1 >"$work/up" 2>&1 || { cat "$work/up" >&2; exit 1; }
 for scope in submit read operate regulate; do key "$scope" >"$work/$scope"; done
 printf '{"submit":"%s","read":"%s","operate":"%s","regulate":"%s"}' \
@@ -70,7 +71,8 @@ compose cp collector:/config/targets.json "$work/targets.json" >/dev/null 2>&1
 drive() { # drive REQUESTS ASSETS
   "$testkit" drive --url "http://127.0.0.1:$port" --keys "$work/keys.json" --targets "$work/targets.json" \
     --chain "base=http://127.0.0.1:$KILLS_PORT_BASE" --chain "arbitrum=http://127.0.0.1:$KILLS_PORT_ARBITRUM" \
-    --chain "optimism=http://127.0.0.1:$KILLS_PORT_OPTIMISM" --requests "$1" --assets "$2"
+    --chain "optimism=http://127.0.0.1:$KILLS_PORT_OPTIMISM" --submitted "$work/submitted.json" \
+    --requests "$1" --assets "$2"
 }
 
 # A second validator begins with an empty folder, and Redis does not have the beginning of the log any more.
