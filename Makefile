@@ -13,7 +13,7 @@ export CARGO_INCREMENTAL ?= 0
 
 bins := --bin oss --bin collector --bin validator --bin broadcaster
 
-.PHONY: help bootstrap bootstrap-test build demo up bench test fmt lint docs deny contracts proxy unit tidy
+.PHONY: help bootstrap bootstrap-test build demo up bench test fmt lint docs deny contracts proxy rules unit tidy
 
 help:
 	@sed -n '1,4p' Makefile
@@ -37,7 +37,7 @@ bench: bootstrap
 	cargo build --locked --release $(bins)
 	$(CARGO_TARGET_DIR)/release/oss bench throughput --out $(CARGO_TARGET_DIR)/bench
 
-test: bootstrap-test fmt tidy deny proxy lint docs contracts unit
+test: bootstrap-test fmt tidy deny proxy rules lint docs contracts unit
 	@echo "make test: everything passed"
 
 fmt:
@@ -60,6 +60,9 @@ contracts:
 
 proxy:
 	scripts/check-proxy.cjs
+
+rules:
+	scripts/check-rules.cjs
 
 unit:
 	cargo build --locked $(bins)

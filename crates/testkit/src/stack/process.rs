@@ -46,6 +46,10 @@ impl Process {
         format!("http://127.0.0.1:{}", self.api)
     }
 
+    pub(super) fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin)
+    }
+
     /// Starts it unless it runs.
     pub(super) fn start(&mut self) -> io::Result<()> {
         if self.child.is_some() && self.ended()?.is_none() {

@@ -5,7 +5,6 @@ use common::exposition;
 use common::hash::Digest;
 use common::ids::{Rid, Shard};
 use common::link::{Backlog, Server, StreamId};
-use common::status::OutcomeKind;
 
 use super::*;
 
@@ -37,6 +36,7 @@ fn record_all() {
         root: Digest::ZERO,
         aux: Digest::ZERO,
     };
+    begin();
     committed(shard, 1, &body, took);
     step(shard, "relay", took);
     given_up(shard, InputStream::Inx, StreamId::ZERO, 3);
