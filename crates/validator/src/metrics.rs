@@ -6,6 +6,9 @@ use common::entry::InputStream;
 use common::ids::{Name, Shard};
 use common::link::StreamId;
 
+use crate::engine::Batch;
+use crate::engine::codes::Code;
+
 /// An entry was committed.
 pub(crate) fn committed(shard: Shard, seq: u64, messages: usize, took: Duration) {
     let shard = shard.name();
@@ -13,6 +16,29 @@ pub(crate) fn committed(shard: Shard, seq: u64, messages: usize, took: Duration)
     metrics::counter!("oss_validator_messages_total", "shard" => shard).increment(messages as u64);
     metrics::histogram!("oss_validator_commit_seconds", "shard" => shard).record(took.as_secs_f64());
     tracing::debug!(shard, seq, messages, took_us = took.as_micros(), "Committed an entry");
+}
+
+/// Observations were withdrawn: requests that were not decided end, those that are applied are told.
+pub(crate) fn withdrawn(shard: Shard, batch: &Batch) {
+    let count = |effect: &'static str| {
+        metrics::counter!("oss_validator_withdrawn_total", "shard" => shard.name(), "effect" => effect)
+            .increment(1);
+    };
+    let is_refused = |code: &Option<String>| code.as_deref() == Some(Code::ObservationWithdrawn.name());
+    for outcome in batch.body.outcomes.iter().filter(|outcome| is_refused(&outcome.code)) {
+        count("rejected");
+        let seq = batch.body.seq;
+        tracing::warn!(%shard, rid = %outcome.rid, seq, "An observation was withdrawn; its request is rejected");
+    }
+    for (rid, withdrawals) in &batch.changes.withdrawals {
+        for told in withdrawals.iter().filter(|told| told.seq == batch.body.seq) {
+            count("told");
+            let (source, seq) = (&told.source, told.seq);
+            let event = told.identity.as_deref().unwrap_or_default();
+            tracing::warn!(%shard, %rid, source, event, block = told.block, block_hash = %told.block_hash, seq,
+                "An observation of an applied request was withdrawn; consider rolling it back");
+        }
+    }
 }
 
 /// One step of an entry is done: where a leader's time goes.
