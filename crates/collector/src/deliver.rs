@@ -5,7 +5,7 @@
 //! until it is answered: an entry stays pending until then, and a repeat of what went through is `GONE`.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{
     Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture as _,
@@ -75,6 +75,7 @@ impl Deliverer {
 }
 
 async fn hand_over(link: &Link, generation: &Generation, batch: Vec<Finished>) -> Vec<StreamId> {
+    let begun = Instant::now();
     let collections: Vec<Collection<'_>> = batch.iter().map(Finished::as_collection).collect();
     let answers = loop {
         match link.collected(&collections).await {
@@ -89,7 +90,7 @@ async fn hand_over(link: &Link, generation: &Generation, batch: Vec<Finished>) -
         }
     };
     let gone = answers.iter().filter(|answer| matches!(answer, Collected::Gone)).count();
-    metrics::delivered(link.shard(), answers.len() - gone, gone);
+    metrics::delivered(link.shard(), answers.len() - gone, gone, begun.elapsed());
     batch.iter().map(|finished| finished.id).collect()
 }
 

@@ -174,6 +174,7 @@ impl Intake {
             // Too late for anything but what becomes of a dead collector's entries.
             return;
         }
+        let begun = Instant::now();
         let mut rids = Vec::with_capacity(entries.len());
         for Delivered { message, deliveries } in entries {
             let id = message.id;
@@ -211,6 +212,7 @@ impl Intake {
                 }
             }
         }
+        metrics::taken_in(self.link.shard(), begun.elapsed());
         metrics::in_flight(self.link.shard(), self.places.len());
         if !rids.is_empty() {
             let link = self.link.clone();

@@ -61,6 +61,7 @@ mod read;
 mod reader;
 mod recent;
 mod record;
+mod server;
 
 pub use attempt::Attempted;
 pub use bind::{Bind, Bound};
@@ -93,6 +94,7 @@ pub use rewind::Rewound;
 pub use script::Scripts;
 pub use send::{SendTo, Sent};
 pub use sender::SenderReply;
+pub use server::Server;
 pub use start::Started;
 pub use store::{ATTEMPTS_MAX, Store, Stored};
 pub use stream::{Entry, Message, Stream, StreamId};

@@ -124,7 +124,6 @@ pub(crate) async fn run(
     intake: Intake,
 ) -> Result<Step, Failure> {
     let Intake { inputs, consumed, now_ms, snapshot, attempted, is_untouched } = intake;
-    let messages = inputs.len();
     common::crash_point!("validator.after_read");
     if !is_untouched {
         common::crash::over(inputs.iter().map(|input| input.bytes.as_slice()));
@@ -151,8 +150,8 @@ pub(crate) async fn run(
         return Ok(step);
     }
     common::crash_point!("validator.after_commit");
-    crate::metrics::committed(shard.shard, entry.seq, messages, began.elapsed());
-    crate::metrics::withdrawn(shard.shard, &batch);
+    crate::metrics::committed(shard.shard, entry.seq, &batch.body, began.elapsed());
+    crate::metrics::withdrawn(shard.shard, &batch.body, &batch.changes.withdrawals);
     let began = Instant::now();
     apply(shard, &entry, batch)?;
     crate::metrics::step(shard.shard, "apply", began.elapsed());

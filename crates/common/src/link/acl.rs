@@ -28,7 +28,7 @@ pub const HEALTH: &str = "health";
 pub const DEFAULT_USER: &str = "user default off resetpass allkeys allchannels +@all";
 
 /// What every service may do whatever the key. The scripts' own commands follow from the rows.
-const ANYWHERE: &str = "ping time script|load";
+const ANYWHERE: &str = "ping time info script|load";
 
 /// A service as Redis knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

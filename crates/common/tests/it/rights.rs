@@ -94,6 +94,7 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
         }
     }
     link.generation().await?;
+    same!(link.server().await?.memory_policy, "noeviction");
     if user != User::Validator {
         link.record(rid(1)).await?;
         link.progress(1).await?;
