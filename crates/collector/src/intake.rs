@@ -190,7 +190,13 @@ impl Intake {
                     self.places.take(id, bytes, Vec::new(), now);
                     // Without a rid there is no record to move; one that was never used moves none.
                     let rid = unreadable.rid.unwrap_or_else(|| Rid::fresh(self.link.shard()));
-                    self.deliver(Finished { id, rid, payload: message.payload, source_state: String::new() });
+                    self.deliver(Finished {
+                        id,
+                        rid,
+                        payload: message.payload,
+                        source_state: String::new(),
+                        handed: Vec::new(),
+                    });
                 }
                 Ok(requested) if claims > self.settings.claims_max => {
                     metrics::poisoned(self.link.shard(), requested.rid, claims);

@@ -2,15 +2,19 @@
 
 mod table;
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use common::entry::{Body, InputStream};
 use common::exposition::{self, Busy, Metric};
-use common::ids::{Name, Shard};
+use common::ids::{Name, Rid, Shard};
 use common::link::{Backlog, Server, StreamId};
 use common::status::OutcomeKind;
 use metrics::{counter, gauge, histogram};
+
+use crate::engine::Withdrawal;
+use crate::engine::codes::Code;
 
 /// All that this service's page may show.
 pub(crate) const TABLES: [&[Metric]; 4] =
@@ -47,6 +51,28 @@ pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {
     }
     step(shard, "commit", took);
     tracing::debug!(shard = name, seq, messages, took_us = took.as_micros(), "Committed an entry");
+}
+
+/// Observations were withdrawn: requests that were not decided end, those that are applied are told.
+pub(crate) fn withdrawn(shard: Shard, body: &Body, told: &BTreeMap<Rid, Vec<Withdrawal>>) {
+    let count = |effect: &'static str| {
+        counter!("oss_validator_withdrawn_total", "shard" => shard.name(), "effect" => effect).increment(1);
+    };
+    let is_refused = |code: &Option<String>| code.as_deref() == Some(Code::ObservationWithdrawn.name());
+    for outcome in body.outcomes.iter().filter(|outcome| is_refused(&outcome.code)) {
+        count("rejected");
+        let (rid, seq) = (outcome.rid, body.seq);
+        tracing::warn!(%shard, %rid, seq, "An observation was withdrawn; its request is rejected");
+    }
+    for (rid, withdrawals) in told {
+        for told in withdrawals.iter().filter(|told| told.seq == body.seq) {
+            count("told");
+            let (source, block, block_hash, seq) = (&told.source, told.block, told.block_hash, told.seq);
+            let event = told.identity.as_deref().unwrap_or_default();
+            tracing::warn!(%shard, %rid, source, event, block, %block_hash, seq,
+                "An observation of an applied request was withdrawn; consider rolling it back");
+        }
+    }
 }
 
 /// One step of an entry is done: where a leader's time goes.

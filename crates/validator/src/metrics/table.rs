@@ -108,4 +108,10 @@ pub(crate) const TABLE: &[Metric] = &[
         "State trees rebuilt for a proof of an old root.",
     ),
     Metric::new("oss_validator_trimmed_total", Counter, &["shard"], "Entries removed from the log in Redis."),
+    Metric::new(
+        "oss_validator_withdrawn_total",
+        Counter,
+        &["effect", "shard"],
+        "Observations withdrawn: rejected, before their request was decided, or told, after it was applied.",
+    ),
 ];

@@ -14,3 +14,4 @@ mod reading;
 mod rejects;
 mod standby;
 mod targets;
+mod withdrawn;
