@@ -145,6 +145,7 @@ impl Answer {
             code: self.code,
             errors: self.errors,
             sources: std::collections::BTreeMap::new(),
+            by: None,
             target_chains: self.target_chains,
             targets: std::collections::BTreeMap::new(),
             ended_at: None,

@@ -46,6 +46,9 @@ pub(crate) struct StatusResource {
     /// Per named source: `pending`, `ok` or the code of its fault.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sources: BTreeMap<String, String>,
+    /// The collector that asks them or has asked them last; known until the request is committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<String>,
     /// The targets `completed` waits for; left out: all of the asset's chains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) target_chains: Vec<String>,
@@ -169,6 +172,7 @@ impl View {
                 .and_then(|json| serde_json::from_str(json).ok())
                 .unwrap_or_default(),
             sources: source_states(record.source_state.as_deref()),
+            by: record.by.clone(),
             target_chains: waited,
             targets: progress.targets.into_iter().map(|(name, progress)| (name, progress.into())).collect(),
             ended_at: record.ended_ms.and_then(rfc3339),

@@ -10,7 +10,7 @@
 //! - Every script except SUBMIT may run at full memory (`allow-oom`), so a full Redis drains.
 //! - Time inside scripts is Redis TIME.
 //! - A guard of a script stands between `-- guard:<name>` and `-- /guard:<name>`. The tests load each script with
-//!   one guard cut out ([`Scripts::edited`]) and show that its directed scenario then goes wrong.
+//!   one guard cut out ([`Scripts::without`]) and show that its directed scenario then goes wrong.
 //! - Reads rest on a barrier write after each (re)connect: Redis may serve what a crash left unfsynced, and
 //!   an answer given from it could vanish in a power cut. [`Link`] does this by itself.
 //!
@@ -91,7 +91,7 @@ pub use rebind::{Rebind, Rebound};
 pub use record::StatusRecord;
 pub use relay::{OUT_MAX, RELAY_BYTES_MAX, RelayLimits, Relayed};
 pub use rewind::Rewound;
-pub use script::Scripts;
+pub use script::{Scripts, WITHOUT_VARIABLE};
 pub use send::{SendTo, Sent};
 pub use sender::SenderReply;
 pub use server::Server;

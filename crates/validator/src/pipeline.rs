@@ -209,7 +209,10 @@ async fn commit(
                 shard.stat(|stats| stats.blocked_by = None);
                 return Ok(Step::Committed);
             }
-            Committed::Fenced => return Ok(Step::Fenced),
+            Committed::Fenced => {
+                crate::metrics::fenced(shard.shard, "commit", fence.epoch);
+                return Ok(Step::Fenced);
+            }
             Committed::Gap { .. } => return Ok(Step::Behind),
             Committed::Full(stream) => {
                 tracing::error!(shard = %shard.shard, ?stream, "Intake stands still until this stream is emptied");

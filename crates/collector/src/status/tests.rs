@@ -70,6 +70,14 @@ fn the_resource_joins_record_and_progress() {
 }
 
 #[test]
+fn who_collects_is_told_while_the_record_knows_it() {
+    let collecting = StatusRecord { by: Some("collector-7".to_owned()), ..record(Status::Collecting, None) };
+    let by = |record| serde_json::to_value(View::join(record, None).resource).unwrap().get("by").cloned();
+    assert_eq!(by(collecting), Some("collector-7".into()));
+    assert_eq!(by(record(Status::Committed, None)), None);
+}
+
+#[test]
 fn what_submit_wrote_is_told_without_reading_it_back() {
     let (rid, tenant) = (Rid::fresh(Shard::General), "demo".parse().unwrap());
     let submitted =

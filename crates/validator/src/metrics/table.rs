@@ -65,6 +65,12 @@ pub(crate) const TABLE: &[Metric] = &[
     ),
     Metric::new("oss_validator_epoch", Gauge, &["shard"], "The highest epoch that this process knows."),
     Metric::new(
+        "oss_validator_fenced_total",
+        Counter,
+        &["call", "shard"],
+        "Writes that a script refused because the lease is another process' by now.",
+    ),
+    Metric::new(
         "oss_validator_given_up_total",
         Counter,
         &["shard"],

@@ -53,6 +53,7 @@ fn record_all() {
     // One of an entry before is not counted again.
     let earlier = Withdrawal { seq: 0, ..told.clone() };
     withdrawn(shard, &body, &[(rid, vec![earlier, told])].into());
+    fenced(shard, "commit", 1);
     step(shard, "relay", took);
     given_up(shard, InputStream::Inx, StreamId::ZERO, 3);
     outbox_full(shard, &target);

@@ -97,7 +97,10 @@ impl Lane {
                     tokio::time::sleep(START_RETRY).await;
                     watermark
                 }
-                Relayed::Fenced => return Ok(()),
+                Relayed::Fenced => {
+                    crate::metrics::fenced(self.shard.shard, "relay", self.fence.epoch);
+                    return Ok(());
+                }
             };
             run.relayed(watermark.unwrap_or(0));
             common::crash_point!("validator.after_relay");

@@ -4,6 +4,7 @@ mod audit;
 mod bed;
 mod crash;
 mod faults;
+mod fenced;
 mod lead;
 mod loss;
 mod path;
