@@ -52,6 +52,7 @@ fmt:
 
 tidy:
 	scripts/tidy.sh
+	scripts/guards.cjs --fit
 
 deny:
 	cargo deny --log-level error check licenses bans sources
