@@ -99,6 +99,13 @@ pub const PROCESS: &[Metric] = &[
         "Always 1; the labels say what runs.",
     ),
     Metric::new(
+        "oss_spans_lost_total",
+        Kind::Counter,
+        &[],
+        "Spans thrown away because the receiver was down or too slow.",
+    ),
+    Metric::new("oss_spans_sent_total", Kind::Counter, &[], "Spans that the receiver has taken."),
+    Metric::new(
         "process_start_time_seconds",
         Kind::Gauge,
         &[],
@@ -125,6 +132,8 @@ pub fn install(service: &'static str, version: &'static str, tables: &[&[Metric]
     metrics::gauge!("oss_build_info", "service" => service, "version" => version).set(1.0);
     // A counter that appears with its first event shows no increase.
     metrics::counter!("oss_http_panics_total").increment(0);
+    metrics::counter!("oss_spans_lost_total").increment(0);
+    metrics::counter!("oss_spans_sent_total").increment(0);
     handle
 }
 

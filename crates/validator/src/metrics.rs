@@ -11,6 +11,7 @@ use common::exposition::{self, Busy, Metric};
 use common::ids::{Name, Rid, Shard};
 use common::link::{Backlog, Server, StreamId};
 use common::status::OutcomeKind;
+use common::trace;
 use metrics::{counter, gauge, histogram};
 
 use crate::engine::Withdrawal;
@@ -50,6 +51,7 @@ pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {
         }
     }
     step(shard, "commit", took);
+    trace_commit(body, took);
     tracing::debug!(shard = name, seq, messages, took_us = took.as_micros(), "Committed an entry");
 }
 
@@ -79,6 +81,25 @@ pub(crate) fn withdrawn(shard: Shard, body: &Body, told: &BTreeMap<Rid, Vec<With
 pub(crate) fn fenced(shard: Shard, call: &'static str, epoch: u64) {
     metrics::counter!("oss_validator_fenced_total", "shard" => shard.name(), "call" => call).increment(1);
     tracing::warn!(%shard, call, epoch, "Fenced: another process leads the shard");
+}
+
+/// One span for the entry, linked to the traces of its requests, and one in each of those.
+fn trace_commit(body: &Body, took: Duration) {
+    if !trace::is_on() {
+        return;
+    }
+    let traces = crate::relay::traces(body);
+    let pairs = || traces.iter().map(|(rid, context)| (rid.as_str(), context.as_str()));
+    let facts = [("shard", body.shard.name().to_owned()), ("seq", body.seq.to_string())];
+    trace::each("commit", pairs(), took, &facts);
+    if !traces.is_empty()
+        && let Some(mut entry) = trace::begin(trace::Kind::Internal, "entry", None, took)
+    {
+        for (fact, value) in facts {
+            entry.fact(fact, value);
+        }
+        pairs().for_each(|(_, context)| entry.link(context));
+    }
 }
 
 /// One step of an entry is done: where a leader's time goes.
