@@ -92,7 +92,7 @@ async fn one_trace_goes_from_the_client_through_all_services_to_the_chain() {
     let of_trace = loop {
         let spans: Vec<Value> = receiver.spans().into_iter().filter(|span| span["trace"] == TRACE).collect();
         let is_there = |name: &&str| spans.iter().any(|span| span["name"] == **name);
-        if names.iter().all(|name| is_there(name)) {
+        if names.iter().all(is_there) {
             break spans;
         }
         assert!(Instant::now() < deadline, "{spans:#?}");
