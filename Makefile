@@ -14,7 +14,7 @@ export CARGO_INCREMENTAL ?= 0
 
 bins := --bin oss --bin collector --bin validator --bin broadcaster
 
-.PHONY: help bootstrap bootstrap-test build demo up schema bench test fmt lint docs deny contracts proxy unit tidy
+.PHONY: help bootstrap bootstrap-test build demo up schema bench test fmt lint docs deny contracts proxy rules unit tidy
 
 help:
 	@sed -n '1,5p' Makefile
@@ -44,7 +44,7 @@ schema:
 	cargo build --locked $(bins)
 	scripts/check-openapi.sh
 
-test: bootstrap-test fmt tidy deny proxy lint docs contracts unit
+test: bootstrap-test fmt tidy deny proxy rules lint docs contracts unit
 	@echo "make test: everything passed"
 
 fmt:
@@ -52,6 +52,7 @@ fmt:
 
 tidy:
 	scripts/tidy.sh
+	scripts/guards.cjs --fit
 
 deny:
 	cargo deny --log-level error check licenses bans sources
@@ -67,6 +68,9 @@ contracts:
 
 proxy:
 	scripts/check-proxy.cjs
+
+rules:
+	scripts/check-rules.cjs
 
 unit:
 	cargo build --locked $(bins)

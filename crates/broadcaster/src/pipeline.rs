@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::bridge::{OutBody, Part};
 use common::ids::Shard;
-use common::link::{BATCH_MAX, Entry, Feed, Message, ReadFrom, Reader, StreamId};
+use common::link::{BATCH_MAX, Entry, Feed, Item, Message, ReadFrom, Reader, StreamId};
 
 use crate::book::Book;
 use crate::desk::{Desk, FinishedEntry, Interrupt};
@@ -15,6 +15,9 @@ use crate::target::{AdvanceError, Round, Target, Trouble};
 
 /// The schema version of outbox bodies this build reads.
 const OUT_VERSION: u8 = 1;
+
+/// Most traced requests that one DONE tells of.
+const TRACES_MAX: usize = 64;
 
 /// One turn's result.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -153,6 +156,10 @@ async fn finish<T: Target>(
             return Ok(());
         }
         desk.done(&batch, &nonces).await?;
+        if common::trace::is_on() {
+            let items: Vec<_> = seqs.iter().map(|seq| Item { seq: *seq, part: 0 }).collect();
+            labels.finished(&book.traces(&items, TRACES_MAX));
+        }
         target.forget(&seqs);
         for seq in &seqs {
             book.remove(*seq);

@@ -234,7 +234,7 @@ fn is_worth_waiting(error: &LinkError) -> bool {
 
 fn admin_server(settings: &Settings, readiness: &Readiness) -> Result<(Server, SocketAddr), StartError> {
     let listen = &settings.http.admin_listen;
-    let metrics = exposition::install(&crate::metrics::TABLES);
+    let metrics = exposition::install("broadcaster", env!("CARGO_PKG_VERSION"), &crate::metrics::TABLES);
     admin::serve(listen, "broadcaster", env!("CARGO_PKG_VERSION"), readiness.clone(), metrics)
         .map_err(|source| StartError::Listen { address: listen.clone(), source })
 }

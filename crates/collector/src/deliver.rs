@@ -63,7 +63,7 @@ impl Deliverer {
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        let batch = batch::take(&mut self.waiting, |finished| finished.payload.len());
+        let batch = batch::take(&mut self.waiting, Finished::bytes);
         let (link, generation) = (self.link.clone(), self.generation.clone());
         let handed_over = async move { hand_over(&link, &generation, batch).await };
         ctx.spawn(handed_over.into_actor(self).map(|ids, deliverer, ctx| {
@@ -95,8 +95,18 @@ async fn hand_over(link: &Link, generation: &Generation, batch: Vec<Finished>) -
 }
 
 impl Finished {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.handed.iter().map(|(_, withdrawal)| withdrawal.len()).sum::<usize>()
+    }
+
     fn as_collection(&self) -> Collection<'_> {
-        Collection { id: self.id, rid: self.rid, payload: &self.payload, source_state: &self.source_state }
+        Collection {
+            id: self.id,
+            rid: self.rid,
+            payload: &self.payload,
+            source_state: &self.source_state,
+            handed: &self.handed,
+        }
     }
 }
 

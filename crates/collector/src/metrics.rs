@@ -9,13 +9,15 @@ use std::time::Duration;
 use common::exposition::{self, Busy, Metric};
 use common::ids::{Name, Shard};
 use common::link::LinkError;
+use common::observation::BlockRef;
 use metrics::{counter, gauge, histogram};
 
 use crate::config::Settings;
 use crate::source::SourceFault;
 
 /// All that this service's page may show.
-pub(crate) const TABLES: [&[Metric]; 3] = [table::TABLE, exposition::HTTP, exposition::STAGES];
+pub(crate) const TABLES: [&[Metric]; 4] =
+    [table::TABLE, exposition::HTTP, exposition::STAGES, exposition::PROCESS];
 
 /// The stages of one shard.
 struct Stages {
@@ -34,6 +36,8 @@ pub(crate) fn begin(settings: &Settings) {
         let places = settings.collect.in_flight_max;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the value is at most 256")]
         gauge!("oss_concurrency_limit", "stage" => "collect", "shard" => shard.name()).set(places as f64);
+        // One that appears with its first event shows no increase.
+        counter!("oss_collect_crashes_total", "shard" => shard.name()).increment(0);
         Stages {
             submit: busy("submit", settings.http.workers),
             intake: busy("intake", 1),
@@ -149,6 +153,53 @@ pub(crate) fn source_answered(source: &Name, took: Duration, fault: Option<&Sour
     if let Some(fault) = fault {
         tracing::debug!(%source, code = outcome, %fault, "A source gave nothing usable");
     }
+}
+
+/// The chain of a source was followed to its newest block.
+pub(crate) fn followed(source: &Name, head: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    gauge!("oss_source_head_block", "source" => source.as_str().to_owned()).set(head as f64);
+}
+
+/// So many observations are watched until their blocks are final.
+pub(crate) fn watched(source: &Name, observations: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the value is bounded")]
+    gauge!("oss_source_watched", "source" => source.as_str().to_owned()).set(observations as f64);
+}
+
+/// No node of a source could be followed; what was handed out of it is not checked meanwhile.
+pub(crate) fn follow_failed(source: &Name, fault: &SourceFault) {
+    counter!("oss_source_follow_failures_total", "source" => source.as_str().to_owned()).increment(1);
+    tracing::warn!(%source, %fault, "The chain of a source cannot be followed");
+}
+
+/// The newest blocks of a source's chain were replaced by others.
+pub(crate) fn reorganised(source: &Name, blocks: u64, tip: u64) {
+    counter!("oss_source_reorgs_total", "source" => source.as_str().to_owned()).increment(1);
+    counter!("oss_source_reorg_blocks_total", "source" => source.as_str().to_owned()).increment(blocks);
+    tracing::warn!(%source, blocks, tip, "The chain of a source was reorganised");
+}
+
+/// No block that is known is in the chain any more.
+pub(crate) fn reorganised_too_deep(source: &Name, kept: u64) {
+    counter!("oss_source_reorg_too_deep_total", "source" => source.as_str().to_owned()).increment(1);
+    tracing::error!(%source, kept, "The chain of a source was reorganised deeper than it is followed; what was handed out \
+        of deeper blocks is not withdrawn");
+}
+
+/// More was handed out than is watched; the oldest is not any more.
+pub(crate) fn watch_overflowed(source: &Name, observations: usize) {
+    counter!("oss_source_watch_dropped_total", "source" => source.as_str().to_owned())
+        .increment(observations as u64);
+    tracing::warn!(%source, observations, "Too much is watched; the oldest observations are not any more");
+}
+
+/// An observation was withdrawn: its block has left its chain.
+pub(crate) fn withdrawn(source: &Name, shard: Shard, id: &str, block: BlockRef) {
+    counter!("oss_source_withdrawn_total", "source" => source.as_str().to_owned(), "shard" => shard.name())
+        .increment(1);
+    let BlockRef { block, block_hash } = block;
+    tracing::warn!(%source, %shard, id, block, %block_hash, "A block is gone: what was handed out of it is withdrawn");
 }
 
 /// A source's actor starts over after a panic.

@@ -8,7 +8,7 @@ mod busy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -90,20 +90,50 @@ pub const STAGES: &[Metric] = &[Metric::new(
     "Share of the last seconds in which the stage's workers had something in hand, 0 to 1.",
 )];
 
+/// What every process says of itself.
+pub const PROCESS: &[Metric] = &[
+    Metric::new(
+        "oss_build_info",
+        Kind::Gauge,
+        &["service", "version"],
+        "Always 1; the labels say what runs.",
+    ),
+    Metric::new(
+        "oss_spans_lost_total",
+        Kind::Counter,
+        &[],
+        "Spans thrown away because the receiver was down or too slow.",
+    ),
+    Metric::new("oss_spans_sent_total", Kind::Counter, &[], "Spans that the receiver has taken."),
+    Metric::new(
+        "process_start_time_seconds",
+        Kind::Gauge,
+        &[],
+        "When the process started, seconds since 1970.",
+    ),
+];
+
 /// Installs the process' metrics recorder. Every further call in the process answers a handle of the same one, so that
 /// a service that is built anew goes on with it.
 #[must_use]
-pub fn install(tables: &[&[Metric]]) -> PrometheusHandle {
+pub fn install(service: &'static str, version: &'static str, tables: &[&[Metric]]) -> PrometheusHandle {
     static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
     let install = || {
         let recorder = recorder();
         let handle = recorder.handle();
         // Only a recorder from elsewhere could be there already; then this one stays empty.
         drop(metrics::set_global_recorder(recorder));
+        let started = UNIX_EPOCH.elapsed().unwrap_or_default();
+        metrics::gauge!("process_start_time_seconds").set(started.as_secs_f64());
         handle
     };
     let handle = INSTALLED.get_or_init(install).clone();
     describe(tables);
+    metrics::gauge!("oss_build_info", "service" => service, "version" => version).set(1.0);
+    // A counter that appears with its first event shows no increase.
+    metrics::counter!("oss_http_panics_total").increment(0);
+    metrics::counter!("oss_spans_lost_total").increment(0);
+    metrics::counter!("oss_spans_sent_total").increment(0);
     handle
 }
 

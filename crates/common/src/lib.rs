@@ -29,6 +29,7 @@ pub mod openapi;
 pub mod problem;
 pub mod supervise;
 pub mod telemetry;
+pub mod trace;
 
 pub mod crash;
 pub mod link;

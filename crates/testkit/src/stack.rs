@@ -239,6 +239,12 @@ impl Stack {
         Ok(())
     }
 
+    /// The base URL of a service's admin port.
+    #[must_use]
+    pub fn admin_url(&self, service: Service) -> Option<String> {
+        self.services.get(&service).map(|process| process.admin_url(""))
+    }
+
     /// Every panic that a service has logged, whoever survived it.
     #[must_use]
     pub fn panics(&self) -> Vec<String> {

@@ -19,6 +19,7 @@ pub(crate) async fn run(shards: Vec<Arc<ShardState>>) {
     let mut rounds = tokio::time::interval(EVERY);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_told = false;
+    metrics::begin();
     loop {
         rounds.tick().await;
         for shard in &shards {

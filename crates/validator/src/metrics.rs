@@ -2,20 +2,37 @@
 
 mod table;
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use common::entry::{Body, InputStream};
 use common::exposition::{self, Busy, Metric};
-use common::ids::{Name, Shard};
+use common::ids::{Name, Rid, Shard};
 use common::link::{Backlog, Server, StreamId};
+use common::status::OutcomeKind;
+use common::trace;
 use metrics::{counter, gauge, histogram};
 
+use crate::engine::Withdrawal;
+use crate::engine::codes::Code;
+
 /// All that this service's page may show.
-pub(crate) const TABLES: [&[Metric]; 3] = [table::TABLE, exposition::HTTP, exposition::STAGES];
+pub(crate) const TABLES: [&[Metric]; 4] =
+    [table::TABLE, exposition::HTTP, exposition::STAGES, exposition::PROCESS];
 
 /// What a shard's workers do: the sequencer all but the last, the relay the last.
 const STAGES: [&str; 6] = ["read", "load", "decide", "commit", "apply", "relay"];
+
+/// Counters that alerts watch for their first event: one that appears with it shows no increase.
+pub(crate) fn begin() {
+    for shard in Shard::ALL {
+        counter!("oss_validator_given_up_total", "shard" => shard.name()).increment(0);
+        for outcome in OutcomeKind::ALL {
+            counter!("oss_requests_total", "shard" => shard.name(), "outcome" => outcome.name()).increment(0);
+        }
+    }
+}
 
 /// An entry was committed.
 pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {
@@ -34,13 +51,55 @@ pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {
         }
     }
     step(shard, "commit", took);
+    trace_commit(body, took);
     tracing::debug!(shard = name, seq, messages, took_us = took.as_micros(), "Committed an entry");
+}
+
+/// Observations were withdrawn: requests that were not decided end, those that are applied are told.
+pub(crate) fn withdrawn(shard: Shard, body: &Body, told: &BTreeMap<Rid, Vec<Withdrawal>>) {
+    let count = |effect: &'static str| {
+        counter!("oss_validator_withdrawn_total", "shard" => shard.name(), "effect" => effect).increment(1);
+    };
+    let is_refused = |code: &Option<String>| code.as_deref() == Some(Code::ObservationWithdrawn.name());
+    for outcome in body.outcomes.iter().filter(|outcome| is_refused(&outcome.code)) {
+        count("rejected");
+        let (rid, seq) = (outcome.rid, body.seq);
+        tracing::warn!(%shard, %rid, seq, "An observation was withdrawn; its request is rejected");
+    }
+    for (rid, withdrawals) in told {
+        for told in withdrawals.iter().filter(|told| told.seq == body.seq) {
+            count("told");
+            let (source, block, block_hash, seq) = (&told.source, told.block, told.block_hash, told.seq);
+            let event = told.identity.as_deref().unwrap_or_default();
+            tracing::warn!(%shard, %rid, source, event, block, %block_hash, seq,
+                "An observation of an applied request was withdrawn; consider rolling it back");
+        }
+    }
 }
 
 /// A script refused a write: the lease is another process' by now.
 pub(crate) fn fenced(shard: Shard, call: &'static str, epoch: u64) {
     counter!("oss_validator_fenced_total", "shard" => shard.name(), "call" => call).increment(1);
     tracing::warn!(%shard, call, epoch, "Fenced: another process leads the shard");
+}
+
+/// One span for the entry, linked to the traces of its requests, and one in each of those.
+fn trace_commit(body: &Body, took: Duration) {
+    if !trace::is_on() {
+        return;
+    }
+    let traces = crate::relay::traces(body);
+    let pairs = || traces.iter().map(|(rid, context)| (rid.as_str(), context.as_str()));
+    let facts = [("shard", body.shard.name().to_owned()), ("seq", body.seq.to_string())];
+    trace::each("commit", pairs(), took, &facts);
+    if !traces.is_empty()
+        && let Some(mut entry) = trace::begin(trace::Kind::Internal, "entry", None, took)
+    {
+        for (fact, value) in facts {
+            entry.fact(fact, value);
+        }
+        pairs().for_each(|(_, context)| entry.link(context));
+    }
 }
 
 /// One step of an entry is done: where a leader's time goes.

@@ -151,6 +151,7 @@ pub(crate) async fn run(
     }
     common::crash_point!("validator.after_commit");
     crate::metrics::committed(shard.shard, entry.seq, &batch.body, began.elapsed());
+    crate::metrics::withdrawn(shard.shard, &batch.body, &batch.changes.withdrawals);
     let began = Instant::now();
     apply(shard, &entry, batch)?;
     crate::metrics::step(shard.shard, "apply", began.elapsed());
@@ -251,6 +252,7 @@ fn status_write(write: &engine::StatusWrite, time_ms: u64) -> StatusWrite<'_> {
         errors: Some(write.errors.as_str()).filter(|errors| !errors.is_empty()),
         ended_ms: write.status.is_end().then_some(time_ms),
         replaces: write.replaces,
+        withdrawn: write.withdrawn,
     }
 }
 

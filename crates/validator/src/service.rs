@@ -132,7 +132,7 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         "validator",
         env!("CARGO_PKG_VERSION"),
         readiness.clone(),
-        exposition::install(&crate::metrics::TABLES),
+        exposition::install("validator", env!("CARGO_PKG_VERSION"), &crate::metrics::TABLES),
     )
     .map_err(|source| StartError::Listen { address: settings.http.admin_listen.clone(), source })?;
     tracing::info!(node = %data.node(), signer = %signer.address(), %http_address, %admin_address, "Built the validator");

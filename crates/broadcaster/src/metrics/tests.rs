@@ -23,7 +23,8 @@ fn record_all() {
     chain_head(8453, 7);
     asked(8453, "eth_chainId", "ok", took);
     let attempt = SignedAttempt { nonce: 0, attempt: 1, fee: "", raw: &[], tx_hash: "0x", items: &[] };
-    carries(shard, &target, &attempt, &BTreeMap::new());
+    carries(shard, &target, &attempt, &BTreeMap::new(), took);
+    lane.finished(&BTreeMap::new());
 }
 
 #[test]

@@ -45,6 +45,36 @@ pub(crate) const TABLE: &[Metric] = &[
         "Answers of a source: ok or the code of its fault.",
     ),
     Metric::new(
+        "oss_source_follow_failures_total",
+        Counter,
+        &["source"],
+        "Looks at the chain of a source that failed on every node.",
+    ),
+    Metric::new(
+        "oss_source_head_block",
+        Gauge,
+        &["source"],
+        "The newest block of a source's chain that was looked at; it is looked at while something is watched.",
+    ),
+    Metric::new(
+        "oss_source_reorg_blocks_total",
+        Counter,
+        &["source"],
+        "Blocks of a source's chain that were replaced by others.",
+    ),
+    Metric::new(
+        "oss_source_reorg_too_deep_total",
+        Counter,
+        &["source"],
+        "Reorganisations of a source's chain deeper than it is followed: what was handed out of deeper blocks is not withdrawn.",
+    ),
+    Metric::new(
+        "oss_source_reorgs_total",
+        Counter,
+        &["source"],
+        "Reorganisations of a source's chain that were seen.",
+    ),
+    Metric::new(
         "oss_source_restarts_total",
         Counter,
         &["source"],
@@ -57,6 +87,24 @@ pub(crate) const TABLE: &[Metric] = &[
         "Sources not asked because they hold their share of the places.",
     ),
     Metric::new("oss_source_seconds", Histogram, &["source"], "Time from asking a source to its answer."),
+    Metric::new(
+        "oss_source_watch_dropped_total",
+        Counter,
+        &["source"],
+        "Observations not watched any more because too many are.",
+    ),
+    Metric::new(
+        "oss_source_watched",
+        Gauge,
+        &["source"],
+        "Observations handed out whose blocks may still be reorganised.",
+    ),
+    Metric::new(
+        "oss_source_withdrawn_total",
+        Counter,
+        &["shard", "source"],
+        "Observations withdrawn because their blocks left the chain.",
+    ),
     Metric::new(
         "oss_stage_duration_seconds",
         Histogram,

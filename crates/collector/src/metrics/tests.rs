@@ -26,6 +26,13 @@ fn record_all() {
     passed_on_unread(shard);
     source_answered(&source, took, Some(&SourceFault::unavailable("no")));
     source_restarted(&source);
+    followed(&source, 9);
+    watched(&source, 1);
+    follow_failed(&source, &SourceFault::unavailable("no"));
+    reorganised(&source, 2, 9);
+    reorganised_too_deep(&source, 2);
+    watch_overflowed(&source, 1);
+    withdrawn(&source, shard, "w:1", BlockRef { block: 9, block_hash: common::hash::Digest::ZERO });
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn record(status: Status, targets: Option<&str>) -> StatusRecord {
         targets: targets.map(str::to_owned),
         by: None,
         ended_ms: None,
+        withdrawn: None,
         is_cut: false,
     }
 }

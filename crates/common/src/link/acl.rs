@@ -61,6 +61,7 @@ const COLLECTOR: &[Right] = &[
     right(&["in", "inx"], "xlen xadd"),
     right(&["idx"], "zcard zadd zpopmin zrange"),
     right(&["sent:*"], "get set"),
+    right(&["handed:*"], "xlen xadd xrange xtrim"),
     right(&["status"], "xread xrange xrevrange"),
     right(&["prog:*"], "hgetall"),
     right(&["gen"], "get"),

@@ -66,6 +66,9 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
             link.status_end().await?;
             link.status_after(StreamId::ZERO, 10).await?;
             link.indexed(None, 0, 10).await?;
+            let source = name("chain");
+            link.handed_after(&source, StreamId::ZERO, 10).await?;
+            link.trim_handed(&source, StreamId::ZERO).await?;
         }
         User::Validator => {
             link.backlog().await?;

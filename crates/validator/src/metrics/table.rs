@@ -68,7 +68,7 @@ pub(crate) const TABLE: &[Metric] = &[
         "oss_validator_fenced_total",
         Counter,
         &["call", "shard"],
-        "Writes that a script refused because another process leads the shard by now.",
+        "Writes that a script refused because the lease is another process' by now.",
     ),
     Metric::new(
         "oss_validator_given_up_total",
@@ -114,4 +114,10 @@ pub(crate) const TABLE: &[Metric] = &[
         "State trees rebuilt for a proof of an old root.",
     ),
     Metric::new("oss_validator_trimmed_total", Counter, &["shard"], "Entries removed from the log in Redis."),
+    Metric::new(
+        "oss_validator_withdrawn_total",
+        Counter,
+        &["effect", "shard"],
+        "Observations withdrawn: rejected, before their request was decided, or told, after it was applied.",
+    ),
 ];

@@ -5,7 +5,6 @@ use common::exposition;
 use common::hash::Digest;
 use common::ids::{Rid, Shard};
 use common::link::{Backlog, Server, StreamId};
-use common::status::OutcomeKind;
 
 use super::*;
 
@@ -23,6 +22,8 @@ fn record_all() {
         errors: Vec::new(),
         version: None,
     };
+    let code = Some("OBSERVATION_WITHDRAWN".to_owned());
+    let refused = Outcome { outcome: OutcomeKind::Rejected, code, ..outcome.clone() };
     let body = Body {
         shard,
         seq: 1,
@@ -32,12 +33,26 @@ fn record_all() {
         time_ms: 9_000,
         ruleset: 0,
         inputs: vec![input(InputStream::In, "1000-0"), input(InputStream::Local, "")],
-        outcomes: vec![outcome],
+        outcomes: vec![refused, outcome],
         updates: Vec::new(),
         root: Digest::ZERO,
         aux: Digest::ZERO,
     };
+    begin();
     committed(shard, 1, &body, took);
+    let rid = Rid::fresh(shard);
+    let told = Withdrawal {
+        source: "chain".to_owned(),
+        identity: None,
+        block: 1,
+        block_hash: Digest::ZERO,
+        pointer: String::new(),
+        seq: 1,
+        time_ms: 1,
+    };
+    // One of an entry before is not counted again.
+    let earlier = Withdrawal { seq: 0, ..told.clone() };
+    withdrawn(shard, &body, &[(rid, vec![earlier, told])].into());
     fenced(shard, "commit", 1);
     step(shard, "relay", took);
     given_up(shard, InputStream::Inx, StreamId::ZERO, 3);
@@ -72,6 +87,10 @@ fn the_page_shows_what_the_table_says_and_nothing_else() {
     // The stages of this service have no target.
     assert_eq!(faults, ["oss_stage_busy_ratio never has its label target"], "{page}");
     assert!(page.contains(r#"oss_stream_wait_seconds_sum{shard="financial",stream="in"} 8"#), "{page}");
+    for effect in ["rejected", "told"] {
+        let line = format!(r#"oss_validator_withdrawn_total{{shard="financial",effect="{effect}"}} 1"#);
+        assert!(page.contains(&line), "{line}: {page}");
+    }
     assert!(!page.contains(r#"stream="local""#), "the leader's own facts have not waited");
 }
 

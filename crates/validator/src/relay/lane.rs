@@ -182,8 +182,12 @@ impl Lane {
         if !open.contains(&work.seq) {
             return Ok(None);
         }
+        let began = Instant::now();
         let payload = work.for_target(&self.target, &self.signer)?;
         if payload.is_some() {
+            let traces = work.traces.iter().map(|(rid, context)| (rid.as_str(), context.as_str()));
+            let facts = [("target", self.target.name.to_string()), ("seq", work.seq.to_string())];
+            common::trace::each("relay", traces, began.elapsed(), &facts);
             crate::metrics::prepared(self.shard.shard, &self.target.name);
         }
         Ok(payload)

@@ -15,3 +15,4 @@ mod reading;
 mod rejects;
 mod standby;
 mod targets;
+mod withdrawn;
