@@ -10,6 +10,7 @@ mod kills;
 mod one_key;
 mod rejections;
 mod restart;
+mod rollback;
 mod rotation;
 mod smoke;
 mod storm;

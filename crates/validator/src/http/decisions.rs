@@ -17,6 +17,7 @@ use common::hash::Digest;
 use common::ids::{Name, Rid, Tenant};
 use common::message::{Body as MessageBody, Message};
 use common::problem::Problem;
+use common::status::Status;
 use serde::{Deserialize, Serialize};
 
 use super::{Api, broken, internal, not_found, path_part, query, read_snapshot, unreachable};
@@ -48,6 +49,12 @@ struct Answer {
     /// The targets `completed` waits for, if the request named some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     target_chains: Vec<Name>,
+    /// The entry that undid it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverted_seq: Option<u64>,
+    /// For `HAS_DEPENDENTS`: who depends on the request that was to be undone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dependents: Vec<Rid>,
 }
 
 /// Shows what the log decided about a request, also when its status record has expired.
@@ -113,6 +120,7 @@ async fn find(state: &Arc<ShardState>, rid: Rid, tenant: &Tenant) -> Result<(u64
 struct Details {
     errors: Vec<OutcomeError>,
     target_chains: Vec<Name>,
+    dependents: Vec<Rid>,
 }
 
 impl Details {
@@ -142,6 +150,7 @@ impl Details {
         });
         Self {
             errors: outcome.map(|outcome| outcome.errors.clone()).unwrap_or_default(),
+            dependents: outcome.map(|outcome| outcome.dependents.clone()).unwrap_or_default(),
             target_chains: request.take(1).filter_map(|request| request.target_chains).flatten().collect(),
         }
     }
@@ -151,9 +160,11 @@ fn answer(rid: Rid, decision: Decision, details: Details) -> Answer {
     let status = match (decision.outcome.as_str(), decision.delivered.as_deref()) {
         ("APPLIED", None) => "committed".to_owned(),
         ("APPLIED", Some(delivered)) => delivered.to_owned(),
+        ("REVERTED", _) => Status::RolledBack.name().to_owned(),
         (other, _) => other.to_ascii_lowercase(),
     };
-    let Decision { tenant, fp, seq, outcome, code, .. } = decision;
-    let Details { errors, target_chains } = details;
-    Answer { rid, tenant, fp, seq, outcome, code, status, errors, target_chains }
+    let Decision { tenant, fp, seq, outcome, code, reverted, .. } = decision;
+    let Details { errors, target_chains, dependents } = details;
+    let reverted_seq = reverted;
+    Answer { rid, tenant, fp, seq, outcome, code, status, errors, target_chains, reverted_seq, dependents }
 }

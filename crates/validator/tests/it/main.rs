@@ -12,5 +12,6 @@ mod poison;
 mod proofs;
 mod reading;
 mod rejects;
+mod rollback;
 mod standby;
 mod targets;
