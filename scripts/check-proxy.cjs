@@ -97,6 +97,7 @@ async function main(children) {
   isProblem(await get(port, '/v1/targets'), 503, 'unavailable', '1');
   isProblem(await get(port, '/v1/assets/bond:A'), 503, 'no_leader', '1');
   isProblem(await get(port, '/v1/targets/base/rewind'), 503, 'no_leader', '1');
+  isProblem(await get(port, '/v1/rollbacks'), 503, 'no_leader', '1');
   assert.notStrictEqual(await ready(), 0);
   console.log('ok  without services: problem documents, and the proxy is not healthy');
 

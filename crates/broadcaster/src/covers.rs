@@ -11,17 +11,10 @@ use common::bridge::{Part, Update};
 use common::hash::Digest;
 use common::ids::Name;
 use common::link::Control;
-use serde::Deserialize;
+use common::revert::{Cover, Reverted};
 
 /// The kind of control entry that a REVERT writes.
 pub(crate) const REVERT: &str = "revert";
-
-/// One asset's reach of one REVERT on one chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cover {
-    from: u64,
-    version: u64,
-}
 
 /// All covers read so far, and how far the reading got.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,32 +34,18 @@ pub(crate) enum CoversError {
     Json { id: String, source: serde_json::Error },
 }
 
-#[derive(Deserialize)]
-struct Wire {
-    seq: u64,
-    covers: Vec<WireCover>,
-}
-
-#[derive(Deserialize)]
-struct WireCover {
-    asset: Digest,
-    chain: Name,
-    from: u64,
-    version: u64,
-}
-
 impl Covers {
     /// Takes in one control entry.
     pub(crate) fn take(&mut self, control: &Control) -> Result<(), CoversError> {
         if control.kind != REVERT {
             return Err(CoversError::Kind { id: control.id.to_string(), kind: control.kind.clone() });
         }
-        let wire: Wire = serde_json::from_slice(&control.payload)
+        let reverted: Reverted = serde_json::from_slice(&control.payload)
             .map_err(|source| CoversError::Json { id: control.id.to_string(), source })?;
-        for WireCover { asset, chain, from, version } in wire.covers {
-            self.by_place.entry((chain, asset)).or_default().push(Cover { from, version });
+        for cover in reverted.covers {
+            self.by_place.entry((cover.chain.clone(), cover.asset)).or_default().push(cover);
         }
-        self.seq = self.seq.max(wire.seq);
+        self.seq = self.seq.max(reverted.seq);
         Ok(())
     }
 
@@ -78,9 +57,10 @@ impl Covers {
     fn covers(&self, target: &Name, update: &Update) -> bool {
         // Reverts are rare; the look-up key is only built when there are any.
         !self.by_place.is_empty()
-            && self.by_place.get(&(target.clone(), update.asset)).is_some_and(|covers| {
-                covers.iter().any(|cover| update.from >= cover.from && update.version < cover.version)
-            })
+            && self
+                .by_place
+                .get(&(target.clone(), update.asset))
+                .is_some_and(|covers| covers.iter().any(|cover| cover.covers(update.from, update.version)))
     }
 
     /// Bit i = update i of the part is covered on `target`. Parts have at most 50 updates.

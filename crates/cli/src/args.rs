@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Follow a request to its end
     Watch(WatchArgs),
+    /// Undo a request that no later one rests on
+    Rollback(RollbackArgs),
     /// Check a proof or a log by recomputing it
     #[command(subcommand)]
     Verify(VerifyCommand),
@@ -190,6 +192,21 @@ pub(crate) enum Until {
 pub(crate) struct GetArgs {
     /// Request id
     pub(crate) rid: Rid,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// Id of the request to undo
+    pub(crate) rid: Rid,
+    /// Only say what would be undone, or what is in the way
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Idempotency key: sent again, it asks for the rollback there is; a fresh one if left out
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<IdempotencyKey>,
+    /// What to wait for: that the log has undone it, or that every chain has
+    #[arg(long, value_enum, default_value_t = Until::Completed)]
+    pub(crate) until: Until,
 }
 
 #[derive(Debug, Args)]

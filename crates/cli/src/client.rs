@@ -110,6 +110,27 @@ impl Client {
         answer(status, &headers, &bytes).map(Some)
     }
 
+    /// `POST /v1/rollbacks`: the answer as it came.
+    pub(crate) async fn rollback(
+        &self,
+        rid: Rid,
+        dry_run: bool,
+        key: &IdempotencyKey,
+        wait: Option<Wait>,
+    ) -> Result<serde_json::Value, ClientError> {
+        let path = with_until("/v1/rollbacks", wait);
+        let mut body = serde_json::json!({ "rid": rid });
+        if dry_run {
+            body["dry_run"] = true.into();
+        }
+        let request = self
+            .request(Method::POST, Origin::Validator, &path, Scope::Operate)
+            .header("Idempotency-Key", format!("\"{key}\""))
+            .json(&body);
+        let (status, _, bytes) = exchange(waiting(request, wait)).await?;
+        serde_json::from_slice(&bytes).map_err(|_| unreadable(self.base(Origin::Validator), &path, status))
+    }
+
     /// `GET` of any JSON resource.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,

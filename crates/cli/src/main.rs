@@ -15,6 +15,7 @@ mod client;
 mod request_view;
 
 mod get;
+mod rollback;
 mod submit;
 mod watch;
 
@@ -75,6 +76,7 @@ async fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo::run(&global, &args, ui).await,
         Command::Submit(args) => submit::run(&global, &args, ui).await,
         Command::Get(args) => get::run(&global, &args, ui).await,
+        Command::Rollback(args) => rollback::run(&global, &args, ui).await,
         Command::Watch(args) => watch::run(&global, &args, ui).await,
         Command::Verify(VerifyCommand::Proof(args)) => verify::proof::run(&args, ui),
         Command::Verify(VerifyCommand::Log(args)) => verify::log::run(&global, &args, ui).await,

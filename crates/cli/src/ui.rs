@@ -107,6 +107,8 @@ fn problem_text(label: &str, problem: &Problem) -> String {
     lines.extend(problem.detail.iter().map(|detail| format!("  detail: {detail}")));
     let faults = problem.errors.iter();
     lines.extend(faults.map(|fault| format!("  {} {}: {}", fault.pointer, fault.code, fault.detail)));
+    let members = problem.extensions.iter();
+    lines.extend(members.map(|(name, value)| format!("  {name}: {value}")));
     lines.extend(problem.trace_id.iter().map(|trace| format!("  trace id: {trace}")));
     lines.join("\n") + "\n"
 }

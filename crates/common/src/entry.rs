@@ -162,6 +162,9 @@ pub struct Outcome {
     /// The asset's version after it, for APPLIED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// For `HAS_DEPENDENTS`: the requests that depend on the one that was to be undone, in the order of the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependents: Vec<Rid>,
 }
 
 /// One reason, with the place in the request it speaks of.

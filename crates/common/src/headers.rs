@@ -1,5 +1,7 @@
 //! Reading the request headers that several services know.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName};
 
@@ -7,6 +9,7 @@ use crate::ids::IdempotencyKey;
 use crate::problem::Problem;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The `Idempotency-Key`: a bare token or a structured-field string (RFC 8941 §3.3.3).
@@ -49,6 +52,21 @@ fn unquote(quoted: &str) -> Option<String> {
             char => text.push(char),
         }
     }
+}
+
+/// How long a client wants to wait by `Prefer: wait=N` (RFC 7240), at most `seconds_max`; `None` = not at all. A
+/// preference that cannot be read is passed over, as the RFC asks.
+#[must_use]
+pub fn wait(headers: &HeaderMap, seconds_max: u64) -> Option<Duration> {
+    let texts = headers.get_all(PREFER).filter_map(|value| value.to_str().ok());
+    let seconds = texts.flat_map(|text| text.split(',')).find_map(wait_seconds);
+    seconds.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.min(seconds_max)))
+}
+
+/// `wait=10` or `wait="10"`, parameters passed over.
+fn wait_seconds(preference: &str) -> Option<u64> {
+    let (name, value) = preference.split(';').next()?.split_once('=')?;
+    name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').parse().ok()).flatten()
 }
 
 /// The incoming W3C trace context, if it is well formed.

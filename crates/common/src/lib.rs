@@ -16,6 +16,7 @@ pub mod targets;
 
 pub mod bridge;
 pub mod proof;
+pub mod revert;
 pub mod state;
 
 pub mod admin;

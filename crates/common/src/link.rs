@@ -47,6 +47,7 @@ mod start;
 mod store;
 mod submit;
 mod trim;
+mod trim_control;
 mod unpark;
 mod wait;
 

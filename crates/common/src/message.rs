@@ -144,6 +144,8 @@ pub struct PartReceipt {
 pub enum Command {
     /// Relay what `target` has not finished again, signed under its present validator set.
     Rewind { target: Name },
+    /// Undo the request `rid` of the same shard and tenant. On `:inx` alone; it makes an entry of its own.
+    Rollback { rid: Rid },
 }
 
 /// Bytes that are not a message this build can read.

@@ -10,6 +10,7 @@ mod gather;
 mod log;
 mod outcomes;
 mod replay;
+mod reverts;
 mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ pub use gather::{GatherError, Ledger, gather, gather_from};
 pub use log::{epochs_rise, gapless};
 pub use outcomes::{decided_once, effects_once, only_submitted};
 pub use replay::{ReplayError, replays, supply_held};
+pub use reverts::reverts_reach;
 pub use seen::{Sightings, seen_stays};
 
 /// What is known of a run after it was drained.
@@ -128,6 +130,8 @@ pub enum Violation {
     PartTwice { chain: Name, shard: u32, seq: u64, part: u16 },
     #[error("I10: {chain}: part {part} of entry {seq} of shard {shard} never took effect")]
     PartMissing { chain: Name, shard: u32, seq: u64, part: u16 },
+    #[error("I9, I11: {shard}: entry {seq}: {detail}")]
+    Revert { shard: Shard, seq: u64, detail: String },
     #[error("I16: {shard}: after entry {seq} the holdings of {asset} are {held}, its supply is {supply}")]
     Supply { shard: Shard, seq: u64, asset: AssetId, held: u128, supply: u128 },
 }
@@ -145,6 +149,7 @@ pub fn check_all(evidence: &Evidence) -> Result<Summary, Violation> {
     effects_once(evidence)?;
     replays(evidence)?;
     supply_held(evidence)?;
+    reverts_reach(evidence)?;
     applied_once(evidence)?;
     chains_agree(evidence)?;
     let mut summary = Summary {

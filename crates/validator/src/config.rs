@@ -119,8 +119,8 @@ impl Settings {
             (self.view.cache_bytes >= 1 << 20, "view.cache_bytes must be at least 1048576"),
             (self.view.sync_ms >= 1, "view.sync_ms must be at least 1"),
             (
-                self.view.undo_entries >= 1_024,
-                "view.undo_entries must be at least 1024, the roots a chain keeps",
+                self.view.undo_entries >= crate::engine::past::WINDOW_ENTRIES,
+                "view.undo_entries must be at least 4096, as far as a rollback looks back",
             ),
             ((1..=256).contains(&self.relay.run_max), "relay.run_max must be between 1 and 256"),
             (self.relay.out_max >= 1, "relay.out_max must be at least 1"),

@@ -5,7 +5,8 @@
 //! and everything that follows from it. The steps, one file each, in order:
 //!
 //! `plan` decodes → `intake` judges each message → `order` orders the requests → `levels` and
-//! `execute` run them (`evidence`, `kinds`) → `commit` makes versions, updates and the new root.
+//! `execute` run them (`evidence`, `kinds`) → `commit` makes versions, updates and the new root. A rollback is an entry of
+//! its own: `past` finds in the log what it needs, `revert` decides it.
 //!
 //! Invariants: a batch is a function of the engine's position, its messages, the loaded state and the
 //! stamp; [`Engine::run`] changes nothing; the same entry gives the same batch on every machine.
@@ -36,9 +37,11 @@ mod intake;
 mod kinds;
 mod levels;
 mod order;
+pub mod past;
 mod plan;
 mod receipts;
 mod replay;
+pub mod revert;
 mod targets;
 mod withdrawals;
 mod work;
@@ -48,6 +51,7 @@ pub use boundary::{
     StatusWrite, ValueChange, Withdrawal,
 };
 pub use difference::Difference;
+pub use past::{Past, Search};
 pub use plan::Plan;
 pub use replay::{Details, Divergence, inputs_of};
 
@@ -179,21 +183,34 @@ impl Engine {
         broken: &BTreeSet<Rid>,
     ) -> Result<Batch, Fault> {
         let Plan { messages, keyspace, .. } = plan;
-        let kind = entry_kind(&messages)?;
+        let mut kind = entry_kind(&messages)?;
+        let Loaded { values, decisions, deliveries, withdrawals, past } = loaded;
         let seq = self.position.seq + 1;
         let time_ms = stamp.time_ms.max(self.position.time_ms);
         let targets = &self.position.targets;
-        let mut draft = Draft::new(seq, loaded.decisions, loaded.deliveries, loaded.withdrawals);
-        let mut work = work::Work::load(keyspace, loaded.values, self.history.newest())?;
+        let mut draft = Draft::new(seq, decisions, deliveries, withdrawals);
+        let tree = self.history.newest();
 
         let context = Context { shard: self.shard, time_ms, targets };
         let candidates = intake::intake(&messages, context, &mut draft)?;
-        let order = order::of_candidates(&candidates);
-        let conditions = execute::Conditions { seq, time_ms, targets, draft: &draft, broken };
-        let verdicts = execute::execute(&candidates, &order, &mut work, conditions, levels::Edges::ALL);
-        let committed = commit::commit(&candidates, &order, verdicts, work, targets, &mut draft);
+        let committed = if let Some(rollback) = draft.rollback.take() {
+            if messages.len() > 1 {
+                return Err(Fault::RollbackNotAlone { others: messages.len() - 1 });
+            }
+            let is_broken = broken.contains(&rollback.about.rid);
+            let given = revert::Given { past, values, tree, targets, is_broken };
+            let reverted = revert::run(&rollback, given, &mut draft)?;
+            kind = if reverted.is_some() { EntryKind::Revert } else { kind };
+            reverted.unwrap_or_default()
+        } else {
+            let mut work = work::Work::load(keyspace, values, tree)?;
+            let order = order::of_candidates(&candidates);
+            let conditions = execute::Conditions { seq, time_ms, targets, draft: &draft, broken };
+            let verdicts = execute::execute(&candidates, &order, &mut work, conditions, levels::Edges::ALL);
+            commit::commit(&candidates, &order, verdicts, work, targets, &mut draft)
+        };
 
-        let update = self.history.newest().update(&committed.writes);
+        let update = tree.update(&committed.writes);
         let position = Position {
             seq,
             root: update.tree.root(),

@@ -5,14 +5,14 @@
 //!
 //! Invariant: state only moves over a batch that follows it; after an error it is what it was.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use common::entry::Body;
 use common::ids::{Rid, Shard};
 
 use crate::engine::{
-    Batch, Changes, Decision, Deliveries, Divergence, Engine, Fault, Loaded, Needs, Position, RawInput,
-    Stamp, Withdrawal, inputs_of,
+    Batch, Changes, Decision, Deliveries, Divergence, Engine, Fault, Loaded, Needs, Past, Position, RawInput,
+    Search, Stamp, ValueChange, Withdrawal, inputs_of, past,
 };
 
 /// The log cannot be folded further. Always halt.
@@ -32,6 +32,14 @@ pub struct Fold {
     decisions: BTreeMap<Rid, Decision>,
     deliveries: BTreeMap<u64, Deliveries>,
     withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
+    past: Kept,
+}
+
+/// The last entries, as far as a rollback looks back, with the values they changed.
+#[derive(Debug, Default)]
+struct Kept {
+    entries: VecDeque<(Body, BTreeMap<String, ValueChange>)>,
+    bytes: usize,
 }
 
 impl Fold {
@@ -44,6 +52,7 @@ impl Fold {
             decisions: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             withdrawals: BTreeMap::new(),
+            past: Kept::default(),
         }
     }
 
@@ -120,13 +129,43 @@ impl Fold {
             rids.iter().filter_map(|rid| Some((*rid, self.withdrawals.get(rid)?.clone()))).collect();
         let values =
             needs.keys.iter().filter_map(|key| Some((key.clone(), self.values.get(key)?.clone()))).collect();
-        Loaded { values, decisions, deliveries, withdrawals }
+        let mut loaded = Loaded { values, decisions, deliveries, withdrawals, past: None };
+        loaded.past = needs.undone.and_then(|rid| self.past_of(rid, &mut loaded));
+        loaded
+    }
+
+    /// The past of a request that is to be undone, and what else of the state it calls for.
+    fn past_of(&self, rid: Rid, loaded: &mut Loaded) -> Option<Past> {
+        let next = self.engine.position().seq + 1;
+        let mut search = Search::begin(rid, self.decisions.get(&rid), next)?;
+        let first = search.first();
+        for (body, _) in self.past.entries.iter().skip_while(|(body, _)| body.seq < first) {
+            if search.take(body).is_break() {
+                break;
+            }
+        }
+        let mut past = search.end();
+        for key in past.keys() {
+            let present = self.values.get(&key);
+            let before = self.past.change(first, &key).map_or(present, |change| change.before.as_ref());
+            if let Some(value) = before {
+                past.set_before(key.clone(), value.clone());
+            }
+            if let Some(value) = present {
+                loaded.values.insert(key, value.clone());
+            }
+        }
+        let row = |seq: u64| Some((seq, self.deliveries.get(&seq)?.clone()));
+        loaded.deliveries.extend(past.seqs().into_iter().filter_map(row));
+        Some(past)
     }
 
     /// The engine first: if the batch does not follow, nothing has moved.
     fn accept(&mut self, batch: Batch) -> Result<(), Fault> {
-        let Batch { changes: Changes { values, decisions, deliveries, withdrawals, .. }, next, .. } = batch;
+        let Batch { body, changes: Changes { values, decisions, deliveries, withdrawals, .. }, next, .. } =
+            batch;
         self.engine.accept(next)?;
+        self.past.push(body, values.clone());
         for (key, change) in values {
             match change.after {
                 Some(value) => self.values.insert(key, value),
@@ -142,5 +181,23 @@ impl Fold {
             };
         }
         Ok(())
+    }
+}
+
+impl Kept {
+    /// The oldest change of a key from an entry on.
+    fn change(&self, first: u64, key: &str) -> Option<&ValueChange> {
+        let mut from = self.entries.iter().skip_while(|(body, _)| body.seq < first);
+        from.find_map(|(_, values)| values.get(key))
+    }
+
+    fn push(&mut self, body: Body, values: BTreeMap<String, ValueChange>) {
+        self.bytes += past::bytes_of(&body);
+        self.entries.push_back((body, values));
+        // Further back a search says that it is too far, with or without the entries.
+        while self.bytes > past::WINDOW_BYTES || self.entries.len() as u64 > past::WINDOW_ENTRIES {
+            let Some((oldest, _)) = self.entries.pop_front() else { return };
+            self.bytes -= past::bytes_of(&oldest);
+        }
     }
 }

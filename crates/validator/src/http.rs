@@ -1,20 +1,22 @@
-//! The read API and the operator's rewind (DESIGN §11). One file per group of routes.
+//! The read API and the operator's commands (DESIGN §11). One file per group of routes.
 //!
 //! Every answer carries `OSS-Seq`: the last entry whose effects it can show, which is the head of the snapshot it was
 //! read from; where none was read, the shard's last entry this process knows; for routes about all shards
 //! `<shard>=<seq>` for each, separated by commas. Reads of the state, the log and decisions are answered by the leader
 //! and by every process that follows the log and was at its head a moment ago; what is about leading itself (the
-//! pipeline, a rewind) by the leader only. Others say 503 `no_leader`. A follower's answer is right as of its `OSS-Seq`:
+//! pipeline, a rewind, a rollback) by the leader only. Others say 503 `no_leader`. A follower's answer is right as of its `OSS-Seq`:
 //! who needs more asks with `?min_seq=`, which waits, and ends in 503 `behind`.
 //! Reads take a snapshot of the view and of the tree on a thread for blocking work, so they never wait for
 //! the sequencer and it hardly for them.
 
+mod command;
 mod decisions;
 mod log;
 mod openapi;
 mod pipeline;
 mod proofs;
 mod rewind;
+mod rollback;
 mod shards;
 mod state;
 
@@ -182,6 +184,11 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/v1/shards/{shard}/log", web::get().to(log::page))
         .route("/v1/decisions/{rid}", web::get().to(decisions::one))
         .route("/v1/pipeline", web::get().to(pipeline::all))
+        .service(
+            web::resource("/v1/rollbacks")
+                .app_data(rollback::payload())
+                .route(web::post().to(rollback::rollback)),
+        )
         .route("/v1/targets/{target}/rewind", web::post().to(rewind::rewind))
         .default_service(web::route().to(unknown_route));
 }

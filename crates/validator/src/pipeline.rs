@@ -15,6 +15,7 @@ use common::link::{
     Commit, Committed, Consumed, DeadLetter, Fence, Fronts, Message, Parked, StatusWrite, StreamId,
 };
 use common::message;
+use common::revert::Reverted;
 
 use crate::engine::select::{Fronts as Waits, Waiting, select};
 use crate::engine::{self, Batch, Engine, RawInput, Stamp};
@@ -62,6 +63,7 @@ pub(crate) enum Step {
 /// Takes a prefix of each front, within the bounds of one batch; `None` = nothing is there to be taken, and no
 /// entry is made of it.
 pub(crate) fn intake(fronts: Fronts, snapshot: Snapshot) -> Result<Option<Intake>, ViewError> {
+    let fronts = up_to_rollback(fronts);
     let mut rows = BTreeMap::new();
     let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &snapshot, &mut rows));
     let receipts: Vec<Waiting> = receipts.collect::<Result<_, _>>()?;
@@ -89,6 +91,31 @@ impl Intake {
         }
         last
     }
+}
+
+/// A rollback makes an entry of its own: what is before it comes first, and nothing comes with it.
+fn up_to_rollback(mut fronts: Fronts) -> Fronts {
+    match fronts.express.iter().position(|message| is_rollback(&message.payload)) {
+        None => fronts,
+        Some(0) => {
+            fronts.express.truncate(1);
+            Fronts { receipts: Vec::new(), input: Vec::new(), ..fronts }
+        }
+        Some(place) => {
+            fronts.express.truncate(place);
+            fronts
+        }
+    }
+}
+
+fn is_rollback(payload: &[u8]) -> bool {
+    // Few messages name the word, or hide it behind escapes; only those are read.
+    let may_be =
+        std::str::from_utf8(payload).is_ok_and(|text| text.contains("rollback") || text.contains('\\'));
+    let is_one = |message: &message::Message| {
+        matches!(message.body, message::Body::Command { command: message::Command::Rollback { .. }, .. })
+    };
+    may_be && message::Message::decode(payload).is_ok_and(|message| is_one(&message))
 }
 
 fn waiting(messages: &[Message]) -> Vec<Waiting> {
@@ -185,6 +212,7 @@ async fn commit(
     let dead_letters: Vec<DeadLetter<'_>> =
         batch.dead.iter().zip(&dead).map(|(dead, original)| dead_letter(dead, original)).collect();
     let attempted: Vec<&str> = attempted.iter().map(String::as_str).collect();
+    let reverted = Reverted::of(&batch.body).map(|reverted| reverted.encode());
     let targets = (batch.kind() == EntryKind::Targets).then(|| batch.next.position().targets.digest());
     let commit = Commit {
         seq: entry.seq,
@@ -199,7 +227,7 @@ async fn commit(
         parked: &parked,
         dead_letters: &dead_letters,
         attempted: &attempted,
-        barrier: None,
+        barrier: reverted.as_deref(),
         targets,
     };
     loop {
@@ -303,6 +331,41 @@ mod tests {
             ] {
                 assert_eq!(intake(fronts).map(|intake| intake.inputs.len()), Some(1), "{bytes}");
             }
+        }
+    }
+
+    #[test]
+    fn a_rollback_gets_an_entry_of_its_own_after_what_was_before_it() {
+        let rid = "00000000-0000-7000-8000-000000000000".parse().expect("a rid");
+        let about = message::About {
+            rid,
+            tenant: "acme".parse().expect("a tenant"),
+            fp: common::hash::Digest::ZERO,
+            accepted_ms: None,
+        };
+        let encode = |body| message::Message { id: "m".to_owned(), traceparent: None, body }.encode();
+        let command = message::Command::Rollback { rid };
+        let rollback = encode(message::Body::Command { about: about.clone(), command });
+        let hidden = String::from_utf8(rollback.clone()).expect("JSON").replace("rollback", "r\\u006fllback");
+        let other = encode(message::Body::Cancel { about });
+        let taken = |express: &[&[u8]]| {
+            let message = |payload: &[u8]| {
+                let id = StreamId::new(1, 0);
+                Message { id, first: id, payload: payload.to_vec() }
+            };
+            let fronts = Fronts {
+                express: express.iter().map(|payload| message(payload)).collect(),
+                receipts: vec![message(b"r")],
+                input: vec![message(b"i")],
+                ..Fronts::default()
+            };
+            let fronts = up_to_rollback(fronts);
+            (fronts.express.len(), fronts.receipts.len(), fronts.input.len())
+        };
+        assert_eq!(taken(&[&other, &other]), (2, 1, 1));
+        for rollback in [rollback.as_slice(), hidden.as_bytes()] {
+            assert_eq!(taken(&[rollback, &other]), (1, 0, 0));
+            assert_eq!(taken(&[&other, rollback, rollback]), (1, 1, 1));
         }
     }
 }

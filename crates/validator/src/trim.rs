@@ -3,7 +3,7 @@
 //! One task per process. In: what each shard's archive has fsynced, and how far the other validators in `:members`
 //! have it. Out: TRIM calls under the lease. What a live standby does not have on disk stays; one that is silent, or too
 //! far behind, holds nothing back. The last `log.keep_entries` stay in any case, so that a process that was away
-//! for a moment can join.
+//! for a moment can join. Rollbacks in `:ctl` go once every target in use has passed them (TRIM_CONTROL).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,6 +80,7 @@ async fn run(
             {
                 *below = floor.max(*below);
             }
+            trim_control(shard).await;
         }
     }
 }
@@ -103,6 +104,24 @@ async fn trim(shard: &ShardState, node: &Name, floor: u64) -> Option<u64> {
             tracing::warn!(shard = %shard.shard, error = %chain(&error), "The log could not be trimmed");
             None
         }
+    }
+}
+
+/// Forgets the rollbacks that all targets have passed. One alone always stays, so mostly there is nothing to do.
+async fn trim_control(shard: &ShardState) {
+    let tenure = shard.tenure();
+    let (Some(lead), true) = (tenure.lead(), shard.is_leading()) else { return };
+    let targets: Vec<Name> =
+        shard.engine().position().targets.iter().map(|target| target.name.clone()).collect();
+    let trimmed = async {
+        if shard.link.control_len().await? > 1 {
+            // Whether the lease is still held the next round finds out.
+            let _: Trimmed = shard.link.trim_control(&lead.fence, &targets).await?;
+        }
+        Ok::<_, LinkError>(())
+    };
+    if let Err(error) = trimmed.await {
+        tracing::warn!(shard = %shard.shard, error = %chain(&error), "The rollbacks could not be trimmed");
     }
 }
 

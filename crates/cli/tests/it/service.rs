@@ -170,3 +170,76 @@ async fn quiet_leaves_stderr_empty() {
     let ended = with(&showing("completed").await, &["watch", RID, "--quiet"]).await;
     assert!(ended.stderr.is_empty() && !ended.stdout.is_empty(), "{ended:?}");
 }
+
+/// A validator that answers a rollback first with 202 and then with `last`.
+async fn rolling_back(last: ResponseTemplate) -> MockServer {
+    let service = MockServer::start().await;
+    let post = || {
+        Mock::given(method("POST"))
+            .and(path("/v1/rollbacks"))
+            .and(query_param("until", "completed"))
+            .and(header("idempotency-key", "\"undo-1\""))
+            .and(body_json(json!({"rid": RID})))
+    };
+    let accepted = json!({"rid": COMMAND, "undoes": RID, "status": "accepted"});
+    post()
+        .respond_with(ResponseTemplate::new(202).set_body_json(accepted))
+        .up_to_n_times(1)
+        .mount(&service)
+        .await;
+    post().respond_with(last).mount(&service).await;
+    service
+}
+
+const COMMAND: &str = "bf70c582-18e4-8359-aee5-9cb4d6f46e00";
+
+#[tokio::test]
+async fn a_rollback_is_followed_under_its_key_until_every_chain_has_it() {
+    let done = json!({"rid": COMMAND, "undoes": RID, "status": "completed", "seq": 12, "later_field": 1});
+    let service = rolling_back(ResponseTemplate::new(200).set_body_json(&done)).await;
+    let ended = with(&service, &["rollback", RID, "--key", "undo-1", "-o", "json"]).await;
+    assert_eq!((ended.code, ended.json()), (0, done), "{}", ended.stderr);
+    assert!(ended.stderr.contains("accepted") && ended.stderr.contains("completed"), "{}", ended.stderr);
+    let failed = json!({"rid": COMMAND, "undoes": RID, "status": "failed", "seq": 12});
+    let service = rolling_back(ResponseTemplate::new(200).set_body_json(failed)).await;
+    let ended = with(&service, &["rollback", RID, "--key", "undo-1", "--quiet"]).await;
+    assert_eq!(ended.code, 2, "given up on a chain: {ended:?}");
+    assert!(ended.stderr.is_empty() && ended.stdout.contains("financial 12"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_rollback_that_is_refused_ends_with_2_and_names_who_rests_on_the_request() {
+    let problem = json!({
+        "type": "/problems/HAS_DEPENDENTS", "title": "The request cannot be undone", "status": 409,
+        "code": "HAS_DEPENDENTS", "detail": "1 later requests rest on it", "dependents": [COMMAND],
+    });
+    let service = rolling_back(ResponseTemplate::new(409).set_body_json(problem)).await;
+    let ended = with(&service, &["rollback", RID, "--key", "undo-1"]).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
+    assert!(ended.stderr.contains("HAS_DEPENDENTS") && ended.stderr.contains(COMMAND), "{}", ended.stderr);
+    let late = with(
+        &rolling_back(ResponseTemplate::new(202).set_body_json(json!({
+            "rid": COMMAND, "undoes": RID, "status": "accepted",
+        })))
+        .await,
+        &["rollback", RID, "--key", "undo-1", "--timeout", "1"],
+    )
+    .await;
+    assert_eq!(late.code, 4, "{late:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_rollback_shows_what_is_in_the_way_and_its_exit_code_tells_too() {
+    let service = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/v1/rollbacks"))
+        .and(body_json(json!({"rid": RID, "dry_run": true})))
+        .respond_with(ResponseTemplate::new(200).set_body_json(
+            json!({"undone": [], "blocked_by": [COMMAND], "code": "HAS_DEPENDENTS", "detail": "1 later"}),
+        ))
+        .mount(&service)
+        .await;
+    let ended = with(&service, &["rollback", RID, "--dry-run"]).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stdout.contains(COMMAND) && ended.stdout.contains("HAS_DEPENDENTS"), "{ended:?}");
+}

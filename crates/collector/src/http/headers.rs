@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use common::problem::Problem;
 
-const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// Longest wait a client gets.
 const WAIT_SECONDS_MAX: u64 = 30;
 
@@ -51,21 +50,8 @@ impl Patience {
                 }
             };
         }
-        let seconds = request
-            .headers()
-            .get_all(PREFER)
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .find_map(wait_seconds);
-        let wait = seconds.filter(|seconds| *seconds > 0);
-        Ok(Self { wait: wait.map(|seconds| Duration::from_secs(seconds.min(WAIT_SECONDS_MAX))), until })
+        Ok(Self { wait: common::headers::wait(request.headers(), WAIT_SECONDS_MAX), until })
     }
-}
-
-/// `wait=10` or `wait="10"`, parameters passed over.
-fn wait_seconds(preference: &str) -> Option<u64> {
-    let (name, value) = preference.split(';').next()?.split_once('=')?;
-    name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').parse().ok()).flatten()
 }
 
 /// Refuses a body that is not plain JSON or has no declared length.

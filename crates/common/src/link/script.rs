@@ -66,6 +66,7 @@ scripts! {
     relay = "RELAY",
     rewind = "REWIND",
     trim = "TRIM",
+    trim_control = "TRIM_CONTROL",
     sender = "SENDER",
     bind = "BIND",
     store = "STORE",

@@ -122,6 +122,7 @@ cases! {
         bed.link.rewind(&fence, &target(), 3, 2).await
     };
     "trim" Leader "Ok" "Ok" => |bed, _stage, fence| { bed.link.trim_log(&fence, 3).await };
+    "trim_control" Leader "Ok" "Ok" => |bed, _stage, fence| { bed.link.trim_control(&fence, &[target()]).await };
     "pause" No "Ok" "Same" => |bed, _stage, _fence| { bed.link.pause(&target(), Some("operator-1")).await };
     "sender" Lane "Ok" "Ok" => |bed, _stage, fence| { bed.link.lane_sender(&fence, &target(), "0xaa").await };
     "bind" Lane "Ok { nonce: 1 }" "Bound { nonces: [Some(1)] }" => |bed, _stage, fence| {

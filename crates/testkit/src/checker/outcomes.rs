@@ -1,6 +1,6 @@
 //! What the log decided of requests: I1, I2 and I3.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::entry::Outcome;
 use common::ids::{Rid, Shard};
@@ -14,13 +14,18 @@ use super::{Evidence, FinalAnswer, Violation};
 /// The key of the request was used for another one before; says nothing about that other one.
 const CONFLICT: &str = "IDEMPOTENCY_CONFLICT";
 
-/// I1: an acknowledged request has exactly one deciding outcome in the log, and the collector answers just that.
+/// I1: an acknowledged request has exactly one deciding outcome in the log, and the collector answers just that, or that
+/// it was undone since.
 ///
 /// # Errors
 /// [`Violation::Decisions`] or [`Violation::Answer`].
 pub fn decided_once(evidence: &Evidence) -> Result<(), Violation> {
     let mut decided: BTreeMap<_, Vec<(u64, OutcomeKind)>> = BTreeMap::new();
+    let mut undone: BTreeSet<Rid> = BTreeSet::new();
     for (_, seq, outcome) in outcomes(evidence)? {
+        if outcome.outcome == OutcomeKind::Reverted {
+            undone.insert(outcome.rid);
+        }
         if outcome.outcome.is_deciding() && outcome.code.as_deref() != Some(CONFLICT) {
             decided.entry((outcome.rid, outcome.fp)).or_default().push((seq, outcome.outcome));
         }
@@ -32,11 +37,20 @@ pub fn decided_once(evidence: &Evidence) -> Result<(), Violation> {
             return Err(Violation::Decisions { rid, count: found.len() });
         };
         let answer = evidence.answers.get(&rid);
+        let agrees = if undone.contains(&rid) { is_undone } else { agrees };
         if !answer.is_some_and(|answer| agrees(answer, *outcome, *seq)) {
             return Err(Violation::Answer { rid, answer: answer.cloned(), outcome: *outcome, seq: *seq });
         }
     }
     Ok(())
+}
+
+/// What was applied and undone is shown as that; the entry stays the one that decided it.
+fn is_undone(answer: &FinalAnswer, outcome: OutcomeKind, seq: u64) -> bool {
+    outcome == OutcomeKind::Applied
+        && answer.status == Status::RolledBack
+        && answer.outcome == Some(OutcomeKind::Reverted)
+        && answer.seq == Some(seq)
 }
 
 fn agrees(answer: &FinalAnswer, outcome: OutcomeKind, seq: u64) -> bool {

@@ -10,13 +10,16 @@ use common::state::{HoldingRecord, encode};
 use common::status::{OutcomeKind, Status};
 
 use super::*;
-use world::{chain, run};
+use world::{chain, reverted_run, rid, run};
 
 const SHARD: Shard = Shard::Financial;
 
 /// The run with its log rewritten; the chain of digests is made anew, so only the content is wrong.
 fn rewritten(change: impl Fn(&mut Body)) -> Evidence {
-    let mut evidence = run();
+    rewrite(run(), change)
+}
+
+fn rewrite(mut evidence: Evidence, change: impl Fn(&mut Body)) -> Evidence {
     let log = evidence.logs.get_mut(&SHARD).expect("a log");
     let mut prev = Digest::ZERO;
     for entry in log {
@@ -262,6 +265,79 @@ fn i16_finds_a_holding_that_came_from_nowhere() {
     let key = holding_key(&"bond:a".parse().expect("an asset"), &"mallory".parse().expect("an account"));
     values.insert(key, encode(&forged));
     assert!(matches!(replay::conserved(SHARD, &values, &body), Err(Violation::Supply { .. })));
+}
+
+#[test]
+fn a_run_with_a_rollback_keeps_every_invariant() {
+    let evidence = reverted_run();
+    let summary = check_all(&evidence).unwrap_or_else(|violation| panic!("{violation}"));
+    // The command was applied too.
+    assert_eq!((summary.applied, summary.entries), (6, 6));
+    let revert = evidence.bodies().expect("bodies").remove(4).1;
+    assert_eq!(revert.kind, EntryKind::Revert);
+    let from = |name: &str| revert.updates[0].from[&chain(name)];
+    assert_eq!((from("base"), from("op")), (1, 0));
+}
+
+#[test]
+fn i1_finds_an_undone_request_that_is_shown_otherwise_and_one_shown_as_undone_that_is_not() {
+    let with_answer = |key: &str, change: fn(&mut FinalAnswer)| {
+        let mut evidence = reverted_run();
+        change(evidence.answers.get_mut(&rid(key)).expect("an answer"));
+        evidence
+    };
+    let changes: [fn(&mut FinalAnswer); 3] = [
+        |answer| answer.status = Status::Completed,
+        |answer| answer.outcome = Some(OutcomeKind::Applied),
+        |answer| answer.seq = Some(5),
+    ];
+    for change in changes {
+        assert!(matches!(decided_once(&with_answer("undone", change)), Err(Violation::Answer { .. })));
+    }
+    let standing = with_answer("b", |answer| answer.status = Status::RolledBack);
+    assert!(matches!(decided_once(&standing), Err(Violation::Answer { .. })));
+}
+
+#[test]
+fn i9_i11_finds_a_rollback_that_reaches_too_far_or_not_far_enough_or_undoes_otherwise() {
+    let with_revert = |change: fn(&mut Body)| {
+        rewrite(reverted_run(), |body| {
+            if body.kind == EntryKind::Revert {
+                change(body);
+            }
+        })
+    };
+    assert!(reverts_reach(&with_revert(|_| {})).is_ok());
+    let changes: [fn(&mut Body); 9] = [
+        // What carries the request would still be sent: its own update, or the one that brought it to op.
+        |body| drop(body.updates[0].from.insert(chain("base"), 2)),
+        |body| drop(body.updates[0].from.insert(chain("op"), 1)),
+        // What does not carry it would no longer be sent.
+        |body| drop(body.updates[0].from.insert(chain("base"), 0)),
+        |body| drop(body.updates[0].from.remove(&chain("op"))),
+        |body| body.updates[0].version += 1,
+        |body| body.updates.clear(),
+        |body| body.outcomes.retain(|outcome| outcome.outcome != OutcomeKind::Reverted),
+        |body| body.outcomes.iter_mut().for_each(|outcome| outcome.rid = rid("d")),
+        |body| body.kind = EntryKind::Batch,
+    ];
+    for (place, change) in changes.into_iter().enumerate() {
+        let found = reverts_reach(&with_revert(change));
+        assert!(matches!(found, Err(Violation::Revert { seq: 5, .. })), "{place}: {found:?}");
+    }
+    let tampered = with_revert(|body| drop(body.updates[0].from.insert(chain("base"), 2)));
+    assert!(matches!(replays(&tampered), Err(Violation::Replay { .. })), "I5 sees it too");
+}
+
+#[test]
+fn i9_finds_an_undone_version_on_a_chain_after_the_rollback() {
+    let mut evidence = reverted_run();
+    let state = evidence.chains.get_mut(&chain("base")).expect("the chain");
+    // Versions 1, 3, 4, 5 and 6 landed; now 3, which carries what is undone, comes after 5.
+    let carried = state.updates.remove(1);
+    state.updates.insert(3, carried);
+    assert_eq!(state.updates[2].1, 5);
+    assert!(matches!(chains_agree(&evidence), Err(Violation::VersionFell { version: 3, .. })));
 }
 
 #[test]

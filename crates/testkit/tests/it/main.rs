@@ -12,6 +12,7 @@ mod one_key;
 mod outage;
 mod rejections;
 mod restart;
+mod rollback;
 mod rotation;
 mod smoke;
 mod soak;

@@ -14,6 +14,8 @@ use common::hash::Digest;
 use common::ids::{Name, Rid, Tenant};
 use common::status::{OutcomeKind, Status};
 
+use super::past::Past;
+
 /// A message as it was read from its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawInput {
@@ -43,34 +45,68 @@ pub struct Needs {
     /// Entries whose deliveries a receipt changes. Load these first: the decisions of every request that
     /// waits in one of them are needed too.
     pub seqs: BTreeSet<u64>,
+    /// A request that is to be undone: its past is looked for in the log, see [`Search`](super::Search).
+    pub undone: Option<Rid>,
 }
 
 /// The state a batch needs, as of the engine's head. What is not in a map is absent from the state; a
 /// value that the tree does not confirm stops the engine with [`Fault::View`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     pub values: BTreeMap<String, Vec<u8>>,
     /// Of [`Needs::rids`] and of every request in `deliveries`.
     pub decisions: BTreeMap<Rid, Decision>,
+    /// Of [`Needs::seqs`] and of `past`.
     pub deliveries: BTreeMap<u64, Deliveries>,
     /// Of the requests in `decisions` that have any.
     pub withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
+    /// Of [`Needs::undone`], if its decision lets there be something to undo; its keys' present values are in `values`.
+    pub past: Option<Past>,
 }
 
 /// The permanent answer to a request: table `decisions`.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Empty where the message that was set aside did not tell.
     pub tenant: String,
     pub fp: Digest,
     /// The entry that decided it.
     pub seq: u64,
-    /// Name of an [`OutcomeKind`] that is deciding.
+    /// Name of an [`OutcomeKind`] that is deciding, or REVERTED for what was APPLIED and undone.
     pub outcome: String,
     pub code: Option<String>,
     /// `completed` or `failed` once every waited target has answered; `None` while it waits, and for
     /// requests that were not applied.
     pub delivered: Option<String>,
+    /// The entry that undid it, for REVERTED.
+    pub reverted: Option<u64>,
+}
+
+impl Decision {
+    /// REVERTED: what was applied, and undone by an entry of this number.
+    fn is_reverted(&self) -> bool {
+        self.outcome == OutcomeKind::Reverted.name()
+    }
+}
+
+/// The number of the REVERT follows where the outcome says that there is one, and nowhere else.
+impl BorshSerialize for Decision {
+    fn serialize<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        let Self { tenant, fp, seq, outcome, code, delivered, reverted } = self;
+        (tenant, fp, seq, outcome, code, delivered).serialize(writer)?;
+        if self.is_reverted() { reverted.unwrap_or_default().serialize(writer) } else { Ok(()) }
+    }
+}
+
+impl BorshDeserialize for Decision {
+    fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        let (tenant, fp, seq, outcome, code, delivered) = BorshDeserialize::deserialize_reader(reader)?;
+        let mut decision = Self { tenant, fp, seq, outcome, code, delivered, reverted: None };
+        if decision.is_reverted() {
+            decision.reverted = Some(u64::deserialize_reader(reader)?);
+        }
+        Ok(decision)
+    }
 }
 
 /// An observation that was withdrawn after its request had been applied: table `withdrawals`, a list per request.
@@ -211,6 +247,14 @@ pub enum Fault {
     /// A target list shares its batch with other messages.
     #[error("a target list makes an entry of its own, here it came with {others} other messages")]
     TargetsNotAlone { others: usize },
+    #[error("a rollback makes an entry of its own, here it came with {others} other messages")]
+    RollbackNotAlone { others: usize },
+    /// The past of a request to be undone was not loaded.
+    #[error("the past of request {rid} was not loaded")]
+    PastMissing { rid: Rid },
+    /// What an entry says was applied cannot be applied to the values before it: the view is damaged.
+    #[error("request {rid} of an earlier entry cannot be applied again")]
+    Past { rid: Rid },
     /// A target list that may not come after the one in force.
     #[error("the target list does not follow the one in force")]
     Targets(#[from] common::targets::Unfollowed),

@@ -82,6 +82,21 @@ codes! {
     /// Neither a JSON string nor a number.
     ValueNotText = "VALUE_NOT_TEXT",
     ValueTooLong = "VALUE_TOO_LONG",
+    /// A request that was to be undone is not decided, or is none of the tenant's.
+    NotDecided = "NOT_DECIDED",
+    /// It was decided, and not applied: there is nothing to undo.
+    NotApplied = "NOT_APPLIED",
+    AlreadyRolledBack = "ALREADY_ROLLED_BACK",
+    /// It did what is never undone automatically.
+    NotReversible = "NOT_REVERSIBLE",
+    /// Later requests rest on it.
+    HasDependents = "HAS_DEPENDENTS",
+    /// More has happened since than a rollback looks back on.
+    RollbackTooOld = "ROLLBACK_TOO_OLD",
+    /// More requests wait for deliveries that the rollback would supersede than one entry may hold.
+    RollbackTooLarge = "ROLLBACK_TOO_LARGE",
+    /// A rollback undid it.
+    RolledBack = "ROLLED_BACK",
     /// The process died over the message each time it took it up; it was given up.
     Crash = "CRASH",
     /// The engine failed on this request; it had no effect.

@@ -8,7 +8,7 @@ use common::targets::Targets;
 
 use super::boundary::Effect;
 use super::codes::{Code, Errors};
-use super::draft::{Delivery, Draft};
+use super::draft::{Delivery, Draft, Rollback};
 
 pub(super) fn run(about: &About, command: &Command, targets: &Targets, draft: &mut Draft) {
     match command {
@@ -19,6 +19,10 @@ pub(super) fn run(about: &About, command: &Command, targets: &Targets, draft: &m
         Command::Rewind { target } => {
             draft.effects.push(Effect::Rewind { target: target.clone() });
             draft.apply(about.into(), None, Delivery::Nothing);
+        }
+        // Decided when all messages are judged: it is the only one of its entry.
+        Command::Rollback { rid } => {
+            draft.rollback = Some(Rollback { about: about.clone(), undone: *rid });
         }
     }
 }

@@ -145,6 +145,16 @@ impl<'a> Line<'a> {
 }
 
 impl Committed {
+    /// What a REVERT writes, with its one update.
+    pub(super) fn of_revert(slots: Vec<Slot>, update: AssetUpdate) -> Self {
+        let mut committed = Self::default();
+        for slot in slots {
+            committed.write(slot, None);
+        }
+        committed.updates.push(update);
+        committed
+    }
+
     fn write(&mut self, slot: Slot, line: Option<&Line<'_>>) {
         if !slot.written {
             return;

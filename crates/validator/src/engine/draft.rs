@@ -39,8 +39,17 @@ pub(super) struct Draft {
     pub(super) parked: Vec<usize>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) effects: Vec<Effect>,
+    /// A rollback that is to be decided.
+    pub(super) rollback: Option<Rollback>,
     /// The log's targets from this entry on, if it is a TARGETS entry.
     pub(super) targets: Option<Targets>,
+}
+
+/// A command to undo a request.
+#[derive(Debug, Clone)]
+pub(super) struct Rollback {
+    pub(super) about: About,
+    pub(super) undone: Rid,
 }
 
 /// The request that a message is about; the tenant is missing if the message could not be read whole.
@@ -137,7 +146,29 @@ impl Draft {
             code: Some(Code::UnknownVersion.name().to_owned()),
             errors: Vec::new(),
             version: None,
+            dependents: Vec::new(),
         });
+    }
+
+    /// A rollback is refused because of these requests.
+    pub(super) fn refuse_rollback(&mut self, about: Subject<'_>, errors: Errors, dependents: &[Rid]) {
+        self.end(about, OutcomeKind::Rejected, errors);
+        if let Some(outcome) = self.outcomes.last_mut() {
+            outcome.dependents = dependents.to_vec();
+        }
+    }
+
+    /// An applied request is undone by this entry. Nobody waits for its deliveries any more.
+    pub(super) fn revert(&mut self, rid: Rid) {
+        let Some(mut decision) = self.decision(rid).cloned() else { return };
+        OutcomeKind::Reverted.name().clone_into(&mut decision.outcome);
+        decision.code = Some(Code::RolledBack.name().to_owned());
+        decision.delivered = None;
+        decision.reverted = Some(self.seq);
+        let about = Subject { rid, tenant: None, fp: decision.fp };
+        self.say(about, OutcomeKind::Reverted, decision.code.clone(), Vec::new(), None);
+        self.decisions.insert(rid, decision);
+        self.restore_status(rid);
     }
 
     /// The status record of a request that an earlier entry decided may be new or behind: written again.
@@ -195,6 +226,7 @@ impl Draft {
             outcome: outcome.name().to_owned(),
             code,
             delivered,
+            reverted: None,
         }
     }
 
@@ -206,7 +238,16 @@ impl Draft {
         errors: Vec<OutcomeError>,
         version: Option<u64>,
     ) {
-        self.outcomes.push(Outcome { rid: about.rid, fp: about.fp, outcome, code, errors, version });
+        let dependents = Vec::new();
+        self.outcomes.push(Outcome {
+            rid: about.rid,
+            fp: about.fp,
+            outcome,
+            code,
+            errors,
+            version,
+            dependents,
+        });
     }
 
     fn write_status(
@@ -246,6 +287,9 @@ impl Draft {
             (OutcomeKind::Applied, Some(_)) => (Status::Completed, None),
             _ => (end_of(outcome), decision.code.clone()),
         };
+        let undone = decision
+            .reverted
+            .map(|seq| Errors::one(Code::RolledBack, "", format!("undone by entry {seq}")).into_parts().1);
         Some(StatusWrite {
             rid,
             tenant: decision.tenant.parse().ok(),
@@ -254,7 +298,8 @@ impl Draft {
             seq: decision.seq,
             outcome,
             code,
-            errors: String::new(),
+            // Serializing plain data into memory cannot fail.
+            errors: undone.and_then(|errors| serde_json::to_string(&errors).ok()).unwrap_or_default(),
             replaces: None,
             withdrawn: self.withdrawals(rid).last().map(|last| last.seq),
         })
@@ -262,16 +307,19 @@ impl Draft {
 }
 
 fn outcome_named(name: &str) -> Option<OutcomeKind> {
-    use OutcomeKind::{Applied, Cancelled, Expired, Failed, Rejected};
-    [Applied, Rejected, Failed, Cancelled, Expired].into_iter().find(|outcome| outcome.name() == name)
+    use OutcomeKind::{Applied, Cancelled, Expired, Failed, Rejected, Reverted};
+    [Applied, Rejected, Failed, Cancelled, Expired, Reverted]
+        .into_iter()
+        .find(|outcome| outcome.name() == name)
 }
 
-/// The status of a request that ended without effect.
+/// The status of a request that ended without effect, or whose effect was undone.
 fn end_of(outcome: OutcomeKind) -> Status {
     match outcome {
         OutcomeKind::Failed => Status::Failed,
         OutcomeKind::Cancelled => Status::Cancelled,
         OutcomeKind::Expired => Status::Expired,
+        OutcomeKind::Reverted => Status::RolledBack,
         _ => Status::Rejected,
     }
 }

@@ -253,7 +253,7 @@ impl<'a> Checked<'_, 'a> {
             let mut applying = Applying {
                 overlay: &mut overlay,
                 slots,
-                targets: self.conditions.targets,
+                targets: Some(self.conditions.targets),
                 tenant: about.tenant.as_str(),
                 class: request.asset.id.class(),
                 pointer: &format!("/state_changes/{index}"),

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use common::entry::InputStream;
 use common::hash::Digest;
 use common::ids::{Rid, Shard, Tenant};
-use common::message::{About, Body, DecodeError, Failure, Message, Named, Withdrawn};
+use common::message::{About, Body, Command, DecodeError, Failure, Message, Named, Withdrawn};
 use common::observation::Observation;
 use common::request::SyncRequest;
 use common::status::OutcomeKind;
@@ -79,6 +79,8 @@ fn belongs(body: &Body, stream: InputStream) -> bool {
     match body {
         Body::Receipt(_) => matches!(stream, InputStream::Receipts | InputStream::Local),
         Body::Targets(_) | Body::GivenUp(_) => stream == InputStream::Local,
+        // The intake looks for them there alone, to give each an entry of its own.
+        Body::Command { command: Command::Rollback { .. }, .. } => stream == InputStream::Inx,
         Body::Collected { .. }
         | Body::Failed { .. }
         | Body::Cancel { .. }

@@ -24,8 +24,8 @@ mod transfer;
 pub(super) struct Applying<'a, 'w> {
     pub(super) overlay: &'a mut Overlay<'w>,
     pub(super) slots: &'a ChangeSlots,
-    /// The log's targets.
-    pub(super) targets: &'a Targets,
+    /// The log's targets; `None`: it is known that those named were among them.
+    pub(super) targets: Option<&'a Targets>,
     /// The tenant whose request it is.
     pub(super) tenant: &'a str,
     /// The class of the asset id.
@@ -41,7 +41,7 @@ impl Applying<'_, '_> {
     }
 
     fn check_target(&mut self, chain: &Name, field: &str) {
-        if self.targets.get(chain).is_none() {
+        if self.targets.is_some_and(|targets| targets.get(chain).is_none()) {
             self.error(Code::UnknownTarget, field, format!("{chain} is not a target of this log"));
         }
     }
@@ -56,6 +56,18 @@ pub(super) fn footprint(op: &Op, touched: &mut Touched<'_>) -> ChangeSlots {
         Op::Burn { from, .. } => burn::footprint(from, touched),
         Op::Transfer { from, to, .. } => transfer::footprint(from, to, touched),
         Op::SetData { .. } => set_data::footprint(touched),
+    }
+}
+
+/// What is never undone automatically: others have acted on it outside.
+pub(super) fn is_final(op: &Op) -> bool {
+    match op {
+        Op::Burn { .. } => true,
+        Op::Register { .. }
+        | Op::AddChain { .. }
+        | Op::Mint { .. }
+        | Op::Transfer { .. }
+        | Op::SetData { .. } => false,
     }
 }
 

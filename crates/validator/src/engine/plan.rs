@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use common::entry::{Input, InputStream};
-use common::message::{Body, DecodeError, GivenUp, Message, Named};
+use common::message::{Body, Command, DecodeError, GivenUp, Message, Named};
 
 use super::boundary::{Needs, RawInput};
 use super::footprint::{Footprint, Keyspace};
@@ -76,6 +76,12 @@ impl Plan {
                     }
                     Body::Receipt(receipt) => {
                         self.needs.seqs.insert(receipt.seq);
+                    }
+                    Body::Command { command: Command::Rollback { rid }, .. }
+                        if input.s == InputStream::Inx =>
+                    {
+                        self.needs.rids.insert(*rid);
+                        self.needs.undone = Some(*rid);
                     }
                     Body::Failed { .. }
                     | Body::Cancel { .. }

@@ -104,8 +104,9 @@ fn same_outcomes(logged: &[Outcome], replayed: &[Outcome]) -> bool {
 
 /// Equal but for the wording of errors.
 fn same_outcome(a: &Outcome, b: &Outcome) -> bool {
-    let Outcome { rid, fp, outcome, code, errors, version } = a;
-    (*rid, *fp, *outcome, code, version) == (b.rid, b.fp, b.outcome, &b.code, &b.version)
+    let Outcome { rid, fp, outcome, code, errors, version, dependents } = a;
+    (*rid, *fp, *outcome, code, version, dependents)
+        == (b.rid, b.fp, b.outcome, &b.code, &b.version, &b.dependents)
         && errors.len() == b.errors.len()
         && errors.iter().zip(&b.errors).all(|(a, b)| (&a.pointer, &a.code) == (&b.pointer, &b.code))
 }

@@ -9,6 +9,7 @@ mod intake;
 mod model;
 mod receipts;
 mod replay;
+mod rollback;
 mod script;
 mod tidy;
 mod traffic;

@@ -56,6 +56,7 @@ impl Record {
 pub(super) struct Slot {
     pub(super) key: String,
     pub(super) key_hash: Digest,
+    pub(super) shape: Shape,
     pub(super) bytes_before: Option<Vec<u8>>,
     pub(super) now: Option<Record>,
     /// Some request of the batch wrote it.
@@ -94,15 +95,30 @@ impl Work {
         mut values: BTreeMap<String, Vec<u8>>,
         tree: &Tree,
     ) -> Result<Self, Fault> {
+        Self::load_if(keys, &mut values, |key_hash, bytes| tree.get(key_hash) == bytes.map(value_hash))
+    }
+
+    /// As [`Self::load`], for values of an older state whose tree may be gone.
+    pub(super) fn load_older(keys: Keyspace, mut values: BTreeMap<String, Vec<u8>>) -> Result<Self, Fault> {
+        Self::load_if(keys, &mut values, |_, _| true)
+    }
+
+    fn load_if(
+        keys: Keyspace,
+        values: &mut BTreeMap<String, Vec<u8>>,
+        holds: impl Fn(&Digest, Option<&[u8]>) -> bool,
+    ) -> Result<Self, Fault> {
         let load = |(key, shape): (String, Shape)| {
             let key_hash = key_hash(&key);
             let bytes = values.remove(&key);
-            if tree.get(&key_hash) != bytes.as_deref().map(value_hash) {
+            if !holds(&key_hash, bytes.as_deref()) {
                 return Err(Fault::View { key });
             }
             let now = bytes.as_deref().map(|bytes| Record::decode(shape, bytes)).transpose();
             match now {
-                Ok(now) => Ok(Slot { key, key_hash, bytes_before: bytes, now, written: false, bumps: 0 }),
+                Ok(now) => {
+                    Ok(Slot { key, key_hash, shape, bytes_before: bytes, now, written: false, bumps: 0 })
+                }
                 Err(source) => Err(Fault::Record { key, source }),
             }
         };

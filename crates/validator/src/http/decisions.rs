@@ -17,6 +17,7 @@ use common::hash::Digest;
 use common::ids::{Name, Rid, Tenant};
 use common::message::{Body as MessageBody, Message};
 use common::problem::Problem;
+use common::status::Status;
 use serde::{Deserialize, Serialize};
 
 use super::{Api, broken, internal, not_found, path_part, query, read_snapshot, unreachable};
@@ -49,6 +50,12 @@ struct Answer {
     /// The targets `completed` waits for, if the request named some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     target_chains: Vec<Name>,
+    /// The entry that undid it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverted_seq: Option<u64>,
+    /// For `HAS_DEPENDENTS`: who depends on the request that was to be undone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dependents: Vec<Rid>,
     /// What was observed for the request and is no longer so at its source, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     withdrawn: Vec<Gone>,
@@ -144,6 +151,7 @@ async fn find(state: &Arc<ShardState>, rid: Rid, tenant: &Tenant) -> Result<(u64
 struct Details {
     errors: Vec<OutcomeError>,
     target_chains: Vec<Name>,
+    dependents: Vec<Rid>,
 }
 
 impl Details {
@@ -173,6 +181,7 @@ impl Details {
         });
         Self {
             errors: outcome.map(|outcome| outcome.errors.clone()).unwrap_or_default(),
+            dependents: outcome.map(|outcome| outcome.dependents.clone()).unwrap_or_default(),
             target_chains: request.take(1).filter_map(|request| request.target_chains).flatten().collect(),
         }
     }
@@ -182,10 +191,24 @@ fn answer(rid: Rid, decision: Decision, details: Details, withdrawn: Vec<Withdra
     let status = match (decision.outcome.as_str(), decision.delivered.as_deref()) {
         ("APPLIED", None) => "committed".to_owned(),
         ("APPLIED", Some(delivered)) => delivered.to_owned(),
+        ("REVERTED", _) => Status::RolledBack.name().to_owned(),
         (other, _) => other.to_ascii_lowercase(),
     };
-    let Decision { tenant, fp, seq, outcome, code, .. } = decision;
-    let Details { errors, target_chains } = details;
+    let Decision { tenant, fp, seq, outcome, code, reverted, .. } = decision;
+    let Details { errors, target_chains, dependents } = details;
     let withdrawn = withdrawn.into_iter().map(Gone::from).collect();
-    Answer { rid, tenant, fp, seq, outcome, code, status, errors, target_chains, withdrawn }
+    Answer {
+        rid,
+        tenant,
+        fp,
+        seq,
+        outcome,
+        code,
+        status,
+        errors,
+        target_chains,
+        reverted_seq: reverted,
+        dependents,
+        withdrawn,
+    }
 }

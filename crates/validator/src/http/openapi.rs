@@ -6,7 +6,7 @@
 use common::openapi::ApiKey;
 use utoipa::OpenApi;
 
-use super::{decisions, log, pipeline, proofs, rewind, shards, state};
+use super::{decisions, log, pipeline, proofs, rewind, rollback, shards, state};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,7 +21,8 @@ use super::{decisions, log, pipeline, proofs, rewind, shards, state};
         log::page,
         decisions::one,
         pipeline::all,
-        rewind::rewind
+        rewind::rewind,
+        rollback::rollback
     ),
     components(schemas(common::problem::Problem)),
     modifiers(&ApiKey)

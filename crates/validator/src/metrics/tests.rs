@@ -21,6 +21,7 @@ fn record_all() {
         code: None,
         errors: Vec::new(),
         version: None,
+        dependents: Vec::new(),
     };
     let code = Some("OBSERVATION_WITHDRAWN".to_owned());
     let refused = Outcome { outcome: OutcomeKind::Rejected, code, ..outcome.clone() };

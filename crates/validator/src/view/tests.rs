@@ -182,6 +182,7 @@ fn a_cleared_view_is_blank_but_the_database_is_not() {
         outcome: "APPLIED".to_owned(),
         code: None,
         delivered: None,
+        reverted: None,
     };
     let changes = Changes { decisions: BTreeMap::from([(rid, decision.clone())]), ..Changes::default() };
     bed.write(&[("a", Some(b"1"))], changes);
@@ -230,6 +231,7 @@ fn open_targets_follow_the_deliveries_and_their_requests_are_loaded_with_them() 
         outcome: "APPLIED".to_owned(),
         code: None,
         delivered: None,
+        reverted: None,
     };
     let first = row(&["base", "op"], &[(*rid.as_bytes(), &["base"])]);
     let changes = Changes {

@@ -52,6 +52,7 @@ pub(crate) struct Validator {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) oss_seq: Option<String>,
+    pub(crate) replayed: bool,
     pub(crate) body: Value,
 }
 
@@ -299,6 +300,29 @@ impl Validator {
         key: &str,
         headers: &[(&str, &str)],
     ) -> Answer {
+        self.send(method, path, key, headers, None).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        self.try_send(method, path, key, headers, body).await.expect("an answer")
+    }
+
+    /// `None`: the process died over it.
+    pub(crate) async fn try_send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Option<Answer> {
         let url = format!("http://{}{path}", self.built("http_address").await);
         let mut request = self.client.request(method, url);
         if !key.is_empty() {
@@ -307,12 +331,16 @@ impl Validator {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.send().await.expect("an answer");
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.ok()?;
         let status = response.status();
         let oss_seq = response.headers().get("oss-seq").map(|value| value.to_str().expect("text").to_owned());
-        let text = response.text().await.expect("text");
+        let replayed = response.headers().contains_key("idempotency-replayed");
+        let text = response.text().await.ok()?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer { status, oss_seq, body }
+        Some(Answer { status, oss_seq, replayed, body })
     }
 
     /// Waits until the read API shows everything that is in the log now: records are written by COMMIT, the

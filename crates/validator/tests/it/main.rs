@@ -13,6 +13,7 @@ mod poison;
 mod proofs;
 mod reading;
 mod rejects;
+mod rollback;
 mod standby;
 mod targets;
 mod withdrawn;

@@ -1,8 +1,8 @@
-//! LEASE, ATTEMPT, START, RELAY, REWIND, TRIM.
+//! LEASE, ATTEMPT, START, RELAY, REWIND, TRIM, TRIM_CONTROL.
 
 use common::link::{
-    Attempted, Commit, Fence, LaneLeased, Leased, RelayLimits, Relayed, Released, Rewound, Started, Token,
-    Trimmed,
+    Attempted, Commit, Fence, LaneLeased, Leased, RelayLimits, Relayed, Released, Rewound, Started, StreamId,
+    Token, Trimmed,
 };
 
 use crate::bed::{Bed, Check, LIMITS, TTL_MS, commit, drive, entry, item, lead, name, target};
@@ -21,6 +21,8 @@ guarded! {
     "rewind" "once" an_entry_rewinds_a_target_once;
     "rewind" "backwards" a_rewind_goes_back_not_forwards;
     "trim" "head" the_head_entry_is_never_trimmed;
+    "trim_control" "relayed" a_rollback_stays_until_it_is_relayed_to_every_target;
+    "trim_control" "delivered" a_rollback_stays_until_every_outbox_has_passed_it;
 }
 
 async fn a_held_lease_is_not_taken_over(bed: Bed) -> Check {
@@ -181,5 +183,47 @@ async fn the_head_entry_is_never_trimmed(bed: Bed) -> Check {
     same!(bed.link.log_range(1, 9).await?.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [3, 4]);
     same!(bed.link.trim_log(&fence, 99).await?, Trimmed::Ok { removed: 1 });
     same!(bed.length(&bed.keys.log()), 1);
+    Ok(())
+}
+
+/// Entries 1 to 4, of which 2, 3 and 4 are REVERTs, for the targets `base` and `optimism`; all are relayed to the first.
+async fn reverted(bed: &Bed) -> Check<Fence> {
+    let fence = lead(&bed.link).await?;
+    commit(&bed.link, &fence, &entry(1)).await?;
+    for seq in 2..=4 {
+        commit(&bed.link, &fence, &Commit { barrier: Some(b"{}"), ..entry(seq) }).await?;
+    }
+    for target in [target(), name("optimism")] {
+        same!(bed.link.start_target(&fence, &target, 0).await?, Started::Ok);
+    }
+    let relayed = bed.link.relay(&fence, &target(), 1, &[None, None, Some(b"{}"), None], LIMITS).await?;
+    same!(relayed, Relayed::Ok { watermark: 4 });
+    Ok(fence)
+}
+
+async fn a_rollback_stays_until_it_is_relayed_to_every_target(bed: Bed) -> Check {
+    let fence = reverted(&bed).await?;
+    let targets = [target(), name("optimism")];
+    same!(bed.link.trim_control(&fence, &targets).await?, Trimmed::Ok { removed: 0 });
+    let relayed = bed.link.relay(&fence, &targets[1], 1, &[None, None], LIMITS).await?;
+    same!(relayed, Relayed::Ok { watermark: 2 });
+    same!(bed.link.trim_control(&fence, &targets).await?, Trimmed::Ok { removed: 1 });
+    same!(bed.link.control_len().await?, 2);
+    Ok(())
+}
+
+async fn a_rollback_stays_until_every_outbox_has_passed_it(bed: Bed) -> Check {
+    let fence = reverted(&bed).await?;
+    let targets = [target()];
+    // Entry 3 is in the outbox.
+    same!(bed.link.trim_control(&fence, &targets).await?, Trimmed::Ok { removed: 1 });
+    same!(bed.link.control_len().await?, 2);
+    bed.command(&["DEL", &bed.keys.out(&target())]);
+    same!(bed.link.trim_control(&fence, &targets).await?, Trimmed::Ok { removed: 1 });
+    // The newest stays, though it is passed too.
+    same!(bed.link.trim_control(&fence, &targets).await?, Trimmed::Ok { removed: 0 });
+    let left: Vec<u64> =
+        bed.link.control_after(StreamId::ZERO, 9).await?.iter().map(|control| control.seq).collect();
+    same!(left, [4]);
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! A small run decided by the engine: a bond on `base` and `op`, seven requests, six entries.
+//! Small runs decided by the engine: a bond on `base` and `op`, seven requests, six entries; and one with a rollback.
 
 use std::collections::BTreeSet;
 
 use common::entry::{Entry, InputStream};
 use common::hash::Digest;
 use common::ids::{IdempotencyKey, Name, Rid, Shard, Tenant};
-use common::message::{About, Body as MessageBody, Message};
+use common::message::{About, Body as MessageBody, Command, Message};
 use common::observation::{Observation, ObservationKind};
 use common::request::SyncRequest;
 use common::status::{OutcomeKind, Status};
@@ -60,6 +60,37 @@ pub(in crate::checker) fn run() -> Evidence {
     world.evidence
 }
 
+/// [`run`], and after it a transfer, one that has nothing to do with it, ADD_CHAIN, and a rollback of the first.
+pub(in crate::checker) fn reverted_run() -> Evidence {
+    let mut world = World { state: Fold::genesis(SHARD), head: Digest::ZERO, evidence: Evidence::default() };
+    world.commit(1, vec![raw(InputStream::Local, MessageBody::Targets(targets()))]);
+    let setup = json!([
+        {"kind": "REGISTER", "decimals": 2, "chains": ["base"]},
+        {"kind": "MINT", "to": "alice", "amount": "100"},
+        {"kind": "MINT", "to": "carol", "amount": "100"},
+    ]);
+    world.request(1, &[("setup", &setup, vec![])]);
+    world.request(
+        1,
+        &[("undone", &transfer("alice", "bob"), vec![]), ("b", &transfer("carol", "dave"), vec![])],
+    );
+    world.request(1, &[("c", &json!([{"kind": "ADD_CHAIN", "chain": "op"}]), vec![])]);
+    world.undo("undone");
+    world.request(1, &[("d", &transfer("carol", "dave"), vec![])]);
+    world.evidence
+}
+
+/// The id of a request of these runs.
+pub(in crate::checker) fn rid(key: &str) -> Rid {
+    let (tenant, key): (Tenant, IdempotencyKey) =
+        ("acme".parse().expect("a tenant"), key.parse().expect("a key"));
+    Rid::from_key(&tenant, &key, SHARD)
+}
+
+fn transfer(from: &str, to: &str) -> Value {
+    json!([{"kind": "TRANSFER", "from": from, "to": to, "amount": "10"}])
+}
+
 fn targets() -> Targets {
     let target = |name: &str| Target::null(chain(name));
     Targets::new(vec![target("base"), target("op")]).expect("targets")
@@ -106,6 +137,14 @@ impl World {
         self.commit(epoch, inputs);
     }
 
+    fn undo(&mut self, key: &str) {
+        let (command, fp) = (rid(&format!("undo-{key}")), Digest([5; 32]));
+        self.evidence.submitted.insert((command, fp));
+        let about = About { rid: command, tenant: "acme".parse().expect("a tenant"), fp, accepted_ms: None };
+        let body = MessageBody::Command { about, command: Command::Rollback { rid: rid(key) } };
+        self.commit(1, vec![raw(InputStream::Inx, body)]);
+    }
+
     fn commit(&mut self, epoch: u64, inputs: Vec<RawInput>) {
         let stamp = Stamp { epoch, node: "validator-1".to_owned(), time_ms: START_MS };
         let body = self.state.write(inputs, stamp).expect("runs");
@@ -113,11 +152,12 @@ impl World {
         self.head = entry.digest;
         self.evidence.logs.entry(SHARD).or_default().push(entry);
         for outcome in &body.outcomes {
-            let status = match outcome.outcome {
-                OutcomeKind::Applied => Status::Completed,
-                _ => Status::Rejected,
+            let (status, seq) = match outcome.outcome {
+                OutcomeKind::Applied => (Status::Completed, Some(body.seq)),
+                OutcomeKind::Reverted => (Status::RolledBack, self.evidence.answers[&outcome.rid].seq),
+                _ => (Status::Rejected, Some(body.seq)),
             };
-            let answer = FinalAnswer { status, outcome: Some(outcome.outcome), seq: Some(body.seq) };
+            let answer = FinalAnswer { status, outcome: Some(outcome.outcome), seq };
             self.evidence.answers.insert(outcome.rid, answer);
         }
         self.land(&body);

@@ -148,6 +148,8 @@ fn every_code_comes_up_with_its_pointer_and_leaves_the_state_alone() {
     }
     assert_eq!(world.engine.position().root, root, "rejections change no state");
     met.extend(codes_of_other_ways(&mut world));
+    let of_rollbacks = super::rollback::codes();
+    met.extend(of_rollbacks.iter().map(String::as_str));
     let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.name()).collect();
     assert_eq!(met, all);
 }

@@ -40,6 +40,19 @@ fn asset() -> AssetRecord {
     }
 }
 
+/// One that was applied and is on its targets.
+fn decision() -> Decision {
+    Decision {
+        tenant: "acme".to_owned(),
+        fp: Digest([0x33; 32]),
+        seq: 9,
+        outcome: "APPLIED".to_owned(),
+        code: None,
+        delivered: Some("completed".to_owned()),
+        reverted: None,
+    }
+}
+
 #[test]
 fn records_have_the_documented_bytes() {
     let holding = HoldingRecord {
@@ -49,14 +62,7 @@ fn records_have_the_documented_bytes() {
     };
     let rid = *rid("demo-1", "acme").as_bytes();
     let used = UsedRecord { rid, seq: 9 };
-    let decision = Decision {
-        tenant: "acme".to_owned(),
-        fp: Digest([0x33; 32]),
-        seq: 9,
-        outcome: "APPLIED".to_owned(),
-        code: None,
-        delivered: Some("completed".to_owned()),
-    };
+    let decision = decision();
     let waited: BTreeSet<String> = ["op".to_owned()].into();
     let deliveries = Deliveries { open: waited.clone(), waiting: BTreeMap::from([(rid, waited)]) };
     assert_eq!(
@@ -88,6 +94,33 @@ fn records_have_the_documented_bytes() {
         hex_of(&deliveries),
         "01000000020000006f7001000000bf70c58218e48359aee59cb4d6f46e0001000000020000006f70"
     );
+}
+
+#[test]
+fn a_decision_that_was_undone_names_the_entry() {
+    let reverted = Decision {
+        outcome: "REVERTED".to_owned(),
+        code: Some("ROLLED_BACK".to_owned()),
+        delivered: None,
+        reverted: Some(12),
+        ..decision()
+    };
+    assert_eq!(
+        hex_of(&reverted),
+        concat!(
+            "0400000061636d65333333333333333333333333333333333333333333333333333333333333333309000000",
+            "000000000800000052455645525445440",
+            "10b000000524f4c4c45445f4241434b000c00000000000000",
+        )
+    );
+    assert_eq!(
+        borsh::from_slice::<Decision>(&borsh::to_vec(&reverted).expect("borsh")).expect("reads"),
+        reverted
+    );
+}
+
+#[test]
+fn a_withdrawal_has_the_documented_bytes() {
     let withdrawal = Withdrawal {
         source: "chain".to_owned(),
         identity: Some("eip155:1/0xab/0".to_owned()),
@@ -114,6 +147,11 @@ fn a_history_hash_is_of_the_changes_with_their_values() {
     assert_eq!(json, r#"[{"kind":"MINT","to":"alice","amount":"100"}]"#);
     let hash = commit::history_hash(Digest::ZERO, &request.state_changes);
     assert_eq!(hash, Digest::of(&[&[0; 32], &Digest::of(&[json.as_bytes()]).0]));
+    let undone = super::super::revert::history_hash(
+        Digest::ZERO,
+        "bf70c582-18e4-8359-aee5-9cb4d6f46e00".parse().expect("a rid"),
+    );
+    assert_eq!(undone.to_string(), "0x171a6df208f0240c5cbd9f11f41e87150deb3f33a2a9997ca16159d3d0ef6749");
     assert_eq!(hash.to_string(), "0x62ab5346627344c7d0b99fe30aa140928f47be7e48efc57c6f13c613d94899bd");
 }
 

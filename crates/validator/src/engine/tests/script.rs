@@ -30,7 +30,7 @@ fn change(text: &str) -> Value {
     }
 }
 
-fn request(line: &str) -> (String, message::Body) {
+pub(super) fn request(line: &str) -> (String, message::Body) {
     let (key, rest) = line.split_once(':').expect("a key");
     let mut parts = rest.split('@');
     let changes: Vec<Value> = parts.next().unwrap_or_default().split('|').map(change).collect();

@@ -15,7 +15,10 @@ use common::targets::{Target, Targets};
 use serde_json::{Value, json};
 
 use crate::engine::tree::Tree;
-use crate::engine::{Batch, Decision, Deliveries, Engine, Fault, Loaded, Plan, RawInput, Stamp, Withdrawal};
+use crate::engine::{
+    Batch, Decision, Deliveries, Engine, Fault, Loaded, Past, Plan, RawInput, Search, Stamp, ValueChange,
+    Withdrawal,
+};
 
 pub(in crate::engine) const START_MS: u64 = 1_700_000_000_000;
 
@@ -28,6 +31,8 @@ pub(in crate::engine) struct World {
     pub(in crate::engine) withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
     pub(in crate::engine) log: Vec<Body>,
     pub(in crate::engine) time_ms: u64,
+    /// What each entry changed, by its number less one.
+    pub(in crate::engine) changes: Vec<BTreeMap<String, ValueChange>>,
     /// Deciding outcomes per request and fingerprint.
     decided: BTreeMap<Rid, u32>,
 }
@@ -72,6 +77,18 @@ pub(in crate::engine) fn collected(
     message::Body::Collected { about: about(key, "acme", &request), request: Box::new(request), observations }
 }
 
+/// The command under a key of its own that undoes the request of another one.
+pub(in crate::engine) fn rollback(command: &str, tenant: &str, undone: Rid) -> RawInput {
+    let about = About {
+        rid: rid(command, tenant),
+        tenant: tenant.parse().expect("tenant"),
+        fp: common::hash::Digest::of(&[b"rollback", undone.as_bytes()]),
+        accepted_ms: None,
+    };
+    let command = message::Command::Rollback { rid: undone };
+    raw(InputStream::Inx, message::Body::Command { about, command })
+}
+
 pub(in crate::engine) fn cancel(key: &str, request: &Value) -> message::Body {
     message::Body::Cancel { about: about(key, "acme", &parse(request)) }
 }
@@ -103,6 +120,7 @@ impl World {
             deliveries: BTreeMap::new(),
             withdrawals: BTreeMap::new(),
             log: Vec::new(),
+            changes: Vec::new(),
             time_ms: START_MS,
             decided: BTreeMap::new(),
         }
@@ -129,7 +147,31 @@ impl World {
             rids.iter().filter_map(|rid| Some((*rid, self.decisions.get(rid)?.clone()))).collect();
         let told = rids.iter().filter_map(|rid| Some((*rid, self.withdrawals.get(rid)?.clone())));
         let withdrawals = told.collect();
-        Loaded { values: needs.keys.iter().filter_map(pick).collect(), decisions, deliveries, withdrawals }
+        let values = needs.keys.iter().filter_map(pick).collect();
+        let mut loaded = Loaded { values, decisions, deliveries, withdrawals, past: None };
+        loaded.past = needs.undone.and_then(|rid| self.past_of(rid, &mut loaded));
+        loaded
+    }
+
+    fn past_of(&self, rid: Rid, loaded: &mut Loaded) -> Option<Past> {
+        let mut search = Search::begin(rid, self.decisions.get(&rid), self.log.len() as u64 + 1)?;
+        let first = usize::try_from(search.first()).expect("small") - 1;
+        for body in &self.log[first..] {
+            // What follows a break must change nothing.
+            let _: std::ops::ControlFlow<()> = search.take(body);
+        }
+        let mut past = search.end();
+        for key in past.keys() {
+            let present = self.values.get(&key);
+            let change = self.changes[first..].iter().find_map(|changes| changes.get(&key));
+            if let Some(value) = change.map_or(present, |change| change.before.as_ref()) {
+                past.set_before(key.clone(), value.clone());
+            }
+            loaded.values.extend(present.map(|value| (key, value.clone())));
+        }
+        let row = |seq: u64| Some((seq, self.deliveries.get(&seq)?.clone()));
+        loaded.deliveries.extend(past.seqs().into_iter().filter_map(row));
+        Some(past)
     }
 
     pub(in crate::engine) fn stamp(&self) -> Stamp {
@@ -164,6 +206,7 @@ impl World {
         }
         self.engine.accept(batch.next.clone()).expect("follows");
         self.log.push(batch.body.clone());
+        self.changes.push(batch.changes.values.clone());
         self.check_state(&batch);
         batch
     }
