@@ -5,7 +5,8 @@
 #
 # A compose project and volumes of its own, which are removed at the end (KEEP=1 leaves them). Kills are `kill -9` of the
 # containers' processes by their host pid: run it as root. Load goes to 127.0.0.1:18080 (PORT=N for another one, the chains'
-# ports follow it). One line per verdict; the exit code is the number of those that are bad.
+# ports follow it; BUILD=1 builds the images first; EXTRA=FILE is one more compose file). One line per verdict; the exit
+# code is the number of those that are bad.
 #
 # Which of the validators' roots are equal is asked of each one alone: `oss verify log --url http://<container>:8081`, run in the
 # project's network, computes a shard's log again as that validator serves it and compares the end with its /v1/shards.
@@ -18,7 +19,7 @@ export COMPOSE_PROJECT_NAME=oss-kills
 export KILLS_PORT=$port KILLS_PORT_BASE=$((port + 1)) KILLS_PORT_ARBITRUM=$((port + 2)) KILLS_PORT_OPTIMISM=$((port + 3))
 testkit=${OSS_BIN_DIR:-${CARGO_TARGET_DIR:-target}/debug}/testkit
 [ -x "$testkit" ] || { echo "build it first: cargo build -p testkit" >&2; exit 1; }
-compose() { docker compose -f docker-compose.yml -f deploy/compose-kills.yml "$@"; }
+compose() { docker compose -f docker-compose.yml -f deploy/compose-kills.yml ${EXTRA:+-f "$EXTRA"} "$@"; }
 
 work=$(mktemp -d)
 driver=
@@ -61,6 +62,7 @@ kill_one() { # kill_one CONTAINER WORDS
 sent() { sed -n 's/^drive: sent //p' "$work/drive" | tail -1; }
 has_sent() { [ "$(sent)" != "" ] && [ "$(sent)" -ge "$1" ]; }
 
+compose down -v --remove-orphans >/dev/null 2>&1 || true
 compose up -d --wait ${BUILD:+--build} --scale validator=1 >"$work/up" 2>&1 || { cat "$work/up" >&2; exit 1; }
 for scope in submit read operate regulate; do key "$scope" >"$work/$scope"; done
 printf '{"submit":"%s","read":"%s","operate":"%s","regulate":"%s"}' \
@@ -69,7 +71,8 @@ compose cp collector:/config/targets.json "$work/targets.json" >/dev/null 2>&1
 drive() { # drive REQUESTS ASSETS
   "$testkit" drive --url "http://127.0.0.1:$port" --keys "$work/keys.json" --targets "$work/targets.json" \
     --chain "base=http://127.0.0.1:$KILLS_PORT_BASE" --chain "arbitrum=http://127.0.0.1:$KILLS_PORT_ARBITRUM" \
-    --chain "optimism=http://127.0.0.1:$KILLS_PORT_OPTIMISM" --requests "$1" --assets "$2"
+    --chain "optimism=http://127.0.0.1:$KILLS_PORT_OPTIMISM" --submitted "$work/submitted.json" \
+    --requests "$1" --assets "$2"
 }
 
 # A second validator begins with an empty folder, and Redis does not have the beginning of the log any more.

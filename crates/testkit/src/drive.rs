@@ -5,12 +5,15 @@
 //! are sent the count goes to a callback, so that a script can kill what it likes at a known moment; a request is
 //! repeated until it is acknowledged. Each one's record is read until it is committed: who collected is known till then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use alloy::providers::RootProvider;
+use common::hash::Digest;
+use common::ids::Rid;
 use common::status::Status;
 use common::targets::Targets;
 use serde_json::json;
@@ -39,6 +42,9 @@ pub struct Options {
     pub requests: usize,
     pub assets: usize,
     pub per_second: u32,
+    /// Where earlier runs against the same deployment have noted what they sent, and this one adds what it sends: a request
+    /// that is in the log and that nobody sent breaks I3.
+    pub submitted: PathBuf,
     /// Makes the assets' names and the keys those of this run.
     pub run: String,
 }
@@ -96,7 +102,8 @@ pub async fn run(options: Options, mut told: impl FnMut(usize)) -> Result<Report
     }
     told(options.requests);
     checker::drained(&api, &acknowledged, DRAINED_WITHIN).await?;
-    let evidence = checker::gather_from(&api, &ledgers, &sent, &acknowledged).await?;
+    let mut evidence = checker::gather_from(&api, &ledgers, &sent, &acknowledged).await?;
+    evidence.submitted.extend(note(&options.submitted, &sent)?);
     let summary = checker::check_all(&evidence)?;
     let mut ends = BTreeMap::new();
     for answer in evidence.answers.values() {
@@ -105,6 +112,20 @@ pub async fn run(options: Options, mut told: impl FnMut(usize)) -> Result<Report
     let repeated = acknowledged.iter().filter(|request| request.sent > 1).count();
     let by = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Report { ends, by, repeated, summary })
+}
+
+/// Adds what was sent to the file; answers what is in it.
+fn note(path: &Path, sent: &[Planned]) -> Result<BTreeSet<(Rid, Digest)>, RunError> {
+    let mut known: BTreeSet<(Rid, Digest)> = match std::fs::read(path) {
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map_err(|_| RunError::Broken("a note is not as expected"))?
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeSet::new(),
+        Err(error) => return Err(error.into()),
+    };
+    known.extend(sent.iter().map(|planned| (planned.rid, planned.fp)));
+    std::fs::write(path, serde_json::to_vec(&known).unwrap_or_default())?;
+    Ok(known)
 }
 
 fn ledgers(options: &Options) -> Result<Vec<Ledger>, RunError> {

@@ -92,6 +92,9 @@ struct DriveArgs {
     /// A target chain as NAME=RPC-URL; may be repeated.
     #[arg(long = "chain", required = true)]
     chains: Vec<String>,
+    /// What earlier runs have noted that they sent; this one adds its own.
+    #[arg(long)]
+    submitted: PathBuf,
     #[arg(long, default_value = "ust-par-yield")]
     source: String,
     #[arg(long, default_value_t = 500)]
@@ -155,12 +158,23 @@ fn main() -> ExitCode {
 
 impl DriveArgs {
     fn options(self) -> Result<drive::Options, testkit::RunError> {
-        let Self { url, keys, targets, chains, source, requests, assets, rate } = self;
+        let Self { url, keys, targets, chains, submitted, source, requests, assets, rate } = self;
         let (tokens, targets) = (read_json(&keys)?, read_json(&targets)?);
         let pair = |text: &String| text.split_once('=').map(|(name, url)| (name.into(), url.into()));
         let chains = chains.iter().filter_map(pair).collect();
         let run = format!("drive{}", seed_or_clock(None));
-        Ok(drive::Options { url, tokens, targets, chains, source, requests, assets, per_second: rate, run })
+        Ok(drive::Options {
+            url,
+            tokens,
+            targets,
+            chains,
+            submitted,
+            source,
+            requests,
+            assets,
+            per_second: rate,
+            run,
+        })
     }
 }
 

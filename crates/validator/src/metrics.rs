@@ -83,7 +83,7 @@ pub(crate) fn withdrawn(shard: Shard, body: &Body, told: &BTreeMap<Rid, Vec<With
 
 /// A script refused a write: the lease is another process' by now.
 pub(crate) fn fenced(shard: Shard, call: &'static str, epoch: u64) {
-    metrics::counter!("oss_validator_fenced_total", "shard" => shard.name(), "call" => call).increment(1);
+    counter!("oss_validator_fenced_total", "shard" => shard.name(), "call" => call).increment(1);
     tracing::warn!(%shard, call, epoch, "Fenced: another process leads the shard");
 }
 
