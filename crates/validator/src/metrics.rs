@@ -28,6 +28,10 @@ const STAGES: [&str; 6] = ["read", "load", "decide", "commit", "apply", "relay"]
 pub(crate) fn begin() {
     for shard in Shard::ALL {
         counter!("oss_validator_given_up_total", "shard" => shard.name()).increment(0);
+        for effect in ["rejected", "told"] {
+            counter!("oss_validator_withdrawn_total", "shard" => shard.name(), "effect" => effect)
+                .increment(0);
+        }
         for outcome in OutcomeKind::ALL {
             counter!("oss_requests_total", "shard" => shard.name(), "outcome" => outcome.name()).increment(0);
         }

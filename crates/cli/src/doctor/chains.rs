@@ -181,18 +181,20 @@ mod tests {
         }
     }
 
+    /// Makes one thing wrong.
+    type Break = fn(&mut Facts);
+
     #[test]
     fn a_sound_chain_has_nothing_to_do_and_each_fault_is_found_by_its_own_check() {
         let signer = Some(common::bridge::Address(SIGNER));
         assert!(judge(&[sound()], signer).iter().all(|finding| finding.verdict == Verdict::Ok));
-        type Break = fn(&mut Facts);
         let faults: [(&str, Verdict, Break); 8] = [
             ("base chain", Verdict::Fail, |facts| facts.chain = Err("silent".to_owned())),
             ("base chain", Verdict::Fail, |facts| facts.chain = Ok(1)),
             ("base contract", Verdict::Fail, |facts| facts.has_code = false),
             ("base validator set", Verdict::Fail, |facts| facts.set = None),
             ("base validator set", Verdict::Fail, |facts| {
-                facts.set = Some((vec![Address::from(SIGNER)], false))
+                facts.set = Some((vec![Address::from(SIGNER)], false));
             }),
             ("base validator set", Verdict::Fail, |facts| facts.set = Some((vec![Address::ZERO], true))),
             ("base wallet of gaming", Verdict::Fail, |facts| facts.wallets[0].balance = U256::ZERO),

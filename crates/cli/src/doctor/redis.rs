@@ -171,26 +171,28 @@ pub(super) mod tests {
         Facts { server, appendfsync: "always".to_owned(), time_ms: 0, skew_ms: 3, users: users.to_vec() }
     }
 
+    /// Makes one thing wrong.
+    type Break = fn(&mut Facts);
+
     #[test]
     fn a_sound_redis_has_nothing_to_do_and_each_fault_is_found_by_its_own_check() {
         assert!(
             judge(&sound()).iter().all(|finding| finding.verdict == Verdict::Ok && finding.advice.is_empty())
         );
-        type Break = fn(&mut Facts);
         let faults: [(&str, Verdict, Break); 10] = [
             ("redis version", Verdict::Fail, |facts| facts.server.version = "6.2.7".to_owned()),
             ("redis appendfsync", Verdict::Fail, |facts| facts.appendfsync = "everysec".to_owned()),
             ("redis appendfsync", Verdict::Fail, |facts| facts.server.is_aof_on = false),
             ("redis append-only file", Verdict::Fail, |facts| facts.server.is_aof_sound = false),
             ("redis maxmemory-policy", Verdict::Fail, |facts| {
-                facts.server.memory_policy = "allkeys-lru".to_owned()
+                facts.server.memory_policy = "allkeys-lru".to_owned();
             }),
             ("redis memory", Verdict::Fail, |facts| facts.server.memory_used_bytes = 80),
             ("redis memory", Verdict::Warn, |facts| facts.server.memory_max_bytes = 0),
             ("clock", Verdict::Warn, |facts| facts.skew_ms = 501),
             ("redis user validator", Verdict::Fail, |facts| facts.users[1].lacks.push("INFO".to_owned())),
             ("redis user collector", Verdict::Fail, |facts| {
-                facts.users[0].exceeds.push("FLUSHALL".to_owned())
+                facts.users[0].exceeds.push("FLUSHALL".to_owned());
             }),
         ];
         for (check, verdict, fault) in faults {

@@ -253,10 +253,12 @@ mod tests {
             .to_vec()
     }
 
+    /// Makes one thing wrong.
+    type Break = fn(&mut Vec<Facts>);
+
     #[test]
     fn sound_services_have_nothing_to_do_and_each_fault_is_found_by_its_own_check() {
         assert!(judge(&sound()).iter().all(|finding| finding.verdict == Verdict::Ok));
-        type Break = fn(&mut Vec<Facts>);
         let low: fn(&mut Vec<Facts>) =
             |all| all[1].lanes[0].alarms.push(Alarm { code: "WALLET_LOW".into(), detail: String::new() });
         let faults: [(&str, Verdict, Break); 8] = [

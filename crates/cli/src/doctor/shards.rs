@@ -186,11 +186,13 @@ mod tests {
         }
     }
 
+    /// Makes one thing wrong.
+    type Break = fn(&mut Facts);
+
     #[test]
     fn a_sound_shard_has_nothing_to_do_and_each_fault_is_found_by_its_own_check() {
         let targets = targets();
         assert!(judge(&[sound()], Some(&targets)).iter().all(|finding| finding.verdict == Verdict::Ok));
-        type Break = fn(&mut Facts);
         let faults: [(&str, Verdict, Break); 10] = [
             ("gaming generation", Verdict::Fail, |facts| facts.generation = None),
             ("gaming leader", Verdict::Fail, |facts| facts.leader = None),

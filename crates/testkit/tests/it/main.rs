@@ -7,6 +7,7 @@ mod scene;
 mod backlog;
 mod events;
 mod kills;
+mod logs;
 mod metrics;
 mod one_key;
 mod outage;
