@@ -310,11 +310,11 @@ fn i9_i11_finds_a_rollback_that_reaches_too_far_or_not_far_enough_or_undoes_othe
     assert!(reverts_reach(&with_revert(|_| {})).is_ok());
     let changes: [fn(&mut Body); 9] = [
         // What carries the request would still be sent: its own update, or the one that brought it to op.
-        |body| drop(body.updates[0].from.insert(chain("base"), 2)),
-        |body| drop(body.updates[0].from.insert(chain("op"), 1)),
+        |body| _ = body.updates[0].from.insert(chain("base"), 2),
+        |body| _ = body.updates[0].from.insert(chain("op"), 1),
         // What does not carry it would no longer be sent.
-        |body| drop(body.updates[0].from.insert(chain("base"), 0)),
-        |body| drop(body.updates[0].from.remove(&chain("op"))),
+        |body| _ = body.updates[0].from.insert(chain("base"), 0),
+        |body| _ = body.updates[0].from.remove(&chain("op")),
         |body| body.updates[0].version += 1,
         |body| body.updates.clear(),
         |body| body.outcomes.retain(|outcome| outcome.outcome != OutcomeKind::Reverted),
@@ -325,7 +325,7 @@ fn i9_i11_finds_a_rollback_that_reaches_too_far_or_not_far_enough_or_undoes_othe
         let found = reverts_reach(&with_revert(change));
         assert!(matches!(found, Err(Violation::Revert { seq: 5, .. })), "{place}: {found:?}");
     }
-    let tampered = with_revert(|body| drop(body.updates[0].from.insert(chain("base"), 2)));
+    let tampered = with_revert(|body| _ = body.updates[0].from.insert(chain("base"), 2));
     assert!(matches!(replays(&tampered), Err(Violation::Replay { .. })), "I5 sees it too");
 }
 
