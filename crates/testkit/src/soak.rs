@@ -3,8 +3,8 @@
 //! In: how many requests, a seed. Out: a [`Report`]. Three thirds of plain load; between the first and the second the
 //! backlog is filled to its bound and then Redis' memory, and each time requests are refused with 503, what was
 //! accepted is decided, and requests are accepted again. What is compared is the second third with the last: resident
-//! memory of every process, and what Redis uses beside its records of ended requests, which are bounded by time and
-//! number (200,000 or 15 minutes' worth, whichever is more) and counted apart.
+//! memory of every process, and what Redis uses by the number of its keys: records of ended requests are bounded by time and
+//! number (200,000 or 15 minutes' worth, whichever is more), so that a short run only sees them grow.
 
 mod episodes;
 mod memory;

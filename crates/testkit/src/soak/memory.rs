@@ -8,9 +8,8 @@ use redis::Value;
 use crate::run::{RunError, percentile};
 use crate::stack::{Role, Service, Stack, held};
 
-/// What a key of Redis may use: a record of an ended request (at most 384 bytes of fields) with its place in the index, or
-/// the progress of an entry, with Redis' own overhead.
-const KEY_BYTES: u64 = 1_024;
+/// What a process may take more, KiB.
+const SLACK_KIB: u64 = 4_096;
 
 /// Whose memory it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +21,9 @@ pub enum Part {
     RedisResident,
     /// What it has given out.
     RedisUsed,
-    /// That without what its keys may use: streams, scripts, clients.
-    RedisBeside,
+    /// That by the number of its keys, bytes: records of ended requests and the progress of entries, which stay for 15
+    /// minutes at least; what grew beside them would show here.
+    RedisPerKey,
 }
 
 impl Part {
@@ -34,7 +34,7 @@ impl Part {
             Self::Broadcaster => "broadcaster",
             Self::RedisResident => "redis resident",
             Self::RedisUsed => "redis used",
-            Self::RedisBeside => "redis beside keys",
+            Self::RedisPerKey => "redis bytes a key",
         }
     }
 
@@ -44,20 +44,21 @@ impl Part {
     }
 }
 
-/// The median of a third, KiB.
+/// The median of a third, KiB; of a key bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Third {
     kib: u64,
     is_compared: bool,
+    slack: u64,
 }
 
 impl Third {
-    pub(super) const MARGIN: &str = "10 % and 4 MiB";
+    pub(super) const MARGIN: &str = "10 %, and 4 MiB of a process";
 
     /// Above the other one by more than the margin.
     #[must_use]
     pub fn is_above(self, other: Self) -> bool {
-        self.is_compared && self.kib > other.kib + other.kib / 10 + 4_096
+        self.is_compared && self.kib > other.kib + other.kib / 10 + self.slack
     }
 }
 
@@ -91,7 +92,7 @@ impl Sampler {
         let keys = u64::try_from(keys).unwrap_or(0);
         self.note(Part::RedisResident, held(id)?.resident);
         self.note(Part::RedisUsed, used);
-        self.note(Part::RedisBeside, used.saturating_sub(keys * KEY_BYTES));
+        self.note(Part::RedisPerKey, used / keys.max(1));
         Ok(())
     }
 
@@ -101,8 +102,12 @@ impl Sampler {
 
     fn median(&self, part: Part) -> Third {
         let values = self.bytes.get(&part).map_or(&[][..], Vec::as_slice);
-        let kib = percentile(values, 50).unwrap_or(0) / 1_024;
-        Third { kib, is_compared: part.is_compared() }
+        let median = percentile(values, 50).unwrap_or(0);
+        let (kib, slack) = match part {
+            Part::RedisPerKey => (median, 0),
+            _ => (median / 1_024, SLACK_KIB),
+        };
+        Third { kib, is_compared: part.is_compared(), slack }
     }
 }
 
@@ -128,10 +133,10 @@ mod tests {
 
     #[test]
     fn growth_beyond_the_margin_is_seen_and_within_it_is_not() {
-        let third = |kib| Third { kib, is_compared: true };
+        let third = |kib| Third { kib, is_compared: true, slack: SLACK_KIB };
         assert!(!third(59_000).is_above(third(50_000)));
         assert!(third(60_000).is_above(third(50_000)));
-        let records = Third { kib: 60_000, is_compared: false };
+        let records = Third { kib: 60_000, is_compared: false, slack: 0 };
         assert!(!records.is_above(third(50_000)));
         let mut samplers = [Sampler::default(), Sampler::default(), Sampler::default()];
         for (sampler, bytes) in samplers.iter_mut().zip([1 << 20, 20 << 20, 40 << 20]) {
