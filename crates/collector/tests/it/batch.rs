@@ -1,7 +1,6 @@
 //! `POST /v1/sync-requests/batch`: lines in, lines out, and what one batch may hold.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::ids::Rid;
@@ -200,13 +199,17 @@ async fn a_client_that_does_not_read_is_not_read_from_and_loses_its_place() {
     settings.limits.batches_max = 1;
     settings.limits.request_timeout_ms = 1_000;
     let collector = bed.start_with(settings).await;
-    // Every line has many faults, so that the results are larger than what the system buffers.
-    let change = json!({"kind": "MINT", "x": "x".repeat(200)});
-    let faulty = with("X", &json!({"state_changes": vec![change; 32]}));
+    // The system keeps little for a client that says so, so that what it does not read is soon noticed: a collector
+    // that has to work through megabytes first takes as long for it as the machine is busy.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let address = collector.base.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut stream = socket.connect(address).await.unwrap().into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    // Small lines of several faults: the results are larger than what was sent.
+    let faulty = with("X", &json!({"state_changes": vec![json!({"kind": "MINT"}); 8]}));
     let line = format!("{faulty}\n");
-    let address = collector.base.strip_prefix("http://").unwrap().to_owned();
     let beginning = tokio::task::spawn_blocking(move || {
-        let mut stream = TcpStream::connect(address).unwrap();
         let total = line.len() * 10_000;
         let head = format!(
             "POST /v1/sync-requests/batch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {SUBMIT}\r\n\

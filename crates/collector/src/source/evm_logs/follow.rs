@@ -173,3 +173,54 @@ async fn below(node: &Node, block: Linked) -> Result<Linked, SourceFault> {
 const fn linked(header: Header) -> Linked {
     Linked { number: header.number.0, hash: header.hash, parent: header.parent_hash }
 }
+
+#[cfg(test)]
+mod tests {
+    use common::hash::Digest;
+
+    use super::*;
+
+    /// A chain known from block 15 to its newest one, 20; 3 confirmations, 5 more blocks are followed.
+    fn chain() -> Chain {
+        let mut chain =
+            Chain::new("chain".parse().expect("a name"), Vec::new(), 3, 5, Duration::from_millis(50));
+        let block = |number| Linked { number, hash: hash(number), parent: hash(number - 1) };
+        chain.trail.restart(block(15));
+        chain.trail.join((16..=20).rev().map(block).collect());
+        chain.head = 20;
+        chain
+    }
+
+    fn hash(number: u64) -> Digest {
+        Digest::of(&[&number.to_be_bytes()])
+    }
+
+    #[test]
+    fn a_block_is_gone_only_if_another_one_stands_there_deep_enough_and_not_too_deep() {
+        let chain = chain();
+        let verdict = |block, block_hash| chain.verdict(BlockRef { block, block_hash });
+        for (block, own, other) in [
+            (21, Verdict::Shallow, Verdict::Shallow),
+            (20, Verdict::Shallow, Verdict::Shallow),
+            (19, Verdict::Shallow, Verdict::Shallow),
+            (18, Verdict::Stands, Verdict::Gone),
+            (15, Verdict::Stands, Verdict::Gone),
+            // Not known yet: a later step goes down to it.
+            (14, Verdict::Shallow, Verdict::Shallow),
+            (13, Verdict::Shallow, Verdict::Shallow),
+            (12, Verdict::Final, Verdict::Final),
+            (0, Verdict::Final, Verdict::Final),
+        ] {
+            assert_eq!(verdict(block, hash(block)), own, "{block}");
+            assert_eq!(verdict(block, Digest::ZERO), other, "{block}");
+        }
+    }
+
+    #[test]
+    fn who_rests_knows_nothing_of_what_was() {
+        let mut chain = chain();
+        chain.rest();
+        let block = BlockRef { block: 18, block_hash: Digest::ZERO };
+        assert_eq!(chain.verdict(block), Verdict::Shallow);
+    }
+}
