@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::config::{ConfigError, HttpSettings, RedisSettings};
+use common::config::{ConfigError, HttpSettings, RedisSettings, TelemetrySettings};
 use serde::Deserialize;
 
 use crate::backoff::Backoff;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub redis: RedisSettings,
     pub lane: LaneSettings,
     pub evm: EvmSettings,
+    #[serde(default)]
+    pub telemetry: TelemetrySettings,
 }
 
 /// As many entries as an outbox holds.
@@ -120,8 +122,9 @@ impl Settings {
             (evm.rpc_timeout_ms >= 50, "evm.rpc_timeout_ms must be at least 50"),
             (evm.retry_min_ms > 0 && evm.retry_min_ms <= evm.retry_max_ms, "evm.retry_*_ms must rise from 1"),
         ];
-        let faults: Vec<String> =
+        let mut faults: Vec<String> =
             rules.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| fault.to_owned()).collect();
+        faults.extend(self.telemetry.faults());
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults(faults)) }
     }
 }

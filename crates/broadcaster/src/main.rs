@@ -40,7 +40,11 @@ fn main() -> ExitCode {
             Err(error) => fail(&anyhow::Error::new(error).context("not ready"), 1),
         };
     }
-    common::telemetry::init("info");
+    common::telemetry::init("info", settings.telemetry.log);
+    let _exporter = match common::trace::start(&settings.telemetry, "broadcaster") {
+        Ok(exporter) => exporter,
+        Err(error) => return fail(&error.into(), common::exit::CONFIG),
+    };
     match actix_web::rt::System::new().block_on(run(settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

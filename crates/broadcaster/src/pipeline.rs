@@ -2,11 +2,11 @@
 //!
 //! read `:out` → advance the target (bind, sign, store, send, track) → DONE (receipts) → PROGRESS.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::bridge::{OutBody, Part};
 use common::ids::Shard;
-use common::link::{BATCH_MAX, Entry, Feed, Message, ReadFrom, Reader, StreamId};
+use common::link::{BATCH_MAX, Entry, Feed, Item, Message, ReadFrom, Reader, StreamId};
 
 use crate::book::Book;
 use crate::desk::{Desk, FinishedEntry, Interrupt};
@@ -15,6 +15,9 @@ use crate::target::{AdvanceError, Round, Target, Trouble};
 
 /// The schema version of outbox bodies this build reads.
 const OUT_VERSION: u8 = 1;
+
+/// Most traced requests that one DONE tells of.
+const TRACES_MAX: usize = 64;
 
 /// One turn's result.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,10 +118,14 @@ pub(crate) async fn turn<T: Target>(
     desk: &Desk,
     labels: &LaneLabels,
 ) -> Result<Turn, TurnError> {
+    let (began, is_work) = (Instant::now(), book.len() > 0);
     let advanced = target.advance(book, desk).await;
     // What is finished is reported even when the target fails half way.
     finish(target, book, desk, labels).await?;
     desk.progress(book).await?;
+    if is_work {
+        labels.turned(began.elapsed());
+    }
     let Round { again_after, trouble, alarms } = advanced?;
     Ok(Turn { again_after, trouble, alarms })
 }
@@ -149,6 +156,10 @@ async fn finish<T: Target>(
             return Ok(());
         }
         desk.done(&batch, &nonces).await?;
+        if common::trace::is_on() {
+            let items: Vec<_> = seqs.iter().map(|seq| Item { seq: *seq, part: 0 }).collect();
+            labels.finished(&book.traces(&items, TRACES_MAX));
+        }
         target.forget(&seqs);
         for seq in &seqs {
             book.remove(*seq);

@@ -76,6 +76,8 @@ pub(crate) enum Command {
     /// Check a proof or a log by recomputing it
     #[command(subcommand)]
     Verify(VerifyCommand),
+    /// Look at an installation and say what is wrong with it
+    Doctor(DoctorArgs),
     /// Measure this machine
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -131,6 +133,19 @@ pub(crate) struct InitArgs {
     /// Seconds to wait for chains and Redis
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Redis, instead of the stack file's
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    pub(crate) redis_url: Option<String>,
+    /// File with the password of Redis' user `admin`, instead of the stack's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redis_password_file: Option<PathBuf>,
+    /// A service's admin port as NAME=URL; may be repeated. Without it those of the settings in the stack's folder
+    #[arg(long, value_name = "NAME=URL")]
+    pub(crate) admin: Vec<NamedUrl>,
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,8 @@ mod watch;
 
 mod verify;
 
+mod doctor;
+
 mod stack;
 
 mod rate;
@@ -78,6 +80,7 @@ async fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
         Command::Watch(args) => watch::run(&global, &args, ui).await,
         Command::Verify(VerifyCommand::Proof(args)) => verify::proof::run(&args, ui),
         Command::Verify(VerifyCommand::Log(args)) => verify::log::run(&global, &args, ui).await,
+        Command::Doctor(args) => doctor::run(&global, &args, ui).await,
         Command::Bench(bench) => bench::run(&bench, ui).await,
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use common::config::{ConfigError, HttpSettings, RedisSettings};
+use common::config::{ConfigError, HttpSettings, RedisSettings, TelemetrySettings};
 use common::ids::Name;
 use serde::Deserialize;
 
@@ -32,6 +32,8 @@ pub struct Settings {
     pub redis: RedisSettings,
     pub limits: LimitSettings,
     pub collect: CollectSettings,
+    #[serde(default)]
+    pub telemetry: TelemetrySettings,
 }
 
 /// What the HTTP side bounds.
@@ -89,7 +91,7 @@ impl Settings {
         if self.instance.is_empty() {
             self.instance = format!("collector-{:08x}", rand::random::<u32>());
         }
-        let mut faults = Vec::new();
+        let mut faults = self.telemetry.faults();
         if self.instance.parse::<Name>().is_err() {
             faults.push(format!("instance {:?}: expected {}", self.instance, Name::FORM));
         }

@@ -24,6 +24,7 @@ use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, Me
 use common::ids::{Name, Rid};
 use common::link::{Delivered, Disposition, GroupReader, Link, LinkError, StreamId};
 use common::supervise::Lifeline;
+use common::trace;
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
@@ -174,6 +175,7 @@ impl Intake {
             // Too late for anything but what becomes of a dead collector's entries.
             return;
         }
+        let begun = Instant::now();
         let mut rids = Vec::with_capacity(entries.len());
         for Delivered { message, deliveries } in entries {
             let id = message.id;
@@ -189,7 +191,13 @@ impl Intake {
                     self.places.take(id, bytes, Vec::new(), now);
                     // Without a rid there is no record to move; one that was never used moves none.
                     let rid = unreadable.rid.unwrap_or_else(|| Rid::fresh(self.link.shard()));
-                    self.deliver(Finished { id, rid, payload: message.payload, source_state: String::new() });
+                    self.deliver(Finished {
+                        id,
+                        rid,
+                        payload: message.payload,
+                        source_state: String::new(),
+                        handed: Vec::new(),
+                    });
                 }
                 Ok(requested) if claims > self.settings.claims_max => {
                     metrics::poisoned(self.link.shard(), requested.rid, claims);
@@ -205,6 +213,7 @@ impl Intake {
                 }
             }
         }
+        metrics::taken_in(self.link.shard(), begun.elapsed());
         metrics::in_flight(self.link.shard(), self.places.len());
         if !rids.is_empty() {
             let link = self.link.clone();
@@ -225,12 +234,15 @@ impl Intake {
         let patience = Duration::from_millis(self.settings.deadline_ms);
         actix::spawn(async move {
             let begun = Instant::now();
+            let mut requested = requested;
+            let span = begin_span(&mut requested);
             let requested = Rc::new(requested);
             let answered =
                 |source: &Name, bytes| intake.do_send(Answered { id, source: source.clone(), bytes });
             let collected = collect::collect(id, &requested, &plan, &sources, patience, &answered);
             if let Ok(finished) = AssertUnwindSafe(collected).catch_unwind().await {
                 metrics::collected(shard, begun.elapsed());
+                drop(span);
                 common::crash_point!("collector.collected");
                 deliverer.do_send(Deliver(finished));
             } else {
@@ -263,6 +275,15 @@ impl Intake {
             let _ = drained.send(());
         }
     }
+}
+
+/// The span of collecting, if spans are taken; the request goes on under it.
+fn begin_span(requested: &mut Requested) -> Option<trace::Span> {
+    let parent = requested.traceparent.as_deref()?;
+    let mut span = trace::begin(trace::Kind::Consumer, "collect", Some(parent), Duration::ZERO)?;
+    span.fact("rid", requested.rid.to_string());
+    requested.traceparent = Some(span.traceparent());
+    Some(span)
 }
 
 impl Actor for Intake {

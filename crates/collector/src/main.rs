@@ -65,7 +65,11 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: Settings) -> ExitCode {
-    common::telemetry::init("info");
+    common::telemetry::init("info", settings.telemetry.log);
+    let _exporter = match common::trace::start(&settings.telemetry, "collector") {
+        Ok(exporter) => exporter,
+        Err(error) => return failed(&error.into(), common::exit::CONFIG),
+    };
     let ended = actix_web::rt::System::new().block_on(async move {
         let service = match collector::build(settings).await {
             Ok(service) => service,

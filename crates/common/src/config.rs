@@ -143,6 +143,49 @@ pub struct HttpSettings {
     pub workers: usize,
 }
 
+/// Logs and traces.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetrySettings {
+    /// Base URL of an OTLP/HTTP receiver, such as `http://otel:4318`; empty = no spans.
+    pub otlp_endpoint: String,
+    /// Share of the requests without a trace context for which one is begun, 0 to 1.
+    pub sample_ratio: f64,
+    /// Form of the log on stdout.
+    pub log: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON lines.
+    #[default]
+    Auto,
+    Json,
+    Text,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self { otlp_endpoint: String::new(), sample_ratio: 1.0, log: LogFormat::Auto }
+    }
+}
+
+impl TelemetrySettings {
+    /// What cannot be used, by the name of the setting.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let is_url = self.otlp_endpoint.is_empty()
+            || self.otlp_endpoint.starts_with("http://")
+            || self.otlp_endpoint.starts_with("https://");
+        let rules = [
+            (is_url, "telemetry.otlp_endpoint: not an http or https URL"),
+            ((0.0..=1.0).contains(&self.sample_ratio), "telemetry.sample_ratio: not between 0 and 1"),
+        ];
+        rules.iter().filter(|(holds, _)| !holds).map(|(_, fault)| (*fault).to_owned()).collect()
+    }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(path).map_err(|source| ConfigError::Secret { path: path.to_owned(), source })
 }

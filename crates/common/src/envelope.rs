@@ -5,7 +5,7 @@
 //! problem, and the service goes on. Counts and times each answer by its route's pattern.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::headers;
 use crate::problem::Problem;
+use crate::trace::{self, Span};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,29 +30,62 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// # Errors
 /// The panic of a handler, as an error that answers with its problem; errors from within pass through.
 pub async fn wrap<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let begun = Instant::now();
+    let mut span = begin_span(&mut request);
     let (id, path) = (Ids::of(&request), request.path().to_owned());
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(Ok(response)) => {
             // The pattern is a bounded label; the path is not, anybody can choose it.
             let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
             let response = finish(response.map_into_boxed_body(), &id);
+            tell(&mut span, &route, &response, &id, begun);
             count(route, &response, begun);
             Ok(response)
         }
         Ok(Err(error)) => Err(error),
         Err(_) => {
             counter!("oss_http_panics_total").increment(1);
-            tracing::error!(request_id = id.request_id, "A request handler panicked");
+            tracing::error!(request_id = id.request_id, trace_id = id.trace_id, "A request handler panicked");
             // Nothing of the panic leaves the process.
             let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed");
             let mut response = HttpResponse::from_error(id.complete(problem, &path));
             id.stamp(response.headers_mut());
             Err(InternalError::from_response("panic", response).into())
         }
+    }
+}
+
+/// The span of answering, if spans are taken. What comes of the request goes on under it: its context takes the place of the
+/// client's.
+fn begin_span(request: &mut ServiceRequest) -> Option<Span> {
+    let parent = headers::traceparent(request.headers());
+    let span = trace::begin(trace::Kind::Server, "http", parent, Duration::ZERO)?;
+    let context = HeaderValue::from_str(&span.traceparent()).ok()?;
+    request.headers_mut().insert(headers::TRACEPARENT, context);
+    Some(span)
+}
+
+/// Says how the request ended, in its span and, if the service is at fault, in the log.
+fn tell(span: &mut Option<Span>, route: &str, response: &ServiceResponse<BoxBody>, id: &Ids, begun: Instant) {
+    let (method, status) = (response.request().method(), response.status());
+    if let Some(span) = span {
+        span.name(format!("{method} {route}"));
+        span.fact("http.route", route.to_owned());
+        span.fact("http.response.status_code", status.as_u16().to_string());
+        span.fact("request_id", id.request_id.clone());
+        if status.is_server_error() {
+            span.failed(status.to_string());
+        }
+    }
+    let (request_id, trace_id, status) = (&id.request_id, &id.trace_id, status.as_u16());
+    let took_ms = begun.elapsed().as_millis();
+    if status >= 500 {
+        tracing::warn!(request_id, trace_id, %method, route, status, took_ms, "A request could not be served");
+    } else {
+        tracing::debug!(request_id, trace_id, %method, route, status, took_ms, "Answered a request");
     }
 }
 

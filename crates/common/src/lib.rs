@@ -24,11 +24,13 @@ pub mod auth;
 pub mod config;
 pub mod envelope;
 pub mod exit;
+pub mod exposition;
 pub mod headers;
 pub mod openapi;
 pub mod problem;
 pub mod supervise;
 pub mod telemetry;
+pub mod trace;
 
 pub mod crash;
 pub mod link;

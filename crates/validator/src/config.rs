@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::config::{ConfigError, HttpSettings, RedisSettings};
+use common::config::{ConfigError, HttpSettings, RedisSettings, TelemetrySettings};
 use serde::Deserialize;
 
 /// The embedded defaults, as TOML.
@@ -31,6 +31,8 @@ pub struct Settings {
     pub log: LogSettings,
     #[serde(default)]
     pub peer: PeerSettings,
+    #[serde(default)]
+    pub telemetry: TelemetrySettings,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -125,8 +127,9 @@ impl Settings {
             (self.log.trim_ms >= 1, "log.trim_ms must be at least 1"),
             (self.relay.full_retry_ms >= 1, "relay.full_retry_ms must be at least 1"),
         ];
-        let faults: Vec<String> =
+        let mut faults: Vec<String> =
             rules.iter().filter(|(holds, _)| !holds).map(|(_, fault)| (*fault).to_owned()).collect();
+        faults.extend(self.telemetry.faults());
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Faults(faults)) }
     }
 }

@@ -43,11 +43,12 @@ mod receipts;
 mod replay;
 pub mod revert;
 mod targets;
+mod withdrawals;
 mod work;
 
 pub use boundary::{
     Batch, Changes, DeadLetter, Decision, Deliveries, Effect, Fault, Loaded, Needs, RawInput, Stamp,
-    StatusWrite, ValueChange,
+    StatusWrite, ValueChange, Withdrawal,
 };
 pub use difference::Difference;
 pub use past::{Past, Search};
@@ -183,11 +184,11 @@ impl Engine {
     ) -> Result<Batch, Fault> {
         let Plan { messages, keyspace, .. } = plan;
         let mut kind = entry_kind(&messages)?;
-        let Loaded { values, decisions, deliveries, past } = loaded;
+        let Loaded { values, decisions, deliveries, withdrawals, past } = loaded;
         let seq = self.position.seq + 1;
         let time_ms = stamp.time_ms.max(self.position.time_ms);
         let targets = &self.position.targets;
-        let mut draft = Draft::new(seq, decisions, deliveries);
+        let mut draft = Draft::new(seq, decisions, deliveries, withdrawals);
         let tree = self.history.newest();
 
         let context = Context { shard: self.shard, time_ms, targets };

@@ -5,14 +5,14 @@
 //!
 //! Invariant: state only moves over a batch that follows it; after an error it is what it was.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use common::entry::Body;
 use common::ids::{Rid, Shard};
 
 use crate::engine::{
     Batch, Changes, Decision, Deliveries, Divergence, Engine, Fault, Loaded, Needs, Past, Position, RawInput,
-    Search, Stamp, ValueChange, inputs_of, past,
+    Search, Stamp, ValueChange, Withdrawal, inputs_of, past,
 };
 
 /// The log cannot be folded further. Always halt.
@@ -31,6 +31,7 @@ pub struct Fold {
     values: BTreeMap<String, Vec<u8>>,
     decisions: BTreeMap<Rid, Decision>,
     deliveries: BTreeMap<u64, Deliveries>,
+    withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
     past: Kept,
 }
 
@@ -51,6 +52,7 @@ impl Fold {
             decisions: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             past: Kept::default(),
+            withdrawals: BTreeMap::new(),
         }
     }
 
@@ -83,6 +85,12 @@ impl Fold {
         &self.deliveries
     }
 
+    /// What was withdrawn of applied requests.
+    #[must_use]
+    pub fn withdrawals(&self) -> &BTreeMap<Rid, Vec<Withdrawal>> {
+        &self.withdrawals
+    }
+
     /// Computes the next entry again, compares it, and moves over it.
     ///
     /// # Errors
@@ -113,11 +121,15 @@ impl Fold {
             needs.seqs.iter().filter_map(|seq| Some((*seq, self.deliveries.get(seq)?.clone()))).collect();
         // A receipt ends requests that its message does not name: those that wait in its entry's row.
         let waiting = deliveries.values().flat_map(|row| row.waiting.keys());
-        let rids = needs.rids.iter().copied().chain(waiting.filter_map(|bytes| Rid::from_bytes(*bytes).ok()));
-        let decisions = rids.filter_map(|rid| Some((rid, self.decisions.get(&rid)?.clone()))).collect();
+        let waiting = waiting.filter_map(|bytes| Rid::from_bytes(*bytes).ok());
+        let rids: BTreeSet<Rid> = needs.rids.iter().copied().chain(waiting).collect();
+        let decisions =
+            rids.iter().filter_map(|rid| Some((*rid, self.decisions.get(rid)?.clone()))).collect();
+        let withdrawals =
+            rids.iter().filter_map(|rid| Some((*rid, self.withdrawals.get(rid)?.clone()))).collect();
         let values =
             needs.keys.iter().filter_map(|key| Some((key.clone(), self.values.get(key)?.clone()))).collect();
-        let mut loaded = Loaded { values, decisions, deliveries, past: None };
+        let mut loaded = Loaded { values, decisions, deliveries, withdrawals, past: None };
         loaded.past = needs.undone.and_then(|rid| self.past_of(rid, &mut loaded));
         loaded
     }
@@ -150,7 +162,8 @@ impl Fold {
 
     /// The engine first: if the batch does not follow, nothing has moved.
     fn accept(&mut self, batch: Batch) -> Result<(), Fault> {
-        let Batch { body, changes: Changes { values, decisions, deliveries, .. }, next, .. } = batch;
+        let Batch { body, changes, next, .. } = batch;
+        let Changes { values, decisions, deliveries, withdrawals, .. } = changes;
         self.engine.accept(next)?;
         self.past.push(body, values.clone());
         for (key, change) in values {
@@ -160,6 +173,7 @@ impl Fold {
             };
         }
         self.decisions.extend(decisions);
+        self.withdrawals.extend(withdrawals);
         for (seq, row) in deliveries {
             match row {
                 Some(row) => self.deliveries.insert(seq, row),

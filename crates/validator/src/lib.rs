@@ -36,6 +36,7 @@ mod config;
 mod divergence;
 mod error;
 mod http;
+mod look;
 mod metrics;
 mod service;
 

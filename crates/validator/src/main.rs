@@ -32,8 +32,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    common::telemetry::init("info");
-    let code = match Settings::load(arguments.config.as_deref()) {
+    let settings = Settings::load(arguments.config.as_deref());
+    common::telemetry::init(
+        "info",
+        settings.as_ref().map(|settings| settings.telemetry.log).unwrap_or_default(),
+    );
+    let code = match settings {
         Err(error) => fail(&anyhow::Error::new(error), common::exit::CONFIG),
         Ok(settings) => match arguments.command.unwrap_or(Command::Run) {
             Command::Run => run(settings),
@@ -51,6 +55,10 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: Settings) -> i32 {
+    let _exporter = match common::trace::start(&settings.telemetry, "validator") {
+        Ok(exporter) => exporter,
+        Err(error) => return fail(&anyhow::Error::new(error), common::exit::CONFIG),
+    };
     let result = actix::System::new().block_on(async {
         let service = validator::build(settings).await?;
         service

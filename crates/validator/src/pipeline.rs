@@ -151,7 +151,6 @@ pub(crate) async fn run(
     intake: Intake,
 ) -> Result<Step, Failure> {
     let Intake { inputs, consumed, now_ms, snapshot, attempted, is_untouched } = intake;
-    let messages = inputs.len();
     common::crash_point!("validator.after_read");
     if !is_untouched {
         common::crash::over(inputs.iter().map(|input| input.bytes.as_slice()));
@@ -178,7 +177,8 @@ pub(crate) async fn run(
         return Ok(step);
     }
     common::crash_point!("validator.after_commit");
-    crate::metrics::committed(shard.shard, entry.seq, messages, began.elapsed());
+    crate::metrics::committed(shard.shard, entry.seq, &batch.body, began.elapsed());
+    crate::metrics::withdrawn(shard.shard, &batch.body, &batch.changes.withdrawals);
     let began = Instant::now();
     apply(shard, &entry, batch)?;
     crate::metrics::step(shard.shard, "apply", began.elapsed());
@@ -237,7 +237,10 @@ async fn commit(
                 shard.stat(|stats| stats.blocked_by = None);
                 return Ok(Step::Committed);
             }
-            Committed::Fenced => return Ok(Step::Fenced),
+            Committed::Fenced => {
+                crate::metrics::fenced(shard.shard, "commit", fence.epoch);
+                return Ok(Step::Fenced);
+            }
             Committed::Gap { .. } => return Ok(Step::Behind),
             Committed::Full(stream) => {
                 tracing::error!(shard = %shard.shard, ?stream, "Intake stands still until this stream is emptied");
@@ -277,6 +280,7 @@ fn status_write(write: &engine::StatusWrite, time_ms: u64) -> StatusWrite<'_> {
         errors: Some(write.errors.as_str()).filter(|errors| !errors.is_empty()),
         ended_ms: write.status.is_end().then_some(time_ms),
         replaces: write.replaces,
+        withdrawn: write.withdrawn,
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub(crate) use recent::Recent;
-pub(crate) use work::{Address, Work};
+pub(crate) use work::{Address, Work, traces};
 
 use crate::config::RelaySettings;
 use crate::shard::ShardState;

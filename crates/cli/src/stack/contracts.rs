@@ -40,6 +40,7 @@ pub(crate) mod abi {
         #[sol(rpc)]
         contract QuorumVerifier {
             function currentSetId() external view returns (uint64);
+            function isSetValid(uint64 setId) external view returns (bool);
             function setOf(uint64 setId) external view returns (address[] memory members, uint16 threshold, uint64 validUntil);
         }
 

@@ -6,7 +6,7 @@
 //! - `directed`: for every guard marked in a script a scenario that holds with it; `controls` cuts that guard
 //!   out of the source and shows that the scenario then fails.
 //! - `rights`: every service's Redis user can do its own work and nothing else.
-//! - `tls`: the way there, with certificates.
+//! - `tls`: the way there, with certificates. `spans`: their exporter, which is no part of the link.
 //! - the rest: full memory, reading, bounds.
 
 #[cfg(test)]
@@ -31,5 +31,7 @@ mod proxy;
 mod reading;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod spans;
 #[cfg(test)]
 mod tls;

@@ -60,6 +60,8 @@ pub struct Loaded {
     pub deliveries: BTreeMap<u64, Deliveries>,
     /// Of [`Needs::undone`], if its decision lets there be something to undo; its keys' present values are in `values`.
     pub past: Option<Past>,
+    /// Of the requests in `decisions` that have any.
+    pub withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
 }
 
 /// The permanent answer to a request: table `decisions`.
@@ -107,6 +109,32 @@ impl BorshDeserialize for Decision {
     }
 }
 
+/// An observation that was withdrawn after its request had been applied: table `withdrawals`, a list per request.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Withdrawal {
+    pub source: String,
+    /// The event; `None` = a window of logs.
+    pub identity: Option<String>,
+    /// The block it was seen in, which has left its chain.
+    pub block: u64,
+    pub block_hash: Digest,
+    /// JSON pointer into the request.
+    pub pointer: String,
+    /// The entry that says so.
+    pub seq: u64,
+    /// Its log time, Unix ms.
+    pub time_ms: u64,
+}
+
+impl Withdrawal {
+    /// Whether both speak of one observation.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        (&self.source, &self.identity, &self.block_hash, &self.pointer)
+            == (&other.source, &other.identity, &other.block_hash, &other.pointer)
+    }
+}
+
 /// What is still to come from the targets of one entry: table `deliveries`. The row goes when no target is
 /// open and nobody waits any more.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -150,6 +178,8 @@ pub struct Changes {
     pub decisions: BTreeMap<Rid, Decision>,
     /// `None` deletes the row.
     pub deliveries: BTreeMap<u64, Option<Deliveries>>,
+    /// The whole list of each request that was told of another withdrawal.
+    pub withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
     /// (target, entry) pairs that became final.
     pub finals: BTreeSet<(Name, u64)>,
 }
@@ -176,6 +206,8 @@ pub struct StatusWrite {
     pub errors: String,
     /// The fingerprint of a refused request with this id, whose record this write may take the place of.
     pub replaces: Option<Digest>,
+    /// The entry that last withdrew an observation of the request.
+    pub withdrawn: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,4 +13,5 @@ mod rollback;
 mod script;
 mod tidy;
 mod traffic;
+mod withdrawals;
 pub(super) mod world;

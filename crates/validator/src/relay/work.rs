@@ -138,8 +138,8 @@ fn addressed(update: &AssetUpdate, target: &Name) -> Option<Update> {
     })
 }
 
-/// The trace contexts of the entry's requests.
-fn traces(body: &Body) -> BTreeMap<String, String> {
+/// The trace contexts of the entry's requests, by request id.
+pub(crate) fn traces(body: &Body) -> BTreeMap<String, String> {
     #[derive(Deserialize)]
     struct Traced {
         rid: Rid,

@@ -10,7 +10,7 @@ use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::tables::{self, HeadRow};
 use super::{View, ViewError, decode};
-use crate::engine::boundary::{Decision, Deliveries, Loaded, Needs};
+use crate::engine::boundary::{Decision, Deliveries, Loaded, Needs, Withdrawal};
 use crate::engine::tree::LeafWrite;
 use crate::engine::{Past, Search};
 
@@ -59,9 +59,15 @@ impl Snapshot {
         let waiting = waiting.filter_map(|rid| Rid::from_bytes(*rid).ok());
         let rids: BTreeSet<Rid> = needs.rids.iter().copied().chain(waiting).collect();
         let decisions = self.txn.open_table(tables::DECISIONS)?;
+        let withdrawals = self.txn.open_table(tables::WITHDRAWALS)?;
+        let is_any_withdrawn = withdrawals.first()?.is_some();
         for rid in rids {
             if let Some(row) = decisions.get(rid.as_bytes())? {
                 loaded.decisions.insert(rid, decode("decisions", &rid, row.value())?);
+            }
+            // Most of the time nothing was ever withdrawn.
+            if is_any_withdrawn && let Some(row) = withdrawals.get(rid.as_bytes())? {
+                loaded.withdrawals.insert(rid, decode("withdrawals", &rid, row.value())?);
             }
         }
         if let Some(rid) = needs.undone {
@@ -196,6 +202,16 @@ impl Snapshot {
     pub(crate) fn decision(&self, rid: Rid) -> Result<Option<Decision>, ViewError> {
         let table = self.txn.open_table(tables::DECISIONS)?;
         table.get(rid.as_bytes())?.map(|row| decode("decisions", &rid, row.value())).transpose()
+    }
+
+    /// What was withdrawn of an applied request, oldest first.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn withdrawals(&self, rid: Rid) -> Result<Vec<Withdrawal>, ViewError> {
+        let table = self.txn.open_table(tables::WITHDRAWALS)?;
+        let list = table.get(rid.as_bytes())?.map(|row| decode("withdrawals", &rid, row.value()));
+        Ok(list.transpose()?.unwrap_or_default())
     }
 
     /// Who waits in the entry for deliveries.

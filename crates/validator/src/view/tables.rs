@@ -8,6 +8,7 @@
 //! | `values` | state key | value | borsh, `docs/formats.md` |
 //! | `undo` | (seq, state key) | value before that entry, or none | the last `undo_entries` entries; by entry first, so that writing and forgetting one touches one edge of the tree |
 //! | `decisions` | rid (16) | borsh `Decision` | permanent |
+//! | `withdrawals` | rid (16) | borsh `Vec<Withdrawal>` | permanent; only of requests that were told |
 //! | `deliveries` | seq | borsh `Deliveries` | while somebody waits |
 //! | `finals` | (target, seq) | | the entry is final on the target; the newest always stays |
 //! | `open` | (target, seq) | | index of `deliveries`: the target's receipt has not come |
@@ -30,6 +31,7 @@ pub(super) const IDENTITY: TableDefinition<'_, &str, &str> = TableDefinition::ne
 pub(super) const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
 pub(super) const UNDO: TableDefinition<'_, (u64, &str), Option<&[u8]>> = TableDefinition::new("undo");
 pub(super) const DECISIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("decisions");
+pub(super) const WITHDRAWALS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("withdrawals");
 pub(super) const DELIVERIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("deliveries");
 pub(super) const FINALS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("finals");
 pub(super) const OPEN: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("open");

@@ -150,6 +150,12 @@ fn write_answers(txn: &WriteTransaction, changes: &Changes) -> Result<(), ViewEr
     for (rid, decision) in &changes.decisions {
         decisions.insert(rid.as_bytes(), common::state::encode(decision).as_slice())?;
     }
+    if !changes.withdrawals.is_empty() {
+        let mut withdrawals = txn.open_table(tables::WITHDRAWALS)?;
+        for (rid, list) in &changes.withdrawals {
+            withdrawals.insert(rid.as_bytes(), common::state::encode(list).as_slice())?;
+        }
+    }
     let mut deliveries = txn.open_table(tables::DELIVERIES)?;
     let mut open = txn.open_table(tables::OPEN)?;
     for (seq, row) in &changes.deliveries {

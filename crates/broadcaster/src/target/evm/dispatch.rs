@@ -3,6 +3,8 @@
 //! In: what tracking has found to do and what is ready in the book. Out: stored transactions with the chain, troubles.
 //! Nothing is sent that is not stored; nothing new is bound while the lane is paused or the base fee above the cap.
 
+use std::time::Instant;
+
 use alloy::primitives::{Address, Bytes};
 use common::bridge::Part;
 use common::crash_point;
@@ -76,6 +78,7 @@ impl Evm {
         book: &Book,
         desk: &Desk,
     ) -> Result<Option<Trouble>, AdvanceError> {
+        let began = Instant::now();
         let Some(slot) = self.slots.get(nonce) else { return Ok(None) };
         let items: Vec<Item> = slot.items.iter().copied().collect();
         let Call { to, input, bound, starved } = match self.call(&items, book, desk) {
@@ -98,7 +101,13 @@ impl Evm {
         };
         desk.store(&stored).await?;
         metrics::stored(&desk.target, self.place.shard, if items.is_empty() { "filler" } else { "first" });
-        metrics::carries(desk.link.shard(), &desk.target, &stored, &book.traces(&items, TRACES_MAX));
+        metrics::carries(
+            desk.link.shard(),
+            &desk.target,
+            &stored,
+            &book.traces(&items, TRACES_MAX),
+            began.elapsed(),
+        );
         if let Some(slot) = self.slots.get_mut(nonce) {
             slot.add(signed);
         }

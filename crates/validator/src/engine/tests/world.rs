@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::engine::tree::Tree;
 use crate::engine::{
     Batch, Decision, Deliveries, Engine, Fault, Loaded, Past, Plan, RawInput, Search, Stamp, ValueChange,
+    Withdrawal,
 };
 
 pub(in crate::engine) const START_MS: u64 = 1_700_000_000_000;
@@ -27,6 +28,7 @@ pub(in crate::engine) struct World {
     pub(in crate::engine) values: BTreeMap<String, Vec<u8>>,
     pub(in crate::engine) decisions: BTreeMap<Rid, Decision>,
     pub(in crate::engine) deliveries: BTreeMap<u64, Deliveries>,
+    pub(in crate::engine) withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
     pub(in crate::engine) log: Vec<Body>,
     pub(in crate::engine) time_ms: u64,
     /// What each entry changed, by its number less one.
@@ -116,6 +118,7 @@ impl World {
             values: BTreeMap::new(),
             decisions: BTreeMap::new(),
             deliveries: BTreeMap::new(),
+            withdrawals: BTreeMap::new(),
             log: Vec::new(),
             changes: Vec::new(),
             time_ms: START_MS,
@@ -139,10 +142,13 @@ impl World {
             needs.seqs.iter().filter_map(|seq| Some((*seq, self.deliveries.get(seq)?.clone()))).collect();
         let waiting = deliveries.values().flat_map(|row| row.waiting.keys());
         let waiting = waiting.map(|bytes| Rid::from_bytes(*bytes).expect("rid"));
-        let rids = needs.rids.iter().copied().chain(waiting);
-        let decisions = rids.filter_map(|rid| Some((rid, self.decisions.get(&rid)?.clone()))).collect();
+        let rids: Vec<Rid> = needs.rids.iter().copied().chain(waiting).collect();
+        let decisions =
+            rids.iter().filter_map(|rid| Some((*rid, self.decisions.get(rid)?.clone()))).collect();
+        let told = rids.iter().filter_map(|rid| Some((*rid, self.withdrawals.get(rid)?.clone())));
+        let withdrawals = told.collect();
         let values = needs.keys.iter().filter_map(pick).collect();
-        let mut loaded = Loaded { values, decisions, deliveries, past: None };
+        let mut loaded = Loaded { values, decisions, deliveries, withdrawals, past: None };
         loaded.past = needs.undone.and_then(|rid| self.past_of(rid, &mut loaded));
         loaded
     }
@@ -191,6 +197,7 @@ impl World {
             };
         }
         self.decisions.extend(batch.changes.decisions.clone());
+        self.withdrawals.extend(batch.changes.withdrawals.clone());
         for (seq, row) in &batch.changes.deliveries {
             match row {
                 Some(row) => self.deliveries.insert(*seq, row.clone()),
