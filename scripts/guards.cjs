@@ -14,7 +14,7 @@ const root = path.join(__dirname, '..');
 const ENGINE = 'validator/src/engine';
 const EVM = 'broadcaster/src/target/evm';
 const GUARDS = [
-  // [name, file below crates/, text, replacement, directed test]
+  // [name, file below crates/, text, replacement, directed test, its package if that is another one]
   ['a request is decided once', `${ENGINE}/intake.rs`, 'let Some(decision) = self.draft.decision(about.rid) else { return true };',
     'let Some(decision) = self.draft.decision(about.rid).filter(|_| false) else { return true };', 'a_request_is_applied_once_however_often_it_comes'],
   ['a decided id with another content', `${ENGINE}/intake.rs`, 'decided_fp == fp && (', '(decided_fp == fp || true) && (', 'an_id_with_another_content_is_refused_and_the_decision_stays'],
@@ -43,8 +43,8 @@ const GUARDS = [
   ['fee cap', 'broadcaster/src/fee.rs', 'if market.base_fee > caps.max_fee {', 'if false {', 'a_first_fee_is_twice_the_base_fee_and_the_tip_within_both_caps'],
   ['cap of a replacement', 'broadcaster/src/fee.rs', 'if least.max_fee > caps.max_fee {', 'if false {', 'a_replacement_pays_an_eighth_more_or_what_the_market_asks_up_to_the_caps'],
   ['another wallet', 'broadcaster/src/lane/drive.rs', 'return Err(TurnError::SenderChanged { bound: sender, configured });', 'drop((sender, configured));', 'another_wallet_takes_over_an_idle_lane_and_waits_for_the_old_one_while_work_is_bound'],
-  ['reach of a cover, from', 'broadcaster/src/covers.rs', 'update.from >= cover.from && ', '', 'test(covers::)'],
-  ['reach of a cover, version', 'broadcaster/src/covers.rs', ' && update.version < cover.version', '', 'test(covers::)'],
+  ['reach of a cover, from', 'common/src/revert.rs', 'from >= self.from && ', '', 'test(covers::)', 'broadcaster'],
+  ['reach of a cover, version', 'common/src/revert.rs', ' && version < self.version', '', 'test(covers::)', 'broadcaster'],
   ['an outbox entry is what its id says', 'broadcaster/src/pipeline.rs', 'StreamId::of_seq(body.seq) != message.id || ', '', 'test(pipeline::)'],
   ['a source reaches listed hosts', 'collector/src/source/http_json/guard.rs', 'if !hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {', 'if false {', 'test(http_json::guard)'],
   ['a source reaches the open internet', 'collector/src/source/http_json/guard.rs', 'let is_public = is_public(address);', 'let is_public = is_public(address) || true;', 'test(http_json::guard)'],
@@ -74,8 +74,7 @@ const cargo = (...args) => spawnSync('cargo', args, {
   cwd: copy, encoding: 'utf8', maxBuffer: 1 << 26, env: { ...process.env, CARGO_TARGET_DIR: target, CARGO_INCREMENTAL: '1' },
 });
 /** Whether the directed test fails; `undefined` if it could not be built or is none. */
-const fails = ([, file, , , test]) => {
-  const crate = file.split('/')[0];
+const fails = ([, file, , , test, crate = file.split('/')[0]]) => {
   const build = cargo('build', '--locked', '--bin', crate);
   const filter = test.startsWith('test(') ? test : `test(/(^|::)${test}$/)`;
   const run = build.status === 0 ? cargo('nextest', 'run', '--locked', '-p', crate, '-E', filter) : build;

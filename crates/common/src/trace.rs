@@ -3,7 +3,7 @@
 //! In: spans that services begin and end, each under the W3C trace context that travelled to them in a header or a stream
 //! entry. Out: batches as OTLP over HTTP (protobuf) to `<endpoint>/v1/traces`, from a thread of their own. Invariants: while it
 //! is off a span costs one look at a cell; it never waits for the receiver: spans that do not fit into the queue
-//! ([`QUEUE_MAX`]) or that the receiver does not take are thrown away and counted.
+//! (`QUEUE_MAX`) or that the receiver does not take are thrown away and counted.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -60,6 +60,8 @@ pub struct ChainState {
     pub assets: BTreeMap<Digest, (u64, Digest)>,
     /// `StateUpdated` events in the order of the chain: asset, version, state hash.
     pub updates: Vec<(Digest, u64, Digest)>,
+    /// Where the chain says that each of them is, by asset and version: block, its hash, transaction.
+    pub places: BTreeMap<(Digest, u64), Vec<String>>,
     /// `BatchApplied` events in the order of the chain.
     pub batches: Vec<AppliedBatch>,
 }
@@ -124,8 +126,8 @@ pub enum Violation {
         "I9: {chain}: version {version} of asset {asset} never took effect, and no REVERT that did covers it"
     )]
     NeverLanded { chain: Name, asset: Digest, version: u64 },
-    #[error("I10: {chain}: version {version} of asset {asset} took effect twice")]
-    VersionTwice { chain: Name, asset: Digest, version: u64 },
+    #[error("I10: {chain}: version {version} of asset {asset} took effect twice: {places}")]
+    VersionTwice { chain: Name, asset: Digest, version: u64, places: String },
     #[error("I10: {chain}: part {part} of entry {seq} of shard {shard} took effect twice")]
     PartTwice { chain: Name, shard: u32, seq: u64, part: u16 },
     #[error("I10: {chain}: part {part} of entry {seq} of shard {shard} never took effect")]

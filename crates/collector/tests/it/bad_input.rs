@@ -367,7 +367,7 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 }
 
 /// Every route of the origin that exists, whichever service answers it.
-const ROUTES: [&str; 22] = [
+const ROUTES: [&str; 23] = [
     "DELETE /v1/sync-requests/{rid}",
     "GET /v1/assets/{asset}",
     "GET /v1/assets/{asset}/proof",
@@ -385,6 +385,7 @@ const ROUTES: [&str; 22] = [
     "GET /v1/sync-requests/{rid}",
     "GET /v1/sync-requests/{rid}/events",
     "GET /v1/targets",
+    "POST /v1/rollbacks",
     "POST /v1/sync-requests",
     "POST /v1/sync-requests/batch",
     "POST /v1/targets/{id}/pause",

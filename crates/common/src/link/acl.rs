@@ -70,7 +70,7 @@ const COLLECTOR: &[Right] = &[
 
 /// The single consumer of the inputs and the only writer of the log and of what leaves.
 const VALIDATOR: &[Right] = &[
-    right(&["req:*"], "hmget hset hdel pexpire"),
+    right(&["req:*"], "hmget hgetall hset hdel pexpire"),
     right(&["lease"], "hmget hset"),
     right(&["head"], "hget hmget hset hgetall"),
     right(&["in", "inx", "receipts"], "xlen xrange xread xtrim"),

@@ -76,8 +76,8 @@ for i = 1, 3 do
 end
 
 -- Names of all fields a decided record may have beside errors and targets, and the longest status, rank,
--- version, at, seq, outcome, ended, cut and withdrawn.
-local RECORD_BASE = 49 + 78 + 29
+-- version, at, seq, outcome, ended and cut. The mark of a withdrawal, which few have, comes beside.
+local RECORD_BASE = 49 + 78
 
 -- What a decided record no longer needs or has no room for; the new errors are '' if they do not fit.
 local function cut(record, code, errors)

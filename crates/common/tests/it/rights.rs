@@ -75,6 +75,7 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
             link.fronts(10).await?;
             link.after(Stream::Parked, StreamId::ZERO, 10).await?;
             link.log_range(1, 10).await?;
+            link.control_len().await?;
             let from = ReadFrom::After(StreamId::ZERO);
             let inputs = [Stream::Express, Stream::Receipts, Stream::Input];
             let feeds = inputs.map(|stream| (Feed::Messages(stream), from));
@@ -95,8 +96,8 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
     }
     link.generation().await?;
     same!(link.server().await?.memory_policy, "noeviction");
+    link.record(rid(1)).await?;
     if user != User::Validator {
-        link.record(rid(1)).await?;
         link.progress(1).await?;
     }
     if user != User::Collector {

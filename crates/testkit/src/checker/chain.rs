@@ -111,7 +111,9 @@ pub fn applied_once(evidence: &Evidence) -> Result<(), Violation> {
         for (asset, version, _) in &state.updates {
             let (asset, version) = (*asset, *version);
             if !seen.insert((asset, version)) {
-                return Err(Violation::VersionTwice { chain: chain.clone(), asset, version });
+                let places =
+                    state.places.get(&(asset, version)).map(|places| places.join(", ")).unwrap_or_default();
+                return Err(Violation::VersionTwice { chain: chain.clone(), asset, version, places });
             }
         }
         let settled = settled(chain, state)?;

@@ -2,7 +2,7 @@
 
 use alloy::primitives::{Address, Bytes};
 use alloy::providers::{Provider as _, RootProvider};
-use alloy::rpc::types::{Filter, TransactionRequest};
+use alloy::rpc::types::{Filter, Log, TransactionRequest};
 use alloy::sol_types::{SolCall as _, SolEvent};
 use alloy::transports::TransportError;
 use common::hash::Digest;
@@ -120,22 +120,27 @@ async fn read_chain(chain: &Ledger, assets: impl Iterator<Item = Digest>) -> Res
         let read = abi::assetStateCall::abi_decode_returns(&answer).map_err(|_| unreadable())?;
         state.assets.insert(asset, (read.version, Digest(read.stateHash.0)));
     }
-    for event in events::<abi::StateUpdated>(provider, address).await?.ok_or_else(unreadable)? {
+    for (event, place) in events::<abi::StateUpdated>(provider, address).await?.ok_or_else(unreadable)? {
         state.updates.push((Digest(event.asset.0), event.version, Digest(event.stateHash.0)));
+        state.places.entry((Digest(event.asset.0), event.version)).or_default().push(place);
     }
-    for event in events::<abi::BatchApplied>(provider, address).await?.ok_or_else(unreadable)? {
+    for (event, _) in events::<abi::BatchApplied>(provider, address).await?.ok_or_else(unreadable)? {
         let abi::BatchApplied { shard, seq, part, applied, stale, deferred, skipped, .. } = event;
         state.batches.push(AppliedBatch { shard, seq, part, applied, stale, deferred, skipped });
     }
     Ok(state)
 }
 
-/// Every event of one kind, in the order of the chain; `None` = one cannot be read.
+/// Every event of one kind and where it is, in the order of the chain; `None` = one cannot be read.
 async fn events<E: SolEvent>(
     provider: &RootProvider,
     address: Address,
-) -> Result<Option<Vec<E>>, TransportError> {
+) -> Result<Option<Vec<(E, String)>>, TransportError> {
     let filter = Filter::new().address(address).from_block(0_u64).event_signature(E::SIGNATURE_HASH);
     let logs = provider.get_logs(&filter).await?;
-    Ok(logs.iter().map(|log| E::decode_log(&log.inner).ok().map(|event| event.data)).collect())
+    let read = |log: &Log| {
+        let place = format!("block {:?} {:?} {:?}", log.block_number, log.block_hash, log.transaction_hash);
+        E::decode_log(&log.inner).ok().map(|event| (event.data, place))
+    };
+    Ok(logs.iter().map(read).collect())
 }
