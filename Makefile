@@ -38,7 +38,7 @@ bench: bootstrap
 	cargo build --locked --release $(bins)
 	$(CARGO_TARGET_DIR)/release/oss bench throughput --out $(CARGO_TARGET_DIR)/bench
 
-# Not among the tests: its packages come from another registry, and it takes a minute or two.
+# Not among the tests: it takes two minutes, and more packages than everything else.
 schema:
 	@scripts/bootstrap.sh schema
 	cargo build --locked $(bins)

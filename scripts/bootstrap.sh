@@ -32,10 +32,11 @@ debian() { # debian PACKAGE... : installs Debian packages without their recommen
   say "installing Debian packages: $*"
   if [ -z "$apt_updated" ]; then as_root apt-get update -qq; apt_updated=1; fi
   # A service that a package would start is not wanted: the stack starts its own on its own ports.
-  local policy=/usr/sbin/policy-rc.d
-  [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null; as_root chmod +x "$policy"; local made=1; }
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-  [ -z "${made:-}" ] || as_root rm -f "$policy"
+  local policy=/usr/sbin/policy-rc.d made= status=0
+  [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null; as_root chmod +x "$policy"; made=1; }
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || status=$?
+  [ -z "$made" ] || as_root rm -f "$policy"
+  return $status
 }
 
 require_rust() {
@@ -108,6 +109,7 @@ otlp() {
   [ -e "$tools/otlp/opentelemetry_proto-$OTLP_VERSION.dist-info" ] && return
   say "installing opentelemetry-proto $OTLP_VERSION for Python"
   command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || debian python3 python3-pip
+  rm -rf "$tools/otlp"
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target "$tools/otlp" "opentelemetry-proto==$OTLP_VERSION"
 }
 

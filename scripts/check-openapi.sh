@@ -5,7 +5,7 @@
 #   scripts/check-openapi.sh [EXAMPLES]   generated test cases per operation, 30 if left out
 #
 # The same seed asks the same questions. Needs the binaries (make unit builds them; OSS_BIN_DIR names another folder),
-# redis-server, anvil and schemathesis (scripts/bootstrap.sh test). The two endless streams are left out.
+# redis-server, anvil and schemathesis (scripts/bootstrap.sh schema). The two endless streams are left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -55,6 +55,7 @@ impl LaneLabels {
         let pairs = [("shard", shard.name().to_owned()), ("target", target.to_string())];
         let labels = Self { shard, target: target.clone(), busy: Busy::new("lane", 1, &pairs) };
         gauge!("oss_concurrency_limit", &labels.staged()).set(figure(window as u64));
+        labels.not_held();
         labels
     }
 
@@ -92,12 +93,20 @@ impl LaneLabels {
 
     /// This process drives the lane, or does not any more.
     pub(crate) fn tenure(&self, epoch: Option<u64>) {
-        gauge!("oss_broadcaster_lane_held", &self.pairs()).set(if epoch.is_some() { 1.0 } else { 0.0 });
         if let Some(epoch) = epoch {
+            gauge!("oss_broadcaster_lane_held", &self.pairs()).set(1.0);
             tracing::info!(shard = %self.shard, target = %self.target, epoch, "Driving the lane");
         } else {
+            self.not_held();
             tracing::info!(shard = %self.shard, target = %self.target, "Left the lane");
         }
+    }
+
+    /// A lane that somebody else drives, or nobody, has nothing in hand here. Told from the start, so that an alert
+    /// sees the difference between a lane nobody drives and a process that tells nothing.
+    fn not_held(&self) {
+        gauge!("oss_broadcaster_lane_held", &self.pairs()).set(0.0);
+        self.load(0, 0);
     }
 
     /// What the sender holds on the target, in the chain's coin (10^18 wei).

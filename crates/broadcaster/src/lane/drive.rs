@@ -125,6 +125,7 @@ impl<T: Target> Driver<T> {
         // Whoever drives it next tells them anew.
         self.observe(Origin::Delivery, Vec::new());
         self.parts.labels.tenure(None);
+        self.parts.board.update(self.parts.link.shard(), &self.parts.target, |report| report.in_flight = 0);
         if matches!(left, Left::Willingly) {
             keeper.release().await;
         }

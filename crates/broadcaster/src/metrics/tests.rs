@@ -39,6 +39,31 @@ fn the_page_shows_what_the_table_says_and_nothing_else() {
 }
 
 #[test]
+fn a_lane_that_is_not_driven_here_says_so_from_the_start_and_has_nothing_in_hand() {
+    let recorder = exposition::recorder();
+    let handle = recorder.handle();
+    let shows = |held: u8, entries: u8, transactions: u8| {
+        let page = handle.render();
+        for line in [
+            format!(r#"oss_broadcaster_lane_held{{shard="gaming",target="base"}} {held}"#),
+            format!(r#"oss_broadcaster_entries_in_hand{{shard="gaming",target="base"}} {entries}"#),
+            format!(r#"oss_stage_inflight{{stage="lane",shard="gaming",target="base"}} {transactions}"#),
+        ] {
+            assert!(page.contains(&line), "{line}: {page}");
+        }
+    };
+    metrics::with_local_recorder(&recorder, || {
+        let lane = LaneLabels::new(Shard::Gaming, &"base".parse().expect("a name"), 256);
+        shows(0, 0, 0);
+        lane.tenure(Some(7));
+        lane.load(3, 2);
+        shows(1, 3, 2);
+        lane.tenure(None);
+        shows(0, 0, 0);
+    });
+}
+
+#[test]
 fn the_committed_list_of_metrics_is_the_table() {
     testkit::generated::check("broadcaster.metrics.md", &exposition::document("broadcaster", &TABLES));
 }

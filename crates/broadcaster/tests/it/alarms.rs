@@ -14,7 +14,7 @@ async fn alarms(process: &Process) -> Check<Vec<String>> {
 }
 
 /// The value of a figure of the tests' lane.
-async fn figure(process: &Process, name: &str, label: &str) -> Check<Option<f64>> {
+pub(crate) async fn figure(process: &Process, name: &str, label: &str) -> Check<Option<f64>> {
     let metrics = reqwest::get(format!("{}/metrics", process.admin)).await?.text().await?;
     let is_it = |line: &&str| {
         line.starts_with(&format!("{name}{{"))

@@ -12,6 +12,8 @@ use crate::process::Process;
 #[actix_rt::test]
 async fn a_dead_target_holds_up_nothing_else_and_gets_everything_later() -> Check {
     let bed = Bed::set(&[("base", 8453), ("optimism", 10)], &["bench"], Tier::Safe).await?;
+    // What the bed says of the log's head is far beyond what was relayed.
+    bed.redis.command(&["HSET", "{oss:financial}:head", "seq", "20"])?;
     let process = Process::start(&bed)?;
     bed.until("ready", async |_| Ok(process.ready().await.0 == 200)).await?;
     bed.chain().anvil.freeze()?;
@@ -28,6 +30,10 @@ async fn a_dead_target_holds_up_nothing_else_and_gets_everything_later() -> Chec
     })
     .await?;
     assert_eq!(process.ready().await.0, 200, "a dead target is no reason to restart the process");
+    bed.until("its lag shows", async |_| {
+        Ok(crate::alarms::figure(&process, "oss_chain_root_lag", "").await? == Some(20.0))
+    })
+    .await?;
     bed.chain().anvil.thaw()?;
     bed.mine_until_receipts(60).await?;
     for chain in &bed.chains {

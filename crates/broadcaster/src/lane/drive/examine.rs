@@ -19,8 +19,13 @@ impl<T: Target> Driver<T> {
         if self.fit_since.is_some_and(|since| since.elapsed() < every) {
             return;
         }
+        // Before the target is asked: how far one lags that does not answer is what an operator has to see.
+        if let Err(error) = self.measure_lag().await {
+            self.failed_link(&error);
+            return;
+        }
         match self.target.examine().await {
-            Ok(examination) => match self.look_up(&examination).await {
+            Ok(examination) => match self.has_delivered(&examination).await {
                 Ok(has_delivered) => self.examined(&examination, has_delivered),
                 Err(error) => {
                     self.failed_link(&error);
@@ -36,15 +41,15 @@ impl<T: Target> Driver<T> {
         }
     }
 
-    /// What Redis says to it: the figure of how far the target lags behind the log, and [`Self::has_delivered`].
-    async fn look_up(&self, examination: &Examination) -> Result<bool, LinkError> {
+    /// The figure of how far the target lags behind the log, as Redis says it.
+    async fn measure_lag(&self) -> Result<(), LinkError> {
         let (link, target) = (&self.parts.link, &self.parts.target);
         let (head, oldest) = futures_util::try_join!(link.head(), link.out_after(target, 0, 1))?;
         let oldest = oldest.first().map(|message| message.id.ms());
         if let Some(watermark) = head.watermarks.get(target.as_str()) {
             self.parts.labels.root_lag(lag(head.seq, *watermark, oldest));
         }
-        self.has_delivered(examination).await
+        Ok(())
     }
 
     /// Whether any shard's lane to a target without contract has handed out nonces: then the contract was there.
