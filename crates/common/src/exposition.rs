@@ -156,6 +156,15 @@ pub fn describe(tables: &[&[Metric]]) {
     }
 }
 
+/// The page after these records and no others: what a test of a table looks at.
+#[must_use]
+pub fn page_of(record: impl FnOnce()) -> String {
+    let recorder = recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, record);
+    handle.render()
+}
+
 /// Runs beside a service for as long as it lives: histograms queue every value until somebody takes them out, and a
 /// process that nobody scrapes must not grow.
 pub async fn keep_up(handle: PrometheusHandle) {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::task::JoinError;
 
+use crate::anvil::AnvilError;
 use crate::checker::{self, Evidence, GatherError, Summary, Violation};
 use crate::load::{Acknowledged, LoadError, Planned};
 use crate::proxy::Proxy;
 use crate::redis::RedisServerError;
-use crate::stack::{ApiError, Stack, StackError};
+use crate::stack::{ApiError, Service, Stack, StackError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -32,6 +33,12 @@ pub enum RunError {
     Broken(&'static str),
     #[error("a service panicked: {0:?}")]
     Panics(Vec<String>),
+    #[error("{service:?} ended with {status}, which no fault excuses")]
+    Final { service: Service, status: std::process::ExitStatus },
+    #[error("a chain could not be made to fail")]
+    Anvil(#[from] AnvilError),
+    #[error("{rid} was to be rejected with {code}, it is {said}")]
+    NotRejected { rid: common::ids::Rid, code: &'static str, said: String },
     /// What was measured is not as it must be.
     #[error("{0}")]
     Failed(String),
@@ -48,6 +55,18 @@ pub(crate) async fn settle(
     within: Duration,
 ) -> Result<(Evidence, Summary), RunError> {
     checker::drained(&stack.api(), acknowledged, within).await?;
+    checked(stack, sent, acknowledged).await
+}
+
+/// Gathers and checks every invariant of a stack that has drained.
+///
+/// # Errors
+/// The first thing that is not as it must be.
+pub(crate) async fn checked(
+    stack: &Stack,
+    sent: &[Planned],
+    acknowledged: &[Acknowledged],
+) -> Result<(Evidence, Summary), RunError> {
     let evidence = checker::gather(stack, sent, acknowledged).await?;
     let summary = checker::check_all(&evidence)?;
     let panics = stack.panics();

@@ -15,13 +15,12 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
-use crate::anvil::AnvilError;
-use crate::checker::{self, GatherError, Sightings, Summary, Violation};
-use crate::load::{Acknowledged, Client, Generator, LoadError, Sent, Shape, offer};
-use crate::redis::RedisServerError;
-use crate::stack::{Api, NULL_SOURCE, Plan, Role, Service, Stack, StackError};
+use crate::checker::{self, Sightings, Summary};
+use crate::load::{Acknowledged, Client, Generator, Sent, Shape, offer};
+use crate::run::{self, RunError};
+use crate::stack::{Api, NULL_SOURCE, Plan, Role, Stack};
 
 pub use fault::Fault;
 use weather::Weather;
@@ -67,32 +66,6 @@ pub struct Report {
     pub summary: Summary,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum StormError {
-    #[error(transparent)]
-    Stack(#[from] StackError),
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    #[error(transparent)]
-    Gather(#[from] GatherError),
-    #[error(transparent)]
-    Violation(#[from] Violation),
-    #[error("a task of the storm ended")]
-    Task(#[from] JoinError),
-    #[error("{service:?} ended with {status}, which no fault excuses")]
-    Final { service: Service, status: std::process::ExitStatus },
-    #[error("redis could not be made to fail")]
-    Redis(#[from] RedisServerError),
-    #[error("a chain could not be made to fail")]
-    Anvil(#[from] AnvilError),
-    #[error("the storm itself is broken: {0}")]
-    Broken(&'static str),
-    #[error("a service panicked: {0:?}")]
-    Panics(Vec<String>),
-    #[error("{rid} was to be rejected with {code}, it is {said}")]
-    NotRejected { rid: common::ids::Rid, code: &'static str, said: String },
-}
-
 fn plan() -> Plan {
     let settings = vec![
         // A dead collector's requests are taken over soon, or a storm would wait a minute for each.
@@ -113,8 +86,8 @@ fn plan() -> Plan {
 /// Runs a storm from start to end.
 ///
 /// # Errors
-/// See [`StormError`]; whatever it is, the seed makes the storm again.
-pub async fn run(options: Options) -> Result<Report, StormError> {
+/// See [`RunError`]; whatever it is, the seed makes the storm again.
+pub async fn run(options: Options) -> Result<Report, RunError> {
     let mut stack = Stack::start(plan()).await?;
     match weather_through(&mut stack, options).await {
         Ok(report) => Ok(report),
@@ -125,10 +98,10 @@ pub async fn run(options: Options) -> Result<Report, StormError> {
     }
 }
 
-async fn weather_through(stack: &mut Stack, options: Options) -> Result<Report, StormError> {
+async fn weather_through(stack: &mut Stack, options: Options) -> Result<Report, RunError> {
     let client = Client::new(stack.api(), PATIENCE);
     let chains = CHAINS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let tenant = TENANT.parse().map_err(|_| StormError::Broken("the tenant is none"))?;
+    let tenant = TENANT.parse().map_err(|_| RunError::Broken("the tenant is none"))?;
     let shape = Shape { seed: options.seed, tenant, chains, source: Some((NULL_SOURCE, SOURCED.into())) };
     let mut generator = Generator::new(shape);
     let mut sent = generator.registrations();
@@ -153,15 +126,10 @@ async fn weather_through(stack: &mut Stack, options: Options) -> Result<Report, 
     stack.wait_ready().await?;
     checker::drained(&stack.api(), &acknowledged, DRAINED_WITHIN).await?;
     let drained_in = calmed.elapsed();
-    let mut evidence = checker::gather(stack, &sent, &acknowledged).await?;
+    let (mut evidence, summary) = run::checked(stack, &sent, &acknowledged).await?;
     evidence.seen = looking.await?.into_seen();
-    let summary = checker::check_all(&evidence)?;
     checker::seen_stays(&evidence)?;
     rejected_as_foretold(&stack.api(), &acknowledged).await?;
-    let panics = stack.panics();
-    if !panics.is_empty() {
-        return Err(StormError::Panics(panics));
-    }
     let bodies = evidence.logs.values().flatten().filter_map(|entry| entry.decode().ok());
     let epochs: BTreeSet<_> = bodies.map(|body| (body.shard, body.epoch)).collect();
     Ok(Report {
@@ -182,7 +150,7 @@ async fn supervised(
     sending: JoinHandle<Sent>,
     stack: &mut Stack,
     weather: &mut Weather,
-) -> Result<Sent, StormError> {
+) -> Result<Sent, RunError> {
     while !sending.is_finished() {
         weather.supervise(stack)?;
         tokio::time::sleep(POLL).await;
@@ -202,14 +170,14 @@ async fn look_on(api: Api, mut calm: watch::Receiver<bool>) -> Sightings {
 }
 
 /// What nothing could save was rejected with its code, unless its time was over first.
-async fn rejected_as_foretold(api: &Api, acknowledged: &[Acknowledged]) -> Result<(), StormError> {
+async fn rejected_as_foretold(api: &Api, acknowledged: &[Acknowledged]) -> Result<(), RunError> {
     for request in acknowledged {
         let Some(code) = request.doomed else { continue };
-        let answer = api.status(request.rid).await.map_err(StackError::Api)?;
+        let answer = api.status(request.rid).await?;
         let told = (answer.text("/status"), answer.text("/code"));
         if told != ("rejected", code) && told.0 != "expired" {
             let said = answer.body.to_string();
-            return Err(StormError::NotRejected { rid: request.rid, code, said });
+            return Err(RunError::NotRejected { rid: request.rid, code, said });
         }
     }
     Ok(())

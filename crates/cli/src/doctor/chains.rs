@@ -157,7 +157,7 @@ fn of_wallet(facts: &Facts, Wallet { sender, balance, nonce }: &Wallet) -> Findi
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::{Verdict, verdict_on};
+    use super::super::finding::{Broken, Verdict, assert_each_is_found, verdict_on};
     use super::*;
 
     const SIGNER: [u8; 20] = [7; 20];
@@ -181,14 +181,10 @@ mod tests {
         }
     }
 
-    /// Makes one thing wrong.
-    type Break = fn(&mut Facts);
-
     #[test]
     fn a_sound_chain_has_nothing_to_do_and_each_fault_is_found_by_its_own_check() {
         let signer = Some(common::bridge::Address(SIGNER));
-        assert!(judge(&[sound()], signer).iter().all(|finding| finding.verdict == Verdict::Ok));
-        let faults: [(&str, Verdict, Break); 8] = [
+        let faults: [Broken<'_, Facts>; 8] = [
             ("base chain", Verdict::Fail, |facts| facts.chain = Err("silent".to_owned())),
             ("base chain", Verdict::Fail, |facts| facts.chain = Ok(1)),
             ("base contract", Verdict::Fail, |facts| facts.has_code = false),
@@ -200,17 +196,7 @@ mod tests {
             ("base wallet of gaming", Verdict::Fail, |facts| facts.wallets[0].balance = U256::ZERO),
             ("base wallet of gaming", Verdict::Warn, |facts| facts.wallets[0].nonce = 5),
         ];
-        for (check, verdict, fault) in faults {
-            let mut facts = sound();
-            fault(&mut facts);
-            let findings = judge(&[facts], signer);
-            assert_eq!(verdict_on(&findings, check), verdict, "{findings:?}");
-            assert_eq!(
-                findings.iter().filter(|finding| finding.verdict != Verdict::Ok).count(),
-                1,
-                "{findings:?}"
-            );
-        }
+        assert_each_is_found(sound, |facts| judge(&[facts], signer), &faults);
         assert_eq!(
             verdict_on(&judge(&[sound()], None), "base validator set"),
             Verdict::Warn,

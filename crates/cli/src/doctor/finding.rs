@@ -72,3 +72,26 @@ pub(crate) fn verdict_on(findings: &[Finding], check: &str) -> Verdict {
     assert_eq!(found.len(), 1, "{check} in {findings:?}");
     found.first().map_or(Verdict::Fail, |finding| finding.verdict)
 }
+
+/// A check, its verdict, and what makes one thing wrong for it to find; for tests.
+#[cfg(test)]
+pub(crate) type Broken<'a, F> = (&'a str, Verdict, fn(&mut F));
+
+/// Sound facts with one thing made wrong have one finding that is not ok, that of the check named beside it; for tests.
+#[cfg(test)]
+pub(crate) fn assert_each_is_found<F>(
+    sound: impl Fn() -> F,
+    judge: impl Fn(F) -> Vec<Finding>,
+    faults: &[Broken<'_, F>],
+) {
+    let of_sound = judge(sound());
+    assert!(of_sound.iter().all(|finding| finding.verdict == Verdict::Ok), "{of_sound:?}");
+    for (check, verdict, fault) in faults {
+        let mut facts = sound();
+        fault(&mut facts);
+        let findings = judge(facts);
+        assert_eq!(verdict_on(&findings, check), *verdict, "{findings:?}");
+        let others = findings.iter().filter(|finding| finding.verdict != Verdict::Ok).count();
+        assert_eq!(others, 1, "{findings:?}");
+    }
+}

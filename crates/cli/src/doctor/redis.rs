@@ -155,7 +155,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::finding::{Verdict, verdict_on};
+    use super::super::finding::{Broken, Verdict, assert_each_is_found};
     use super::*;
 
     pub(crate) fn sound() -> Facts {
@@ -171,15 +171,12 @@ pub(super) mod tests {
         Facts { server, appendfsync: "always".to_owned(), time_ms: 0, skew_ms: 3, users: users.to_vec() }
     }
 
-    /// Makes one thing wrong.
-    type Break = fn(&mut Facts);
-
     #[test]
     fn a_sound_redis_has_nothing_to_do_and_each_fault_is_found_by_its_own_check() {
         assert!(
             judge(&sound()).iter().all(|finding| finding.verdict == Verdict::Ok && finding.advice.is_empty())
         );
-        let faults: [(&str, Verdict, Break); 10] = [
+        let faults: [Broken<'_, Facts>; 10] = [
             ("redis version", Verdict::Fail, |facts| facts.server.version = "6.2.7".to_owned()),
             ("redis appendfsync", Verdict::Fail, |facts| facts.appendfsync = "everysec".to_owned()),
             ("redis appendfsync", Verdict::Fail, |facts| facts.server.is_aof_on = false),
@@ -195,16 +192,6 @@ pub(super) mod tests {
                 facts.users[0].exceeds.push("FLUSHALL".to_owned());
             }),
         ];
-        for (check, verdict, fault) in faults {
-            let mut facts = sound();
-            fault(&mut facts);
-            let findings = judge(&facts);
-            assert_eq!(verdict_on(&findings, check), verdict, "{findings:?}");
-            assert_eq!(
-                findings.iter().filter(|finding| finding.verdict != Verdict::Ok).count(),
-                1,
-                "{findings:?}"
-            );
-        }
+        assert_each_is_found(sound, |facts| judge(&facts), &faults);
     }
 }

@@ -236,7 +236,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::{Verdict, verdict_on};
+    use super::super::finding::{Broken, Verdict, assert_each_is_found};
     use super::*;
 
     fn sound() -> Vec<Facts> {
@@ -253,15 +253,11 @@ mod tests {
             .to_vec()
     }
 
-    /// Makes one thing wrong.
-    type Break = fn(&mut Vec<Facts>);
-
     #[test]
     fn sound_services_have_nothing_to_do_and_each_fault_is_found_by_its_own_check() {
-        assert!(judge(&sound()).iter().all(|finding| finding.verdict == Verdict::Ok));
         let low: fn(&mut Vec<Facts>) =
             |all| all[1].lanes[0].alarms.push(Alarm { code: "WALLET_LOW".into(), detail: String::new() });
-        let faults: [(&str, Verdict, Break); 8] = [
+        let faults: [Broken<'_, Vec<Facts>>; 8] = [
             ("collector api", Verdict::Fail, |all| all[0].api = Some(Err("refused".to_owned()))),
             ("collector readiness", Verdict::Fail, |all| all[0].readiness = Some(Err("refused".to_owned()))),
             ("collector readiness", Verdict::Fail, |all| {
@@ -273,17 +269,7 @@ mod tests {
             ("lane gaming to base", Verdict::Fail, |all| all[1].lanes[0].state = "stopped".to_owned()),
             ("lane gaming to base", Verdict::Warn, |all| all[1].lanes[0].state = "paused".to_owned()),
         ];
-        for (check, verdict, fault) in faults {
-            let mut facts = sound();
-            fault(&mut facts);
-            let findings = judge(&facts);
-            assert_eq!(verdict_on(&findings, check), verdict, "{findings:?}");
-            assert_eq!(
-                findings.iter().filter(|finding| finding.verdict != Verdict::Ok).count(),
-                1,
-                "{findings:?}"
-            );
-        }
+        assert_each_is_found(sound, |facts| judge(&facts), &faults);
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn logged(facts: &Facts, targets: &Targets) -> Finding {
 mod tests {
     use common::targets::Target;
 
-    use super::super::finding::{Verdict, verdict_on};
+    use super::super::finding::{Broken, Verdict, assert_each_is_found};
     use super::*;
 
     fn targets() -> Targets {
@@ -186,14 +186,10 @@ mod tests {
         }
     }
 
-    /// Makes one thing wrong.
-    type Break = fn(&mut Facts);
-
     #[test]
     fn a_sound_shard_has_nothing_to_do_and_each_fault_is_found_by_its_own_check() {
         let targets = targets();
-        assert!(judge(&[sound()], Some(&targets)).iter().all(|finding| finding.verdict == Verdict::Ok));
-        let faults: [(&str, Verdict, Break); 10] = [
+        let faults: [Broken<'_, Facts>; 10] = [
             ("gaming generation", Verdict::Fail, |facts| facts.generation = None),
             ("gaming leader", Verdict::Fail, |facts| facts.leader = None),
             ("gaming backlog", Verdict::Warn, |facts| facts.backlog = BACKLOG_LOOK),
@@ -205,16 +201,6 @@ mod tests {
             ("gaming log at bench", Verdict::Warn, |facts| facts.head += LAG_LOOK + 1),
             ("gaming log at bench", Verdict::Warn, |facts| facts.watermarks.clear()),
         ];
-        for (check, verdict, fault) in faults {
-            let mut facts = sound();
-            fault(&mut facts);
-            let findings = judge(&[facts], Some(&targets));
-            assert_eq!(verdict_on(&findings, check), verdict, "{findings:?}");
-            assert_eq!(
-                findings.iter().filter(|finding| finding.verdict != Verdict::Ok).count(),
-                1,
-                "{findings:?}"
-            );
-        }
+        assert_each_is_found(sound, |facts| judge(&[facts], Some(&targets)), &faults);
     }
 }

@@ -37,10 +37,7 @@ fn record_all() {
 
 #[test]
 fn the_page_shows_what_the_table_says_and_nothing_else() {
-    let recorder = exposition::recorder();
-    let handle = recorder.handle();
-    metrics::with_local_recorder(&recorder, record_all);
-    let page = handle.render();
+    let page = exposition::page_of(record_all);
     let own: [&[Metric]; 2] = [table::TABLE, exposition::STAGES];
     let faults = exposition::faults(&page, &own, true);
     // The stages of this service have no target.

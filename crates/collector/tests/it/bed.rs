@@ -102,6 +102,11 @@ impl Bed {
         self.start_with(self.settings("collector-1")).await
     }
 
+    /// The same, with these validators to ask.
+    pub(crate) async fn start_asking(&self, validators: Vec<String>) -> Running {
+        self.start_with(Settings { validators, ..self.settings("collector-1") }).await
+    }
+
     pub(crate) async fn start_with(&self, settings: Settings) -> Running {
         let service = collector::build(settings).await.expect("the collector comes up");
         let base = format!("http://{}", service.http_address());

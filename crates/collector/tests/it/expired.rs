@@ -35,9 +35,7 @@ async fn an_expired_record_is_answered_from_the_decision_under_the_callers_own_k
                 .await;
         }
     }
-    let mut settings = bed.settings("collector-1");
-    settings.validators = vec![dead, lagging.uri(), validator.uri()];
-    let collector = bed.start_with(settings).await;
+    let collector = bed.start_asking(vec![dead, lagging.uri(), validator.uri()]).await;
     let shown = bed.get(&collector, known, &[]).await;
     assert_eq!((shown.status, shown.body["record_expired"].as_bool()), (200, Some(true)));
     assert_eq!((shown.body["status"].as_str(), shown.body["code"].as_str()), (Some("rejected"), Some("X")));
@@ -54,9 +52,7 @@ async fn an_expired_record_is_answered_from_the_decision_under_the_callers_own_k
 #[actix_rt::test]
 async fn when_no_validator_can_be_asked_an_unknown_request_is_503_not_404() {
     let bed = Bed::new().await;
-    let mut settings = bed.settings("collector-1");
-    settings.validators = vec!["http://127.0.0.1:1".to_owned()];
-    let collector = bed.start_with(settings).await;
+    let collector = bed.start_asking(vec!["http://127.0.0.1:1".to_owned()]).await;
     let answer = bed.get(&collector, Rid::fresh(Shard::Financial), &[]).await;
     assert_eq!((answer.status, answer.body["code"].as_str()), (503, Some("unavailable")));
     collector.stop().await;
@@ -66,9 +62,7 @@ async fn when_no_validator_can_be_asked_an_unknown_request_is_503_not_404() {
 async fn what_a_cut_record_had_no_room_for_is_read_from_the_decision() {
     let bed = Bed::new().await;
     let validator = MockServer::start().await;
-    let mut settings = bed.settings("collector-1");
-    settings.validators = vec![validator.uri()];
-    let collector = bed.start_with(settings).await;
+    let collector = bed.start_asking(vec![validator.uri()]).await;
     let rid = bed.post(&collector, &mint("X"), &[]).await.rid();
     let mut leader = Leader::new(bed.link(Shard::Financial).await).await;
     let seq = leader.decide(rid, Status::Rejected, OutcomeKind::Rejected, Some("X")).await;

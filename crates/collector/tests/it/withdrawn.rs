@@ -222,9 +222,7 @@ async fn a_reorganisation_deeper_than_is_followed_is_an_alarm_and_withdraws_what
 async fn a_request_shows_what_was_withdrawn_of_it() {
     let bed = Bed::new().await;
     let validator = MockServer::start().await;
-    let mut settings = bed.settings("collector-1");
-    settings.validators = vec![validator.uri()];
-    let collector = bed.start_with(settings).await;
+    let collector = bed.start_asking(vec![validator.uri()]).await;
     let rid = bed.post(&collector, &mint("X"), &[]).await.rid();
     let mut leader = Leader::new(bed.link(Shard::Financial).await).await;
     let seq = leader.decide(rid, Status::Completed, OutcomeKind::Applied, None).await;

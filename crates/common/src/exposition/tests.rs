@@ -8,13 +8,10 @@ const ROWS: &[Metric] = &[
 ];
 
 fn page(record: impl FnOnce()) -> String {
-    let recorder = recorder();
-    let handle = recorder.handle();
-    metrics::with_local_recorder(&recorder, || {
+    page_of(|| {
         describe(&[ROWS]);
         record();
-    });
-    handle.render()
+    })
 }
 
 #[test]

@@ -14,10 +14,10 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use redis::Value;
 
-use super::StormError;
 use super::fault::{Fault, KINDS, Part, Parts, draw};
 use crate::anvil::{Anvil, AnvilError};
 use crate::proxy::Path;
+use crate::run::RunError;
 use crate::stack::Stack;
 
 /// Between two faults, milliseconds.
@@ -70,7 +70,7 @@ impl Weather {
     }
 
     /// Ends what is over, starts again what gave up, and begins the next fault if it is time.
-    pub(super) async fn pass(&mut self, stack: &mut Stack, active_max: usize) -> Result<(), StormError> {
+    pub(super) async fn pass(&mut self, stack: &mut Stack, active_max: usize) -> Result<(), RunError> {
         let now = Instant::now();
         let over = self.active.extract_if(.., |(until, _)| *until <= now).collect::<Vec<_>>();
         for (_, fault) in over {
@@ -89,7 +89,7 @@ impl Weather {
     }
 
     /// Ends everything.
-    pub(super) async fn clear(&mut self, stack: &mut Stack) -> Result<(), StormError> {
+    pub(super) async fn clear(&mut self, stack: &mut Stack) -> Result<(), RunError> {
         for (_, fault) in std::mem::take(&mut self.active) {
             end(&fault, stack).await?;
         }
@@ -97,10 +97,10 @@ impl Weather {
     }
 
     /// Starts again what has ended by itself. A process may give up without Redis, but never claim that data is lost.
-    pub(super) fn supervise(&mut self, stack: &mut Stack) -> Result<(), StormError> {
+    pub(super) fn supervise(&mut self, stack: &mut Stack) -> Result<(), RunError> {
         for (service, status) in stack.revive()? {
             if status.code().is_some_and(|code| [exit::DATA_LOSS, exit::CONFIG].contains(&code)) {
-                return Err(StormError::Final { service, status });
+                return Err(RunError::Final { service, status });
             }
             self.gave_up += 1;
         }
@@ -125,7 +125,7 @@ impl Weather {
         None
     }
 
-    async fn begin(&mut self, fault: &Fault, stack: &mut Stack) -> Result<(), StormError> {
+    async fn begin(&mut self, fault: &Fault, stack: &mut Stack) -> Result<(), RunError> {
         match fault {
             Fault::Kill(service) => stack.kill(*service)?,
             Fault::Freeze(service) => stack.freeze(*service)?,
@@ -156,7 +156,7 @@ impl Weather {
     }
 }
 
-async fn end(fault: &Fault, stack: &mut Stack) -> Result<(), StormError> {
+async fn end(fault: &Fault, stack: &mut Stack) -> Result<(), RunError> {
     match fault {
         Fault::Kill(service) => stack.launch(*service)?,
         Fault::Freeze(service) => stack.thaw(*service)?,
@@ -171,21 +171,21 @@ async fn end(fault: &Fault, stack: &mut Stack) -> Result<(), StormError> {
     Ok(())
 }
 
-fn chain<'a>(stack: &'a Stack, name: &str) -> Result<&'a Anvil, StormError> {
+fn chain<'a>(stack: &'a Stack, name: &str) -> Result<&'a Anvil, RunError> {
     let found = stack.chains().iter().find(|chain| chain.name.as_str() == name);
-    found.map(|chain| &chain.anvil).ok_or(StormError::Broken("a chain is unknown"))
+    found.map(|chain| &chain.anvil).ok_or(RunError::Broken("a chain is unknown"))
 }
 
-async fn set_mining(anvil: &Anvil, seconds: u64) -> Result<(), StormError> {
+async fn set_mining(anvil: &Anvil, seconds: u64) -> Result<(), RunError> {
     Ok(anvil.provider().anvil_set_interval_mining(seconds).await.map_err(AnvilError::from)?)
 }
 
 /// The limit goes to what is used: nothing more fits.
-fn fill_memory(stack: &Stack) -> Result<(), StormError> {
+fn fill_memory(stack: &Stack) -> Result<(), RunError> {
     let info = stack.redis().command(&["INFO", "memory"])?;
-    let Value::BulkString(info) = info else { return Err(StormError::Broken("INFO is no text")) };
+    let Value::BulkString(info) = info else { return Err(RunError::Broken("INFO is no text")) };
     let text = String::from_utf8_lossy(&info);
     let used = text.lines().find_map(|line| line.strip_prefix("used_memory:"));
-    let used = used.ok_or(StormError::Broken("INFO tells no used_memory"))?;
+    let used = used.ok_or(RunError::Broken("INFO tells no used_memory"))?;
     Ok(stack.redis().config_set("maxmemory", used.trim())?)
 }
