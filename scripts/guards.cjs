@@ -31,6 +31,8 @@ const GUARDS = [
   ['expected version', `${ENGINE}/execute.rs`, 'if version != expected {', 'if false {', 'an_expected_version_counts_the_requests_before_it_in_the_same_entry'],
   ['issuer', `${ENGINE}/execute.rs`, 'if asset.issuer != about.tenant.as_str() {', 'if false {', 'only_the_tenant_that_registered_an_asset_changes_it'],
   ['a dependency was applied', `${ENGINE}/execute.rs`, 'if !errors.is_empty() {\n            return Err(errors);\n        }\n        let internal', 'let internal', 'a_dependency_must_have_been_applied'],
+  ['a dependency is of the own tenant', `${ENGINE}/execute.rs`, 'decision.filter(|decision| decision.tenant == tenant.as_str())', 'decision', 'a_request_of_another_tenant_is_no_dependency_and_nothing_is_told_of_it'],
+  ['a dependency in the same entry is of the own tenant', `${ENGINE}/execute.rs`, '.filter(|place| self.at(**place).about.tenant == *tenant)', '', 'a_request_of_another_tenant_is_no_dependency_and_nothing_is_told_of_it'],
   ['whole or not at all', `${ENGINE}/execute.rs`, 'kinds::apply(&change.op, &mut applying);\n            if !errors.is_empty() {', 'kinds::apply(&change.op, &mut applying);\n            if false {', 'nothing_leaks_from_a_request_whose_last_change_fails'],
   ['a lease lives as long as it was granted', 'validator/src/lease.rs', 'self.renewed.elapsed() < self.ttl\n', 'true\n', 'a_lease_is_held_until_its_life_after_the_last_renewal_is_over'],
   ['a standby far behind holds nothing back', 'validator/src/trim.rs', '.filter(|read| head.saturating_sub(*read) <= BEHIND_MAX)', '', 'only_live_standbys_that_are_not_too_far_behind_hold_the_log_back'],
@@ -51,6 +53,8 @@ const GUARDS = [
   ['size of an answer', 'collector/src/source/http_json.rs', 'if body.len() + chunk.len() > self.bytes_max {', 'if false {', 'test(http_json::)'],
   ['type of an answer', 'collector/src/source/http_json.rs', 'if !self.content_types.iter().any(|allowed| allowed.eq_ignore_ascii_case(essence)) {', 'if false {', 'test(http_json::)'],
   ['no redirects', 'collector/src/source/http_json.rs', 'reqwest::redirect::Policy::none()', 'reqwest::redirect::Policy::default()', 'test(http_json::)'],
+  ['what is deep was compared once', 'collector/src/follow.rs', 'Some(_) => gone,', 'Some(_) => None,', 'what_left_the_chain_while_no_collector_looked_is_withdrawn_however_deep_it_would_be'],
+  ['what is deep and gone stays gone', 'collector/src/follow.rs', '_ if watched.is_gone => gone,', '', 'only_what_still_stands_when_it_is_deep_is_final_and_what_is_gone_stays_gone'],
   ['another generation', 'collector/src/generation.rs', '(Some(first), now) => return Err(Changed { shard, first: first.clone(), now }),', '(Some(first), now) => drop(Changed { shard, first: first.clone(), now }),', 'test(generation::)'],
 ];
 

@@ -5,13 +5,15 @@
 //! handed out, by whomever: what one of them sends, another one sends again to no effect (same message id; the validator
 //! knows it). So nothing hangs on a collector's life, and none has to be chosen.
 //!
-//! What is too deep to be reorganised, or withdrawn, is forgotten and trimmed from the front. While nothing is watched,
+//! What is too deep to be reorganised is compared with the chain once more, for it may have got there while nobody looked;
+//! then it is forgotten, as what is withdrawn, and trimmed from the front. What has been found gone stays so. While nothing is watched,
 //! the chain is not asked. Bounds: [`HANDED_MAX`] per source and shard, the oldest go; of `:inx` at most
 //! [`EXPRESS_SHARE`], so that cancels and commands get in beside a deep reorganisation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix::{Actor, ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
+use common::hash::Digest;
 use common::ids::{Name, Shard};
 use common::link::{Commands, Disposition, HANDED_MAX, Link, LinkError, SendTo, Sent, StreamId};
 use common::message::{Body, Message};
@@ -23,6 +25,8 @@ use crate::metrics;
 use crate::source::{Chain, Verdict};
 
 const READ_COUNT: usize = 1_000;
+/// Most blocks that one step asks for by their number.
+const DEEP_BLOCKS_MAX: usize = 256;
 /// How far withdrawals may fill `:inx`.
 const EXPRESS_SHARE: u64 = 500;
 
@@ -108,10 +112,29 @@ impl Watch {
             metrics::follow_failed(&self.source, &fault);
             return Ok(());
         }
+        let deep = self.deep_hashes().await;
         for out in &mut self.outs {
-            out.settle(&self.source, &self.chain).await?;
+            out.settle(&self.source, &self.chain, &deep).await?;
         }
         Ok(())
+    }
+
+    /// The hashes the chain has where something is about to be final. What cannot be asked stays watched.
+    async fn deep_hashes(&self) -> BTreeMap<u64, Digest> {
+        let blocks = self.outs.iter().flat_map(|out| out.blocks.values().map(|watched| watched.block));
+        let is_deep = |block: &BlockRef| self.chain.verdict(*block) == Verdict::Final;
+        let numbers: BTreeSet<u64> = blocks.filter(is_deep).map(|block| block.block).collect();
+        let mut hashes = BTreeMap::new();
+        for number in numbers.into_iter().take(DEEP_BLOCKS_MAX) {
+            match self.chain.hash_at(number).await {
+                Ok(hash) => hashes.extend(hash.map(|hash| (number, hash))),
+                Err(fault) => {
+                    metrics::follow_failed(&self.source, &fault);
+                    break;
+                }
+            }
+        }
+        hashes
     }
 }
 
@@ -121,7 +144,31 @@ struct HandedOut {
     link: Link,
     cursor: StreamId,
     /// Where each entry's observation was seen. The messages stay in the stream.
-    blocks: BTreeMap<StreamId, BlockRef>,
+    blocks: BTreeMap<StreamId, Watched>,
+}
+
+/// One entry's observation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Watched {
+    block: BlockRef,
+    /// Its block has left the chain. That stays so until it is withdrawn, however deep it would be by then.
+    is_gone: bool,
+}
+
+/// What becomes of a watched observation; `deep` are the hashes of blocks that are too deep to leave the chain.
+fn judge(watched: Watched, verdict: Verdict, deep: &BTreeMap<u64, Digest>) -> Option<Watched> {
+    let BlockRef { block, block_hash } = watched.block;
+    let gone = Some(Watched { is_gone: true, ..watched });
+    match verdict {
+        _ if watched.is_gone => gone,
+        Verdict::Stands | Verdict::Shallow => Some(watched),
+        Verdict::Gone => gone,
+        Verdict::Final => match deep.get(&block) {
+            Some(hash) if *hash == block_hash => None,
+            Some(_) => gone,
+            None => Some(watched),
+        },
+    }
 }
 
 impl HandedOut {
@@ -135,7 +182,7 @@ impl HandedOut {
     }
 
     fn lowest(&self) -> Option<u64> {
-        self.blocks.values().map(|block| block.block).min()
+        self.blocks.values().map(|watched| watched.block.block).min()
     }
 
     /// Reads on to the end of the stream.
@@ -147,7 +194,7 @@ impl HandedOut {
                 self.cursor = entry.id;
                 match withdrawal(&entry.payload) {
                     Some((_, block)) => {
-                        self.blocks.insert(entry.id, block);
+                        self.blocks.insert(entry.id, Watched { block, is_gone: false });
                     }
                     None => metrics::passed_on_unread(self.link.shard()),
                 }
@@ -166,18 +213,20 @@ impl HandedOut {
     }
 
     /// Withdraws what is gone, forgets what is final, and trims what nobody needs any more.
-    async fn settle(&mut self, source: &Name, chain: &Chain) -> Result<(), Failed> {
+    async fn settle(
+        &mut self,
+        source: &Name,
+        chain: &Chain,
+        deep: &BTreeMap<u64, Digest>,
+    ) -> Result<(), Failed> {
         let before = self.blocks.len();
-        let mut gone = Vec::new();
-        self.blocks.retain(|id, block| match chain.verdict(*block) {
-            Verdict::Stands | Verdict::Shallow => true,
-            Verdict::Final => false,
-            Verdict::Gone => {
-                gone.push(*id);
-                true
-            }
+        self.blocks.retain(|_, watched| {
+            let judged = judge(*watched, chain.verdict(watched.block), deep);
+            *watched = judged.unwrap_or(*watched);
+            judged.is_some()
         });
-        for id in gone {
+        let gone = self.blocks.iter().filter(|(_, watched)| watched.is_gone).map(|(id, _)| *id);
+        for id in gone.collect::<Vec<_>>() {
             let found = self.link.handed_at(source, id).await.map_err(self.failed("XRANGE handed"))?;
             // Another collector has sent it and trimmed the stream.
             let Some(entry) = found else {
@@ -208,4 +257,30 @@ fn withdrawal(payload: &[u8]) -> Option<(Message, BlockRef)> {
     let Body::Withdrawn { withdrawn, .. } = &message.body else { return None };
     let block = BlockRef { block: withdrawn.block, block_hash: withdrawn.block_hash };
     Some((message, block))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_still_stands_when_it_is_deep_is_final_and_what_is_gone_stays_gone() {
+        let hash = |byte| Digest([byte; 32]);
+        let watched = |is_gone| Watched { block: BlockRef { block: 7, block_hash: hash(1) }, is_gone };
+        let at = |byte| BTreeMap::from([(7, hash(byte))]);
+        let unknown = BTreeMap::new();
+        for (what, before, verdict, deep, after) in [
+            ("stands", false, Verdict::Stands, &unknown, Some(false)),
+            ("too young to tell", false, Verdict::Shallow, &unknown, Some(false)),
+            ("another block is there", false, Verdict::Gone, &unknown, Some(true)),
+            ("deep and there", false, Verdict::Final, &at(1), None),
+            ("got deep while nobody looked, and gone", false, Verdict::Final, &at(2), Some(true)),
+            ("deep, and nobody could be asked", false, Verdict::Final, &unknown, Some(false)),
+            ("found gone, and deep before it could be sent", true, Verdict::Final, &at(2), Some(true)),
+            ("found gone, and deep, and nobody could be asked", true, Verdict::Final, &unknown, Some(true)),
+        ] {
+            let found = judge(watched(before), verdict, deep);
+            assert_eq!(found.map(|watched| watched.is_gone), after, "{what}");
+        }
+    }
 }

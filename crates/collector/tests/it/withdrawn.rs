@@ -135,6 +135,23 @@ async fn what_a_collector_handed_out_is_withdrawn_by_another_one_after_its_death
 }
 
 #[actix_rt::test]
+async fn what_left_the_chain_while_no_collector_looked_is_withdrawn_however_deep_it_would_be() {
+    let (bed, chain) = (Bed::new().await, Chain::new().await);
+    bed.sources(&source(&chain, 1, 3));
+    let first = collector(&bed, "collector-1").await;
+    let event = chain.mint(ALICE, "2a").await;
+    let (rid, block) = handed_out(&bed, &first, &event).await;
+    first.stop().await;
+    chain.reorganise(1).await;
+    chain.mine(20).await;
+    let second = collector(&bed, "collector-2").await;
+    let told = until_withdrawn(&bed, 1).await;
+    assert_eq!((told[0].0, told[0].1.block_hash), (rid, block.block_hash));
+    until("nothing is noted any more", async || noted(&bed).await == 0).await;
+    second.stop().await;
+}
+
+#[actix_rt::test]
 async fn an_event_that_comes_back_in_another_block_may_be_handed_out_again_and_withdrawn_again() {
     let (bed, chain) = (Bed::new().await, Chain::new().await);
     bed.sources(&source(&chain, 1, 64));

@@ -149,9 +149,13 @@ impl<'r, 'a> Run<'r, 'a> {
         verdicts: &[Option<Verdict<'a>>],
         errors: &mut Errors,
     ) {
+        // Nobody is told what another tenant has asked for, and nobody else's rollback waits for it.
+        let tenant = &candidate.about.tenant;
         for (index, rid) in candidate.request.depends_on.iter().enumerate() {
-            let same_batch = self.places.get(rid).and_then(|place| verdicts[*place].as_ref());
-            let code = match (same_batch, self.conditions.draft.decision(*rid)) {
+            let place = self.places.get(rid).filter(|place| self.at(**place).about.tenant == *tenant);
+            let same_batch = place.and_then(|place| verdicts[*place].as_ref());
+            let decision = self.conditions.draft.decision(*rid);
+            let code = match (same_batch, decision.filter(|decision| decision.tenant == tenant.as_str())) {
                 (Some(Verdict::Applied(_)), _) => continue,
                 (None, Some(decision)) if decision.outcome == OutcomeKind::Applied.name() => continue,
                 (Some(Verdict::Rejected(_)), _) | (None, Some(_)) => Code::DependencyRejected,

@@ -4,13 +4,14 @@
 //! block that was looked at; each step reads downwards from the node's newest block until it meets a block that is known,
 //! so going on and stepping back after a reorganisation are the same walk. At most `confirmations + reorg_blocks` blocks
 //! are kept and read: what is deeper is taken as final. A reorganisation beyond that is an alarm
-//! (`oss_source_reorg_too_deep_total`): what was handed out of deeper blocks is not looked at again.
+//! (`oss_source_reorg_too_deep_total`): deeper blocks are looked at once more by their number, and then no longer.
 //!
 //! Invariant: a verdict rests on blocks that are each the parent of the next, up to one that the node called its newest
 //! after the question was known. Nodes are asked in turn, like for observations; a step is one node's.
 
 use std::time::Duration;
 
+use common::hash::Digest;
 use common::ids::Name;
 use common::observation::BlockRef;
 
@@ -98,6 +99,25 @@ impl Chain {
         self.head = newest.number;
         metrics::followed(name, newest.number);
         Ok(())
+    }
+
+    /// The hash of the block at a height, as the first node that answers has it; `None` = it has none.
+    ///
+    /// # Errors
+    /// No node answers.
+    pub(crate) async fn hash_at(&self, number: u64) -> Result<Option<Digest>, SourceFault> {
+        let mut fault = None;
+        for node in &self.nodes {
+            let answer = async {
+                node.check_chain().await?;
+                node.header(number).await
+            };
+            match answer.await {
+                Ok(header) => return Ok(header.map(|header| header.hash)),
+                Err(later) => fault = Some(SourceFault::prefer(fault, later)),
+            }
+        }
+        Err(fault.unwrap_or_else(|| SourceFault::unavailable("no node is configured")))
     }
 
     /// What the last step has found of a block.

@@ -80,7 +80,9 @@ impl Model {
 
     fn apply(&mut self, ask: &Ask) -> Result<u64, &'static str> {
         for key in &ask.after {
-            match self.decided.get(key) {
+            // What another tenant has asked for is nothing that anybody else knows of.
+            let own = |(content, _): &&(String, bool)| content.starts_with(&format!("{} ", ask.tenant));
+            match self.decided.get(key).filter(own) {
                 Some((_, true)) => {}
                 Some((_, false)) => return Err("DEPENDENCY_REJECTED"),
                 None => return Err("DEPENDENCY_NOT_APPLIED"),

@@ -158,6 +158,30 @@ fn a_dependency_must_have_been_applied() {
 }
 
 #[test]
+fn a_request_of_another_tenant_is_no_dependency_and_nothing_is_told_of_it() {
+    check(
+        "r: REGISTER base
+         x: REGISTER base @asset bond:x @tenant other
+         y: MINT bob 1 @asset bond:x @tenant other @after r
+         --
+         z: MINT bob 1 @asset bond:x @tenant other @after r
+         bad: BURN alice 5
+         --
+         w: MINT bob 1 @asset bond:x @tenant other @after bad
+         own: MINT alice 5 @after r",
+        &[
+            "r APPLIED 1",
+            "x APPLIED 1",
+            "y REJECTED DEPENDENCY_NOT_APPLIED",
+            "z REJECTED DEPENDENCY_NOT_APPLIED",
+            "bad REJECTED INSUFFICIENT_BALANCE",
+            "w REJECTED DEPENDENCY_NOT_APPLIED",
+            "own APPLIED 2",
+        ],
+    );
+}
+
+#[test]
 fn a_cycle_rejects_its_youngest_member_and_what_hangs_on_it() {
     check(
         "r: REGISTER base
