@@ -6,7 +6,7 @@
 //! knows it). So nothing hangs on a collector's life, and none has to be chosen.
 //!
 //! What is too deep to be reorganised is compared with the chain once more, for it may have got there while nobody looked;
-//! then it is forgotten, as what is withdrawn, and trimmed from the front. What has been found gone stays so. While nothing is watched,
+//! then it is forgotten, as what is withdrawn, and trimmed from the front. While nothing is watched,
 //! the chain is not asked. Bounds: [`HANDED_MAX`] per source and shard, the oldest go; of `:inx` at most
 //! [`EXPRESS_SHARE`], so that cancels and commands get in beside a deep reorganisation.
 
@@ -121,7 +121,7 @@ impl Watch {
 
     /// The hashes the chain has where something is about to be final. What cannot be asked stays watched.
     async fn deep_hashes(&self) -> BTreeMap<u64, Digest> {
-        let blocks = self.outs.iter().flat_map(|out| out.blocks.values().map(|watched| watched.block));
+        let blocks = self.outs.iter().flat_map(|out| out.blocks.values().copied());
         let is_deep = |block: &BlockRef| self.chain.verdict(*block) == Verdict::Final;
         let numbers: BTreeSet<u64> = blocks.filter(is_deep).map(|block| block.block).collect();
         let mut hashes = BTreeMap::new();
@@ -144,30 +144,16 @@ struct HandedOut {
     link: Link,
     cursor: StreamId,
     /// Where each entry's observation was seen. The messages stay in the stream.
-    blocks: BTreeMap<StreamId, Watched>,
+    blocks: BTreeMap<StreamId, BlockRef>,
 }
 
-/// One entry's observation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Watched {
-    block: BlockRef,
-    /// Its block has left the chain. That stays so until it is withdrawn, however deep it would be by then.
-    is_gone: bool,
-}
-
-/// What becomes of a watched observation; `deep` are the hashes of blocks that are too deep to leave the chain.
-fn judge(watched: Watched, verdict: Verdict, deep: &BTreeMap<u64, Digest>) -> Option<Watched> {
-    let BlockRef { block, block_hash } = watched.block;
-    let gone = Some(Watched { is_gone: true, ..watched });
-    match verdict {
-        _ if watched.is_gone => gone,
-        Verdict::Stands | Verdict::Shallow => Some(watched),
-        Verdict::Gone => gone,
-        Verdict::Final => match deep.get(&block) {
-            Some(hash) if *hash == block_hash => None,
-            Some(_) => gone,
-            None => Some(watched),
-        },
+/// The verdict on a block that is too deep to leave the chain, after it was compared: it may have left while nobody
+/// looked. `deep` are the hashes that the chain has at such heights; without one it is looked at again.
+fn compared(block: BlockRef, verdict: Verdict, deep: &BTreeMap<u64, Digest>) -> Verdict {
+    match (verdict, deep.get(&block.block)) {
+        (Verdict::Final, Some(hash)) if *hash != block.block_hash => Verdict::Gone,
+        (Verdict::Final, None) => Verdict::Shallow,
+        _ => verdict,
     }
 }
 
@@ -182,7 +168,7 @@ impl HandedOut {
     }
 
     fn lowest(&self) -> Option<u64> {
-        self.blocks.values().map(|watched| watched.block.block).min()
+        self.blocks.values().map(|block| block.block).min()
     }
 
     /// Reads on to the end of the stream.
@@ -194,7 +180,7 @@ impl HandedOut {
                 self.cursor = entry.id;
                 match withdrawal(&entry.payload) {
                     Some((_, block)) => {
-                        self.blocks.insert(entry.id, Watched { block, is_gone: false });
+                        self.blocks.insert(entry.id, block);
                     }
                     None => metrics::passed_on_unread(self.link.shard()),
                 }
@@ -220,13 +206,16 @@ impl HandedOut {
         deep: &BTreeMap<u64, Digest>,
     ) -> Result<(), Failed> {
         let before = self.blocks.len();
-        self.blocks.retain(|_, watched| {
-            let judged = judge(*watched, chain.verdict(watched.block), deep);
-            *watched = judged.unwrap_or(*watched);
-            judged.is_some()
+        let mut gone = Vec::new();
+        self.blocks.retain(|id, block| match compared(*block, chain.verdict(*block), deep) {
+            Verdict::Stands | Verdict::Shallow => true,
+            Verdict::Final => false,
+            Verdict::Gone => {
+                gone.push(*id);
+                true
+            }
         });
-        let gone = self.blocks.iter().filter(|(_, watched)| watched.is_gone).map(|(id, _)| *id);
-        for id in gone.collect::<Vec<_>>() {
+        for id in gone {
             let found = self.link.handed_at(source, id).await.map_err(self.failed("XRANGE handed"))?;
             // Another collector has sent it and trimmed the stream.
             let Some(entry) = found else {
@@ -264,23 +253,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_still_stands_when_it_is_deep_is_final_and_what_is_gone_stays_gone() {
+    fn only_what_is_still_there_when_it_is_deep_is_final() {
         let hash = |byte| Digest([byte; 32]);
-        let watched = |is_gone| Watched { block: BlockRef { block: 7, block_hash: hash(1) }, is_gone };
+        let block = BlockRef { block: 7, block_hash: hash(1) };
         let at = |byte| BTreeMap::from([(7, hash(byte))]);
-        let unknown = BTreeMap::new();
-        for (what, before, verdict, deep, after) in [
-            ("stands", false, Verdict::Stands, &unknown, Some(false)),
-            ("too young to tell", false, Verdict::Shallow, &unknown, Some(false)),
-            ("another block is there", false, Verdict::Gone, &unknown, Some(true)),
-            ("deep and there", false, Verdict::Final, &at(1), None),
-            ("got deep while nobody looked, and gone", false, Verdict::Final, &at(2), Some(true)),
-            ("deep, and nobody could be asked", false, Verdict::Final, &unknown, Some(false)),
-            ("found gone, and deep before it could be sent", true, Verdict::Final, &at(2), Some(true)),
-            ("found gone, and deep, and nobody could be asked", true, Verdict::Final, &unknown, Some(true)),
+        for (what, verdict, deep, expected) in [
+            ("deep and there", Verdict::Final, at(1), Verdict::Final),
+            ("another block is there", Verdict::Final, at(2), Verdict::Gone),
+            ("nobody could be asked", Verdict::Final, BTreeMap::new(), Verdict::Shallow),
+            ("not deep: the walk has compared it", Verdict::Stands, at(2), Verdict::Stands),
+            ("gone", Verdict::Gone, BTreeMap::new(), Verdict::Gone),
         ] {
-            let found = judge(watched(before), verdict, deep);
-            assert_eq!(found.map(|watched| watched.is_gone), after, "{what}");
+            assert_eq!(compared(block, verdict, &deep), expected, "{what}");
         }
     }
 }
