@@ -80,6 +80,19 @@ async fn all(collector: &Running, key: &str, last: Option<&str>) -> Result<Strea
     Stream::open(format!("{}/v1/stream", collector.base), key, last).await
 }
 
+/// Waits until the collector has read all there is: a stream opened while it is behind may be too slow for the rest.
+async fn caught_up(bed: &Bed, collector: &Running, leader: &mut Leader) {
+    let mut stream = all(collector, READ, None).await.unwrap();
+    let last = bed.post(collector, &mint("LAST"), &[]).await.rid();
+    leader.decide(last, Status::Rejected, OutcomeKind::Rejected, None).await;
+    loop {
+        let event = stream.event().await.expect("the stream goes on");
+        if event.name == "changed" && event.data["ids"] == json!([last]) {
+            return;
+        }
+    }
+}
+
 #[actix_rt::test]
 async fn a_requests_events_begin_with_what_it_is_and_end_with_its_end() {
     let bed = Bed::new().await;
@@ -232,6 +245,7 @@ async fn an_id_that_is_too_old_or_none_is_answered_with_a_reset_and_the_place_to
         let entry = ["XADD", &status, "MAXLEN", "1000", "*", "seq", "1", "target", "base", "state", "sent"];
         bed.redis.command(&entry).unwrap();
     }
+    caught_up(&bed, &collector, &mut leader).await;
     for (id, reason) in
         [(begin.as_str(), "too_old"), ("nonsense", "unknown_id"), ("0-0,0-0,0-0,99999999999999-0", "too_old")]
     {
