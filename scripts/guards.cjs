@@ -13,6 +13,7 @@ const path = require('path');
 const root = path.join(__dirname, '..');
 const ENGINE = 'validator/src/engine';
 const EVM = 'broadcaster/src/target/evm';
+const FOLLOW = 'collector/src/source/evm_logs';
 const GUARDS = [
   // [name, file below crates/, text, replacement, directed test, its package if that is another one]
   ['a request is decided once', `${ENGINE}/intake.rs`, 'let Some(decision) = self.draft.decision(about.rid) else { return true };',
@@ -53,8 +54,12 @@ const GUARDS = [
   ['size of an answer', 'collector/src/source/http_json.rs', 'if body.len() + chunk.len() > self.bytes_max {', 'if false {', 'test(http_json::)'],
   ['type of an answer', 'collector/src/source/http_json.rs', 'if !self.content_types.iter().any(|allowed| allowed.eq_ignore_ascii_case(essence)) {', 'if false {', 'test(http_json::)'],
   ['no redirects', 'collector/src/source/http_json.rs', 'reqwest::redirect::Policy::none()', 'reqwest::redirect::Policy::default()', 'test(http_json::)'],
-  ['what is deep was compared once', 'collector/src/follow.rs', '(Verdict::Final, Some(hash)) if *hash != block.block_hash => Verdict::Gone,', '', 'what_left_the_chain_while_no_collector_looked_is_withdrawn_however_deep_it_would_be'],
-  ['what is deep and could not be compared', 'collector/src/follow.rs', '(Verdict::Final, None) => Verdict::Shallow,', '', 'only_what_is_still_there_when_it_is_deep_is_final'],
+  ['what is deep was compared once', `${FOLLOW}/follow.rs`, '(Verdict::Final, Some(hash)) if *hash != block.block_hash => Verdict::Gone,', '', 'what_left_the_chain_while_no_collector_looked_is_withdrawn_however_deep_it_would_be'],
+  ['what is deep and could not be compared', `${FOLLOW}/follow.rs`, '(Verdict::Final, None) => Verdict::Unclear,', '', 'only_what_is_still_there_when_it_is_deep_is_final'],
+  ['a second look', `${FOLLOW}/suspects.rs`, 'if first != head {', 'if true {', 'test(one_look_at_one_node) or test(when_two_looks_at_different_newest_blocks_miss_it)'],
+  ['what a node still has', `${FOLLOW}/suspects.rs`, 'if count(Voice::Has) > 0 {', 'if false {', 'test(one_look_at_one_node) or test(a_block_that_another_node_still_has)'],
+  ['what no other node has said', `${FOLLOW}/suspects.rs`, 'voices.len().clamp(1, NODES_MIN)', '1', 'test(one_look_at_one_node) or test(while_no_other_node_answers)'],
+  ['one node, one voice', 'collector/src/source/evm_logs.rs', 'if nodes.iter().any(|other| other.is_at(&node)) {', 'if false {', 'a_node_is_named_once'],
   ['another generation', 'collector/src/generation.rs', '(Some(first), now) => return Err(Changed { shard, first: first.clone(), now }),', '(Some(first), now) => drop(Changed { shard, first: first.clone(), now }),', 'test(generation::)'],
 ];
 

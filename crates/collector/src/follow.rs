@@ -10,10 +10,9 @@
 //! the chain is not asked. Bounds: [`HANDED_MAX`] per source and shard, the oldest go; of `:inx` at most
 //! [`EXPRESS_SHARE`], so that cancels and commands get in beside a deep reorganisation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use actix::{Actor, ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
-use common::hash::Digest;
 use common::ids::{Name, Shard};
 use common::link::{Commands, Disposition, HANDED_MAX, Link, LinkError, SendTo, Sent, StreamId};
 use common::message::{Body, Message};
@@ -25,8 +24,6 @@ use crate::metrics;
 use crate::source::{Chain, Verdict};
 
 const READ_COUNT: usize = 1_000;
-/// Most blocks that one step asks for by their number.
-const DEEP_BLOCKS_MAX: usize = 256;
 /// How far withdrawals may fill `:inx`.
 const EXPRESS_SHARE: u64 = 500;
 
@@ -112,29 +109,12 @@ impl Watch {
             metrics::follow_failed(&self.source, &fault);
             return Ok(());
         }
-        let deep = self.deep_hashes().await;
+        let blocks = self.outs.iter().flat_map(|out| out.blocks.values().copied()).collect();
+        let verdicts = self.chain.verdicts(&blocks).await;
         for out in &mut self.outs {
-            out.settle(&self.source, &self.chain, &deep).await?;
+            out.settle(&self.source, &verdicts).await?;
         }
         Ok(())
-    }
-
-    /// The hashes the chain has where something is about to be final. What cannot be asked stays watched.
-    async fn deep_hashes(&self) -> BTreeMap<u64, Digest> {
-        let blocks = self.outs.iter().flat_map(|out| out.blocks.values().copied());
-        let is_deep = |block: &BlockRef| self.chain.verdict(*block) == Verdict::Final;
-        let numbers: BTreeSet<u64> = blocks.filter(is_deep).map(|block| block.block).collect();
-        let mut hashes = BTreeMap::new();
-        for number in numbers.into_iter().take(DEEP_BLOCKS_MAX) {
-            match self.chain.hash_at(number).await {
-                Ok(hash) => hashes.extend(hash.map(|hash| (number, hash))),
-                Err(fault) => {
-                    metrics::follow_failed(&self.source, &fault);
-                    break;
-                }
-            }
-        }
-        hashes
     }
 }
 
@@ -145,16 +125,6 @@ struct HandedOut {
     cursor: StreamId,
     /// Where each entry's observation was seen. The messages stay in the stream.
     blocks: BTreeMap<StreamId, BlockRef>,
-}
-
-/// The verdict on a block that is too deep to leave the chain, after it was compared: it may have left while nobody
-/// looked. `deep` are the hashes that the chain has at such heights; without one it is looked at again.
-fn compared(block: BlockRef, verdict: Verdict, deep: &BTreeMap<u64, Digest>) -> Verdict {
-    match (verdict, deep.get(&block.block)) {
-        (Verdict::Final, Some(hash)) if *hash != block.block_hash => Verdict::Gone,
-        (Verdict::Final, None) => Verdict::Shallow,
-        _ => verdict,
-    }
 }
 
 impl HandedOut {
@@ -199,18 +169,13 @@ impl HandedOut {
     }
 
     /// Withdraws what is gone, forgets what is final, and trims what nobody needs any more.
-    async fn settle(
-        &mut self,
-        source: &Name,
-        chain: &Chain,
-        deep: &BTreeMap<u64, Digest>,
-    ) -> Result<(), Failed> {
+    async fn settle(&mut self, source: &Name, verdicts: &BTreeMap<BlockRef, Verdict>) -> Result<(), Failed> {
         let before = self.blocks.len();
         let mut gone = Vec::new();
-        self.blocks.retain(|id, block| match compared(*block, chain.verdict(*block), deep) {
-            Verdict::Stands | Verdict::Shallow => true,
-            Verdict::Final => false,
-            Verdict::Gone => {
+        self.blocks.retain(|id, block| match verdicts.get(block) {
+            None | Some(Verdict::Stands | Verdict::Unclear) => true,
+            Some(Verdict::Final) => false,
+            Some(Verdict::Gone) => {
                 gone.push(*id);
                 true
             }
@@ -246,25 +211,4 @@ fn withdrawal(payload: &[u8]) -> Option<(Message, BlockRef)> {
     let Body::Withdrawn { withdrawn, .. } = &message.body else { return None };
     let block = BlockRef { block: withdrawn.block, block_hash: withdrawn.block_hash };
     Some((message, block))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_still_there_when_it_is_deep_is_final() {
-        let hash = |byte| Digest([byte; 32]);
-        let block = BlockRef { block: 7, block_hash: hash(1) };
-        let at = |byte| BTreeMap::from([(7, hash(byte))]);
-        for (what, verdict, deep, expected) in [
-            ("deep and there", Verdict::Final, at(1), Verdict::Final),
-            ("another block is there", Verdict::Final, at(2), Verdict::Gone),
-            ("nobody could be asked", Verdict::Final, BTreeMap::new(), Verdict::Shallow),
-            ("not deep: the walk has compared it", Verdict::Stands, at(2), Verdict::Stands),
-            ("gone", Verdict::Gone, BTreeMap::new(), Verdict::Gone),
-        ] {
-            assert_eq!(compared(block, verdict, &deep), expected, "{what}");
-        }
-    }
 }

@@ -13,7 +13,7 @@ use common::observation::BlockRef;
 use metrics::{counter, gauge, histogram};
 
 use crate::config::Settings;
-use crate::source::SourceFault;
+use crate::source::{Doubts, SourceFault};
 
 /// All that this service's page may show.
 pub(crate) const TABLES: [&[Metric]; 4] =
@@ -178,6 +178,20 @@ pub(crate) fn reorganised(source: &Name, blocks: u64, tip: u64) {
     counter!("oss_source_reorgs_total", "source" => source.as_str().to_owned()).increment(1);
     counter!("oss_source_reorg_blocks_total", "source" => source.as_str().to_owned()).increment(blocks);
     tracing::warn!(%source, blocks, tip, "The chain of a source was reorganised");
+}
+
+/// So many blocks are missed by the node that is followed and do not count as gone yet. `is_new`: that has changed.
+pub(crate) fn unconfirmed(source: &Name, doubts: Doubts, is_new: bool) {
+    let Doubts { second_look, disputed, unheard } = doubts;
+    for (why, blocks) in [("second_look", second_look), ("disputed", disputed), ("unheard", unheard)] {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the value is bounded")]
+        gauge!("oss_source_unconfirmed_blocks", "source" => source.as_str().to_owned(), "why" => why)
+            .set(blocks as f64);
+    }
+    if is_new && doubts != Doubts::default() {
+        tracing::warn!(%source, second_look, disputed, unheard, "Blocks are missed in the chain of one node; nothing of them is \
+            withdrawn before the other nodes say the same");
+    }
 }
 
 /// No block that is known is in the chain any more.

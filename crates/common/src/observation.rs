@@ -29,7 +29,7 @@ pub struct Observation {
 }
 
 /// The block an observation was taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BlockRef {
     pub block: u64,
     pub block_hash: Digest,

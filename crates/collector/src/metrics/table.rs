@@ -88,6 +88,12 @@ pub(crate) const TABLE: &[Metric] = &[
     ),
     Metric::new("oss_source_seconds", Histogram, &["source"], "Time from asking a source to its answer."),
     Metric::new(
+        "oss_source_unconfirmed_blocks",
+        Gauge,
+        &["source", "why"],
+        "Blocks missed in the chain of one node and not yet taken as gone: they wait for a second_look, are disputed by another node, or unheard of by the others.",
+    ),
+    Metric::new(
         "oss_source_watch_dropped_total",
         Counter,
         &["source"],

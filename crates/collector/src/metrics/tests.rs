@@ -31,6 +31,7 @@ fn record_all() {
     follow_failed(&source, &SourceFault::unavailable("no"));
     reorganised(&source, 2, 9);
     reorganised_too_deep(&source, 2);
+    unconfirmed(&source, Doubts { second_look: 1, disputed: 1, unheard: 1 }, true);
     watch_overflowed(&source, 1);
     withdrawn(&source, shard, "w:1", BlockRef { block: 9, block_hash: common::hash::Digest::ZERO });
 }

@@ -1,7 +1,7 @@
 //! Source `evm_logs`: events of one contract on one EVM chain, by plain JSON-RPC.
 //!
 //! Settings, beside `name`, `kind` and `in_flight_max`:
-//! - `rpc`: 1 to 8 node URLs, asked in this order until one gives a usable answer; each must be on `chain`;
+//! - `rpc`: 1 to 8 different node URLs, asked in this order until one gives a usable answer; each must be on `chain`;
 //! - `chain`: CAIP-2 id, `eip155:<number>`; `address`: the contract; `asset`: what its events speak of;
 //! - `topics`: event signatures (`Transfer(address,address,uint256)`) or their 0x hashes, 1 to 8;
 //! - `event`: `transfer` (default), `mint` or `burn`: what such an event means; with `mint_from_zero` (false)
@@ -24,6 +24,7 @@
 mod follow;
 mod mapping;
 mod rpc;
+mod suspects;
 mod trail;
 
 use std::time::Duration;
@@ -39,6 +40,7 @@ use super::{Ask, Source, SourceFault};
 pub(crate) use follow::{Chain, Verdict};
 use mapping::Mapping;
 use rpc::{Block, Log, Node, Receipt};
+pub(crate) use suspects::Doubts;
 
 const CONFIRMATIONS_MAX: u64 = 10_000;
 const WINDOW_BLOCKS_MAX: u64 = 10_000;
@@ -119,7 +121,16 @@ impl Settings {
             .timeout(timeout)
             .build()
             .map_err(|error| error.to_string())?;
-        self.rpc.iter().map(|url| Node::new(url, chain_id, client.clone())).collect()
+        let mut nodes: Vec<Node> = Vec::new();
+        for url in &self.rpc {
+            let node = Node::new(url, chain_id, client.clone())?;
+            // One node must not speak twice of what is gone.
+            if nodes.iter().any(|other| other.is_at(&node)) {
+                return Err(format!("rpc: {url} is named twice"));
+            }
+            nodes.push(node);
+        }
+        Ok(nodes)
     }
 }
 

@@ -1,7 +1,11 @@
 //! A source chain that makes blocks only when told, with the example token on it.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 use testkit::anvil::{Anvil, AnvilOptions, Mining};
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::bed::with;
 
@@ -106,6 +110,59 @@ impl Chain {
             "topics": ["Transfer(address,address,uint256)"], "mint_from_zero": true,
             "accounts": {ALICE: "acct:alice"}, "confirmations": confirmations, "window_blocks": 50,
         }])
+    }
+}
+
+/// A node of a chain that shows what it was told: blocks copied from the chain, some of them as another fork has them. Other
+/// calls than those of who follows a chain fail.
+#[derive(Clone, Default)]
+pub(crate) struct Fork(Arc<Mutex<Vec<Value>>>);
+
+impl Fork {
+    pub(crate) async fn start(&self) -> MockServer {
+        let server = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(self.clone()).mount(&server).await;
+        server
+    }
+
+    /// Shows the chain as it is now.
+    pub(crate) async fn copy(&self, chain: &Chain) {
+        let mut blocks = Vec::new();
+        for number in 0..=chain.height().await {
+            let block = chain.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await;
+            blocks.push(
+                json!({"number": block["number"], "hash": block["hash"], "parentHash": block["parentHash"]}),
+            );
+        }
+        *self.0.lock().unwrap() = blocks;
+    }
+
+    /// Shows other blocks from this height on, and `more` blocks more.
+    pub(crate) fn leave(&self, height: u64, more: u64) {
+        let mut blocks = self.0.lock().unwrap();
+        let end = blocks.len() as u64 + more;
+        blocks.truncate(usize::try_from(height).expect("a height"));
+        for number in height..end {
+            let parent = blocks.last().expect("a block")["hash"].clone();
+            blocks.push(json!({"number": format!("{number:#x}"), "hash": format!("0x{number:064x}"), "parentHash": parent}));
+        }
+    }
+}
+
+impl Respond for Fork {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let call: Value = request.body_json().expect("JSON-RPC");
+        let blocks = self.0.lock().unwrap();
+        let result = match (call["method"].as_str(), call["params"][0].as_str()) {
+            (Some("eth_chainId"), _) => json!("0x1"),
+            (Some("eth_getBlockByNumber"), Some("latest")) => json!(blocks.last()),
+            (Some("eth_getBlockByNumber"), Some(number)) => {
+                json!(blocks.iter().find(|block| block["number"] == number))
+            }
+            _ => return ResponseTemplate::new(503),
+        };
+        ResponseTemplate::new(200)
+            .set_body_json(json!({"jsonrpc": "2.0", "id": call["id"], "result": result}))
     }
 }
 

@@ -7,15 +7,17 @@ use common::message::{Body, Withdrawn};
 use common::observation::BlockRef;
 use common::status::{OutcomeKind, Status};
 use serde_json::{Value, json};
+use testkit::proxy::{Path, Proxy};
 use wiremock::matchers::{method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::bed::{Bed, Leader, Running, mint, observations, until, with};
-use crate::chain::{ALICE, Chain, backed};
+use crate::chain::{ALICE, Chain, Fork, backed};
 
-/// A source with short looks that follows `reorg_blocks` beyond its confirmations.
+/// A source of one node with short looks that follows `reorg_blocks` beyond its confirmations.
 fn source(chain: &Chain, confirmations: u64, reorg_blocks: u64) -> Value {
     let mut sources = chain.source(confirmations);
+    sources[0]["rpc"] = json!([chain.anvil.url()]);
     sources[0]["poll_ms"] = json!(50);
     sources[0]["reorg_blocks"] = json!(reorg_blocks);
     sources
@@ -44,9 +46,35 @@ async fn withdrawn(bed: &Bed) -> Vec<(Rid, Withdrawn)> {
     withdrawn.collect()
 }
 
-async fn until_withdrawn(bed: &Bed, count: usize) -> Vec<(Rid, Withdrawn)> {
-    until("withdrawals in :inx", async || withdrawn(bed).await.len() >= count).await;
+/// Waits for withdrawals; makes a block each time that a look waits for another one.
+async fn until_withdrawn(
+    bed: &Bed,
+    collector: &Running,
+    chain: &Chain,
+    count: usize,
+) -> Vec<(Rid, Withdrawn)> {
+    let mut waited_at = None;
+    until("withdrawals in :inx", async || {
+        let is_waiting = unconfirmed(bed, collector, "second_look").await > 0.0;
+        let height = metric(bed, collector, "oss_source_head_block").await;
+        if is_waiting && waited_at.is_none_or(|at| at < height) {
+            waited_at = Some(height);
+            chain.mine(1).await;
+        }
+        withdrawn(bed).await.len() >= count
+    })
+    .await;
     withdrawn(bed).await
+}
+
+/// How many blocks of the source are missed by one node and not taken as gone.
+async fn unconfirmed(bed: &Bed, collector: &Running, why: &str) -> f64 {
+    let line = format!("oss_source_unconfirmed_blocks{{source=\"chain\",why=\"{why}\"}}");
+    value(bed, collector, &line).await
+}
+
+async fn until_unconfirmed(bed: &Bed, collector: &Running, why: &str) {
+    until(why, async || unconfirmed(bed, collector, why).await > 0.0).await;
 }
 
 /// How many observations are noted in the shard.
@@ -57,9 +85,14 @@ async fn noted(bed: &Bed) -> usize {
 
 /// The value of one of a collector's own metrics; all collectors of a test process share them.
 async fn metric(bed: &Bed, collector: &Running, name: &str) -> f64 {
+    value(bed, collector, &format!("{name}{{source=\"chain\"")).await
+}
+
+/// The value of the first line of a collector's metrics that begins so.
+async fn value(bed: &Bed, collector: &Running, begin: &str) -> f64 {
     let answer = bed.client.get(format!("{}/metrics", collector.admin)).send().await.expect("an answer");
     let text = answer.text().await.expect("text");
-    let line = text.lines().find(|line| line.starts_with(&format!("{name}{{source=\"chain\"")));
+    let line = text.lines().find(|line| line.starts_with(begin));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
@@ -93,7 +126,7 @@ async fn an_event_whose_block_is_reorganised_is_withdrawn_once_by_however_many_c
     assert_eq!(withdrawn(&bed).await, []);
     // Below the older event: it was handed out, and its block goes.
     chain.reorganise(chain.height().await + 1 - block.block).await;
-    let told = until_withdrawn(&bed, 1).await;
+    let told = until_withdrawn(&bed, &first, &chain, 1).await;
     let expected = Withdrawn {
         source: "chain".parse().unwrap(),
         identity: Some(format!("eip155:1/{gone}")),
@@ -108,12 +141,42 @@ async fn an_event_whose_block_is_reorganised_is_withdrawn_once_by_however_many_c
     chain.mine(2).await;
     let (rid, block) = handed_out(&bed, &second, &another).await;
     chain.reorganise(chain.height().await + 1 - block.block).await;
-    let told = until_withdrawn(&bed, 2).await;
+    let told = until_withdrawn(&bed, &first, &chain, 2).await;
     assert_eq!((told.len(), told[1].0), (2, rid));
     until("nothing is noted any more", async || noted(&bed).await == 0).await;
     assert_eq!(withdrawn(&bed).await.len(), 2);
     first.stop().await;
     second.stop().await;
+}
+
+#[actix_rt::test]
+async fn one_look_at_one_node_withdraws_nothing() {
+    let (bed, chain, fork) = (Bed::new().await, Chain::new().await, Fork::default());
+    let (node, rest) = (fork.start().await, Proxy::start(chain.anvil.address()).await.expect("a proxy"));
+    let mut sources = source(&chain, 1, 64);
+    sources[0]["rpc"] = json!([node.uri(), format!("http://127.0.0.1:{}", rest.port())]);
+    bed.sources(&sources);
+    let collector = collector(&bed, "collector-1").await;
+    let event = chain.mint(ALICE, "2a").await;
+    fork.copy(&chain).await;
+    let (rid, block) = handed_out(&bed, &collector, &event).await;
+    until_followed(&bed, &collector, &chain).await;
+    // The node that is followed leaves the chain, and stays away.
+    fork.leave(block.block, 1);
+    until_unconfirmed(&bed, &collector, "second_look").await;
+    fork.leave(block.block, 1);
+    until_unconfirmed(&bed, &collector, "disputed").await;
+    assert_eq!((withdrawn(&bed).await, noted(&bed).await), (vec![], 1));
+    // The other one is out of reach.
+    rest.set(Path::Cut);
+    until_unconfirmed(&bed, &collector, "unheard").await;
+    assert_eq!((withdrawn(&bed).await, noted(&bed).await), (vec![], 1));
+    // It has lost the block too.
+    chain.reorganise(1).await;
+    rest.set(Path::Open);
+    let told = until_withdrawn(&bed, &collector, &chain, 1).await;
+    assert_eq!((told.len(), told[0].0, told[0].1.block_hash), (1, rid, block.block_hash));
+    collector.stop().await;
 }
 
 #[actix_rt::test]
@@ -129,7 +192,7 @@ async fn what_a_collector_handed_out_is_withdrawn_by_another_one_after_its_death
     chain.reorganise(4).await;
     assert_eq!((withdrawn(&bed).await.len(), noted(&bed).await), (0, 1));
     let second = collector(&bed, "collector-2").await;
-    let told = until_withdrawn(&bed, 1).await;
+    let told = until_withdrawn(&bed, &second, &chain, 1).await;
     assert_eq!((told[0].0, told[0].1.block_hash), (rid, block.block_hash));
     second.stop().await;
 }
@@ -145,7 +208,7 @@ async fn what_left_the_chain_while_no_collector_looked_is_withdrawn_however_deep
     chain.reorganise(1).await;
     chain.mine(20).await;
     let second = collector(&bed, "collector-2").await;
-    let told = until_withdrawn(&bed, 1).await;
+    let told = until_withdrawn(&bed, &second, &chain, 1).await;
     assert_eq!((told[0].0, told[0].1.block_hash), (rid, block.block_hash));
     until("nothing is noted any more", async || noted(&bed).await == 0).await;
     second.stop().await;
@@ -160,13 +223,13 @@ async fn an_event_that_comes_back_in_another_block_may_be_handed_out_again_and_w
     let signed = chain.signed(&event).await;
     let (first, seen) = handed_out(&bed, &collector, &event).await;
     chain.reorganise(1).await;
-    until_withdrawn(&bed, 1).await;
+    until_withdrawn(&bed, &collector, &chain, 1).await;
     chain.resend(&signed).await;
     let (second, again) = handed_out(&bed, &collector, &event).await;
     assert_ne!((seen.block, seen.block_hash), (again.block, again.block_hash));
     // It is the same event in another block, which is what is withdrawn now.
     chain.reorganise(1).await;
-    let told = until_withdrawn(&bed, 2).await;
+    let told = until_withdrawn(&bed, &collector, &chain, 2).await;
     let told: Vec<_> =
         told.into_iter().map(|(rid, withdrawn)| (rid, withdrawn.block_hash, withdrawn.identity)).collect();
     let identity = Some(format!("eip155:1/{event}"));
@@ -183,7 +246,7 @@ async fn a_window_of_logs_is_withdrawn_with_its_newest_block() {
     let rid = bed.post(&collector, &with("X", &json!({"event_sources": ["chain"]})), &[]).await.rid();
     bed.input(1).await;
     chain.reorganise(1).await;
-    let told = until_withdrawn(&bed, 1).await;
+    let told = until_withdrawn(&bed, &collector, &chain, 1).await;
     let [(of, Withdrawn { identity: None, pointer, .. })] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!((*of, pointer.as_str()), (rid, "/event_sources/0"));
     collector.stop().await;
@@ -207,7 +270,7 @@ async fn what_is_deep_enough_is_final_and_forgotten() {
     let young = chain.mint(ALICE, "2b").await;
     handed_out_of(&bed, &collector, &young).await;
     chain.reorganise(1).await;
-    assert_eq!(until_withdrawn(&bed, 1).await.len(), 1);
+    assert_eq!(until_withdrawn(&bed, &collector, &chain, 1).await.len(), 1);
     collector.stop().await;
 }
 
@@ -230,8 +293,9 @@ async fn a_reorganisation_deeper_than_is_followed_is_an_alarm_and_withdraws_what
     until_followed(&bed, &collector, &chain).await;
     let alarms = metric(&bed, &collector, "oss_source_reorg_too_deep_total").await;
     chain.reorganise(8).await;
-    until_withdrawn(&bed, 1).await;
-    assert!(metric(&bed, &collector, "oss_source_reorg_too_deep_total").await > alarms);
+    until("the alarm", async || metric(&bed, &collector, "oss_source_reorg_too_deep_total").await > alarms)
+        .await;
+    until_withdrawn(&bed, &collector, &chain, 1).await;
     collector.stop().await;
 }
 

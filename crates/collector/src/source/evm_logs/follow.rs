@@ -1,24 +1,31 @@
 //! Follows a chain: whether blocks that something was observed in are still its blocks.
 //!
-//! In: the lowest block anybody asks about, and the nodes' answers. Out: a [`Verdict`] per block. The cursor is the newest
+//! In: the blocks anybody asks about, and the nodes' answers. Out: a [`Verdict`] per block. The cursor is the newest
 //! block that was looked at; each step reads downwards from the node's newest block until it meets a block that is known,
 //! so going on and stepping back after a reorganisation are the same walk. At most `confirmations + reorg_blocks` blocks
 //! are kept and read: what is deeper is taken as final. A reorganisation beyond that is an alarm
 //! (`oss_source_reorg_too_deep_total`): deeper blocks are looked at once more by their number, and then no longer.
 //!
-//! Invariant: a verdict rests on blocks that are each the parent of the next, up to one that the node called its newest
-//! after the question was known. Nodes are asked in turn, like for observations; a step is one node's.
+//! Invariant: what a step sees rests on blocks that are each the parent of the next, up to one that the node called its newest
+//! after the question was known. Nodes are asked in turn, like for observations; a step is one node's. That a block is gone
+//! is no single node's word: all are asked ([`suspects`](super::suspects)).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::hash::Digest;
 use common::ids::Name;
 use common::observation::BlockRef;
+use futures_util::future::join_all;
 
 use super::rpc::{Header, Node};
+use super::suspects::{self, Doubts, Finding, Suspects, Voice};
 use super::trail::{Linked, Place, Trail};
 use crate::metrics;
 use crate::source::SourceFault;
+
+/// Most heights that one step asks a node for by their number.
+const ASKED_MAX: usize = 256;
 
 /// What is known of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +33,8 @@ use crate::source::SourceFault;
 pub(crate) enum Verdict {
     /// It is in the chain, and may still leave it.
     Stands,
-    /// It is not deep enough in the node's chain to tell.
-    Shallow,
+    /// It cannot be told: it is not deep enough in the node's chain, or nobody has confirmed yet that it is gone.
+    Unclear,
     /// Another block is at its height, as deep as an observation has to be.
     Gone,
     /// It is too deep to leave the chain.
@@ -44,8 +51,12 @@ pub(crate) struct Chain {
     kept: u64,
     poll: Duration,
     trail: Trail,
-    /// The newest block of the node that was asked last.
-    head: u64,
+    /// The newest block of the node that was followed last.
+    head: Option<Linked>,
+    suspects: Suspects,
+    doubts: Doubts,
+    /// Up to where deep blocks were asked for.
+    deep: Option<u64>,
 }
 
 impl Chain {
@@ -57,7 +68,8 @@ impl Chain {
         poll: Duration,
     ) -> Self {
         let kept = confirmations.saturating_add(reorg_blocks);
-        Self { name, nodes, confirmations, kept, poll, trail: Trail::default(), head: 0 }
+        let (trail, suspects, doubts) = (Trail::default(), Suspects::default(), Doubts::default());
+        Self { name, nodes, confirmations, kept, poll, trail, head: None, suspects, doubts, deep: None }
     }
 
     /// How long to wait between two steps.
@@ -68,6 +80,8 @@ impl Chain {
     /// Nobody asks: the chain is not followed, and what is known of it would grow old.
     pub(crate) fn rest(&mut self) {
         self.trail.clear();
+        self.suspects.clear();
+        self.doubt(Doubts::default());
     }
 
     /// Goes to the chain's newest block, and knows it down to `lowest` or as far as blocks are kept.
@@ -96,44 +110,107 @@ impl Chain {
             trail.extend_back(below(node, oldest).await?);
         }
         trail.shorten(*kept);
-        self.head = newest.number;
+        self.head = Some(newest);
         metrics::followed(name, newest.number);
         Ok(())
     }
 
-    /// The hash of the block at a height, as the first node that answers has it; `None` = it has none.
-    ///
-    /// # Errors
-    /// No node answers.
-    pub(crate) async fn hash_at(&self, number: u64) -> Result<Option<Digest>, SourceFault> {
-        let mut fault = None;
+    /// What is known of each block after the last step. What it misses is gone only if all nodes together say so.
+    pub(crate) async fn verdicts(&mut self, blocks: &BTreeSet<BlockRef>) -> BTreeMap<BlockRef, Verdict> {
+        let is_deep = |block: &&BlockRef| self.verdict(**block) == Verdict::Final;
+        let deep = blocks.iter().filter(is_deep).map(|block| block.block).collect();
+        let deep = self.deep_hashes(&deep).await;
+        let seen = |block: &BlockRef| (*block, compared(*block, self.verdict(*block), &deep));
+        let mut verdicts: BTreeMap<_, _> = blocks.iter().map(seen).collect();
+        let missing = verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Gone);
+        let missing: BTreeSet<_> = missing.map(|(block, _)| *block).collect();
+        let gone = self.confirm(&missing).await;
+        verdicts.extend(missing.difference(&gone).map(|block| (*block, Verdict::Unclear)));
+        verdicts
+    }
+
+    /// The hashes the chain has where something is about to be final, as the first node that answers has them. What cannot
+    /// be asked for stays watched.
+    async fn deep_hashes(&mut self, numbers: &BTreeSet<u64>) -> BTreeMap<u64, Digest> {
+        let numbers = suspects::in_turn(numbers, self.deep, ASKED_MAX);
+        self.deep = numbers.last().copied();
+        if numbers.is_empty() {
+            return BTreeMap::new();
+        }
+        let (numbers, mut fault) = (numbers.into_iter().collect(), None);
         for node in &self.nodes {
-            let answer = async {
-                node.check_chain().await?;
-                node.header(number).await
-            };
-            match answer.await {
-                Ok(header) => return Ok(header.map(|header| header.hash)),
+            match node.hashes(&numbers).await {
+                Ok(hashes) => return hashes,
                 Err(later) => fault = Some(SourceFault::prefer(fault, later)),
             }
         }
-        Err(fault.unwrap_or_else(|| SourceFault::unavailable("no node is configured")))
+        if let Some(fault) = fault {
+            metrics::follow_failed(&self.name, &fault);
+        }
+        BTreeMap::new()
     }
 
-    /// What the last step has found of a block.
-    pub(crate) fn verdict(&self, block: BlockRef) -> Verdict {
-        let depth = (self.head + 1).saturating_sub(block.block);
+    /// Those of the blocks that the last step misses which are gone.
+    async fn confirm(&mut self, missing: &BTreeSet<BlockRef>) -> BTreeSet<BlockRef> {
+        let Some(head) = self.head else { return BTreeSet::new() };
+        let due = self.suspects.missed(missing, head.hash, ASKED_MAX);
+        let mut doubts = Doubts { second_look: missing.len() - due.len(), ..Doubts::default() };
+        let mut gone = BTreeSet::new();
+        if !due.is_empty() {
+            let numbers = due.iter().map(|block| block.block).collect();
+            let answers = join_all(self.nodes.iter().map(|node| node.hashes(&numbers))).await;
+            for block in due {
+                let voices: Vec<_> =
+                    answers.iter().map(|answer| voice(block, answer.as_ref().ok())).collect();
+                match suspects::find(&voices) {
+                    Finding::Gone => drop(gone.insert(block)),
+                    Finding::Disputed => doubts.disputed += 1,
+                    Finding::Unheard => doubts.unheard += 1,
+                }
+            }
+        }
+        self.doubt(doubts);
+        gone
+    }
+
+    fn doubt(&mut self, doubts: Doubts) {
+        metrics::unconfirmed(&self.name, doubts, doubts != self.doubts);
+        self.doubts = doubts;
+    }
+
+    /// What the last step alone has seen of a block.
+    fn verdict(&self, block: BlockRef) -> Verdict {
+        let depth = self.head.map_or(0, |head| head.number + 1).saturating_sub(block.block);
         if depth > self.kept {
             return Verdict::Final;
         }
         if depth < self.confirmations {
-            return Verdict::Shallow;
+            return Verdict::Unclear;
         }
         match self.trail.hash(block.block) {
             Some(hash) if hash == block.block_hash => Verdict::Stands,
             Some(_) => Verdict::Gone,
-            None => Verdict::Shallow,
+            None => Verdict::Unclear,
         }
+    }
+}
+
+/// The verdict on a block that is too deep to leave the chain, after it was compared: it may have left while nobody
+/// looked. `deep` are the hashes that the chain has at such heights; without one it is looked at again.
+fn compared(block: BlockRef, verdict: Verdict, deep: &BTreeMap<u64, Digest>) -> Verdict {
+    match (verdict, deep.get(&block.block)) {
+        (Verdict::Final, Some(hash)) if *hash != block.block_hash => Verdict::Gone,
+        (Verdict::Final, None) => Verdict::Unclear,
+        _ => verdict,
+    }
+}
+
+/// What a node says of a block by the hashes it has; `None` = it did not answer.
+fn voice(block: BlockRef, hashes: Option<&BTreeMap<u64, Digest>>) -> Voice {
+    match hashes.and_then(|hashes| hashes.get(&block.block)) {
+        Some(hash) if *hash == block.block_hash => Voice::Has,
+        Some(_) => Voice::Another,
+        None => Voice::Silent,
     }
 }
 
@@ -195,52 +272,4 @@ const fn linked(header: Header) -> Linked {
 }
 
 #[cfg(test)]
-mod tests {
-    use common::hash::Digest;
-
-    use super::*;
-
-    /// A chain known from block 15 to its newest one, 20; 3 confirmations, 5 more blocks are followed.
-    fn chain() -> Chain {
-        let mut chain =
-            Chain::new("chain".parse().expect("a name"), Vec::new(), 3, 5, Duration::from_millis(50));
-        let block = |number| Linked { number, hash: hash(number), parent: hash(number - 1) };
-        chain.trail.restart(block(15));
-        chain.trail.join((16..=20).rev().map(block).collect());
-        chain.head = 20;
-        chain
-    }
-
-    fn hash(number: u64) -> Digest {
-        Digest::of(&[&number.to_be_bytes()])
-    }
-
-    #[test]
-    fn a_block_is_gone_only_if_another_one_stands_there_deep_enough_and_not_too_deep() {
-        let chain = chain();
-        let verdict = |block, block_hash| chain.verdict(BlockRef { block, block_hash });
-        for (block, own, other) in [
-            (21, Verdict::Shallow, Verdict::Shallow),
-            (20, Verdict::Shallow, Verdict::Shallow),
-            (19, Verdict::Shallow, Verdict::Shallow),
-            (18, Verdict::Stands, Verdict::Gone),
-            (15, Verdict::Stands, Verdict::Gone),
-            // Not known yet: a later step goes down to it.
-            (14, Verdict::Shallow, Verdict::Shallow),
-            (13, Verdict::Shallow, Verdict::Shallow),
-            (12, Verdict::Final, Verdict::Final),
-            (0, Verdict::Final, Verdict::Final),
-        ] {
-            assert_eq!(verdict(block, hash(block)), own, "{block}");
-            assert_eq!(verdict(block, Digest::ZERO), other, "{block}");
-        }
-    }
-
-    #[test]
-    fn who_rests_knows_nothing_of_what_was() {
-        let mut chain = chain();
-        chain.rest();
-        let block = BlockRef { block: 18, block_hash: Digest::ZERO };
-        assert_eq!(chain.verdict(block), Verdict::Shallow);
-    }
-}
+mod tests;

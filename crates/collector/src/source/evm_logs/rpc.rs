@@ -4,6 +4,7 @@
 //! `eth_chainId` was the configured one. Source: Ethereum JSON-RPC (execution-apis).
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::bridge::Address;
 use common::hash::Digest;
@@ -94,6 +95,11 @@ impl Node {
         Ok(Self { url, chain_id, client, is_checked: Cell::new(false) })
     }
 
+    /// Whether both are the same address.
+    pub(super) fn is_at(&self, other: &Self) -> bool {
+        self.url == other.url
+    }
+
     /// Asks once per life of the source which chain this is.
     pub(super) async fn check_chain(&self) -> Result<(), SourceFault> {
         if self.is_checked.get() {
@@ -131,6 +137,16 @@ impl Node {
     /// `None`: the node has no block of this height yet.
     pub(super) async fn header(&self, number: u64) -> Result<Option<Header>, SourceFault> {
         self.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await
+    }
+
+    /// The hashes of the blocks at these heights; a height that the node's chain does not have is left out.
+    pub(super) async fn hashes(&self, numbers: &BTreeSet<u64>) -> Result<BTreeMap<u64, Digest>, SourceFault> {
+        self.check_chain().await?;
+        let mut hashes = BTreeMap::new();
+        for number in numbers {
+            hashes.extend(self.header(*number).await?.map(|header| (*number, header.hash)));
+        }
+        Ok(hashes)
     }
 
     /// The logs of a contract with one of the topics, oldest first.

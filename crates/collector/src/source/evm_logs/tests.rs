@@ -208,3 +208,11 @@ async fn without_events_the_window_is_evidence_bounded_in_range_and_size() {
     let kept = value["logs"].as_array().unwrap();
     assert_eq!(kept.last().unwrap()["data"], log(199)["data"], "the newest are kept");
 }
+
+#[test]
+fn a_node_is_named_once() {
+    let twice = ["http://127.0.0.1:1/a", "http://127.0.0.1:1/b", "http://127.0.0.1:1/a"].map(str::to_owned);
+    let source = |rpc: &[String]| EvmLogs::new("chain".parse().unwrap(), &settings(1, rpc)).map(drop);
+    assert_eq!(source(&twice[..2]), Ok(()));
+    assert_eq!(source(&twice), Err("rpc: http://127.0.0.1:1/a is named twice".to_owned()));
+}
