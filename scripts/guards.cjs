@@ -59,6 +59,9 @@ const GUARDS = [
   ['a second look', `${FOLLOW}/suspects.rs`, 'if first != head {', 'if true {', 'test(one_look_at_one_node) or test(when_two_looks_at_different_newest_blocks_miss_it)'],
   ['what a node still has', `${FOLLOW}/suspects.rs`, 'if count(Voice::Has) > 0 {', 'if false {', 'test(one_look_at_one_node) or test(a_block_that_another_node_still_has)'],
   ['what no other node has said', `${FOLLOW}/suspects.rs`, 'voices.len().clamp(1, NODES_MIN)', '1', 'test(one_look_at_one_node) or test(while_no_other_node_answers)'],
+  ['headers come in batches', `${FOLLOW}/rpc.rs`, 'pub(super) const BATCH_MAX: usize = 50;', 'pub(super) const BATCH_MAX: usize = 1;', 'a_chain_that_makes_blocks_faster_than_its_node_answers_is_caught_up_with'],
+  ['a batch that is refused', `${FOLLOW}/rpc.rs`, 'Err(Failed::Refused(_)) if size > 1 => self.batch.set(size / 2),', '', 'a_batch_that_a_node_refuses_is_halved_until_it_answers'],
+  ['a batch has no order', `${FOLLOW}/rpc.rs`, 'answer.id.as_u64().map(|id| (id, answer))).collect();', 'answer.id.as_u64().map(|_| answer)).zip(0..).map(|(answer, id)| (id, answer)).collect();', 'headers_come_in_batches_and_in_the_order_they_were_asked_for'],
   ['one node, one voice', 'collector/src/source/evm_logs.rs', 'if nodes.iter().any(|other| other.is_at(&node)) {', 'if false {', 'a_node_is_named_once'],
   ['another generation', 'collector/src/generation.rs', '(Some(first), now) => return Err(Changed { shard, first: first.clone(), now }),', '(Some(first), now) => drop(Changed { shard, first: first.clone(), now }),', 'test(generation::)'],
 ];

@@ -151,19 +151,29 @@ impl Fork {
 
 impl Respond for Fork {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        let call: Value = request.body_json().expect("JSON-RPC");
         let blocks = self.0.lock().unwrap();
-        let result = match (call["method"].as_str(), call["params"][0].as_str()) {
-            (Some("eth_chainId"), _) => json!("0x1"),
-            (Some("eth_getBlockByNumber"), Some("latest")) => json!(blocks.last()),
-            (Some("eth_getBlockByNumber"), Some(number)) => {
-                json!(blocks.iter().find(|block| block["number"] == number))
-            }
-            _ => return ResponseTemplate::new(503),
+        let answer = match request.body_json().expect("JSON-RPC") {
+            Value::Array(calls) => calls.iter().map(|call| shown(&blocks, call)).collect(),
+            call => shown(&blocks, &call),
         };
-        ResponseTemplate::new(200)
-            .set_body_json(json!({"jsonrpc": "2.0", "id": call["id"], "result": result}))
+        answer.map_or_else(
+            || ResponseTemplate::new(503),
+            |answer: Value| ResponseTemplate::new(200).set_body_json(answer),
+        )
     }
+}
+
+/// The answer to one call; `None` = it is not one of a follower.
+fn shown(blocks: &[Value], call: &Value) -> Option<Value> {
+    let result = match (call["method"].as_str()?, call["params"][0].as_str()) {
+        ("eth_chainId", _) => json!("0x1"),
+        ("eth_getBlockByNumber", Some("latest")) => json!(blocks.last()),
+        ("eth_getBlockByNumber", Some(number)) => {
+            json!(blocks.iter().find(|block| block["number"] == number))
+        }
+        _ => return None,
+    };
+    Some(json!({"jsonrpc": "2.0", "id": call["id"], "result": result}))
 }
 
 pub(crate) fn backed(event: &str) -> Value {

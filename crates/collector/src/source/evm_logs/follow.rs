@@ -2,7 +2,8 @@
 //!
 //! In: the blocks anybody asks about, and the nodes' answers. Out: a [`Verdict`] per block. The cursor is the newest
 //! block that was looked at; each step reads downwards from the node's newest block until it meets a block that is known,
-//! so going on and stepping back after a reorganisation are the same walk. At most `confirmations + reorg_blocks` blocks
+//! so going on and stepping back after a reorganisation are the same walk, in batches of headers, for a chain may make blocks faster
+//! than a node answers. At most `confirmations + reorg_blocks` blocks
 //! are kept and read: what is deeper is taken as final. A reorganisation beyond that is an alarm
 //! (`oss_source_reorg_too_deep_total`): deeper blocks are looked at once more by their number, and then no longer.
 //!
@@ -18,7 +19,7 @@ use common::ids::Name;
 use common::observation::BlockRef;
 use futures_util::future::join_all;
 
-use super::rpc::{Header, Node};
+use super::rpc::{BATCH_MAX, Header, Node};
 use super::suspects::{self, Doubts, Finding, Suspects, Voice};
 use super::trail::{Linked, Place, Trail};
 use crate::metrics;
@@ -107,7 +108,9 @@ impl Chain {
         climb(name, node, trail, newest, *kept).await?;
         let floor = lowest.max((newest.number + 1).saturating_sub(*kept));
         while let Some(oldest) = trail.oldest().filter(|oldest| oldest.number > floor) {
-            trail.extend_back(below(node, oldest).await?);
+            for block in below(node, oldest, oldest.number - floor).await? {
+                trail.extend_back(block);
+            }
         }
         trail.shorten(*kept);
         self.head = Some(newest);
@@ -231,8 +234,7 @@ async fn climb(
         trail.restart(newest);
         return Ok(());
     };
-    let mut branch = vec![newest];
-    let mut lowest = newest;
+    let (mut branch, mut lowest) = (vec![newest], newest);
     loop {
         match trail.place(lowest) {
             Place::Joins => {
@@ -243,8 +245,16 @@ async fn climb(
                 return Ok(());
             }
             Place::Below => {
-                lowest = below(node, lowest).await?;
-                branch.push(lowest);
+                // Down to above the tip; a branch that does not join there is followed as far as it goes.
+                let gap = lowest.number.saturating_sub(tip.number.saturating_add(1));
+                let count = if gap == 0 { BATCH_MAX as u64 } else { gap };
+                for block in below(node, lowest, count).await? {
+                    branch.push(block);
+                    lowest = block;
+                    if trail.place(block) != Place::Below {
+                        break;
+                    }
+                }
             }
             Place::Lost => {
                 let known = trail.len() as u64;
@@ -259,12 +269,21 @@ async fn climb(
     }
 }
 
-/// The parent of a block.
-async fn below(node: &Node, block: Linked) -> Result<Linked, SourceFault> {
+/// Blocks below one, newest first, each the parent of the one before: at least one, at most `count` and a batch.
+async fn below(node: &Node, block: Linked, count: u64) -> Result<Vec<Linked>, SourceFault> {
     let moved = || SourceFault::unavailable("the chain moved while it was read");
-    let number = block.number.checked_sub(1).ok_or_else(moved)?;
-    let parent = linked(node.header(number).await?.ok_or_else(moved)?);
-    if (parent.number, parent.hash) == (number, block.parent) { Ok(parent) } else { Err(moved()) }
+    let lowest = block.number.saturating_sub(count.clamp(1, BATCH_MAX as u64));
+    let numbers: Vec<u64> = (lowest..block.number).rev().collect();
+    let (mut blocks, mut above) = (Vec::with_capacity(numbers.len()), block);
+    for header in node.headers(&numbers).await?.into_iter().map_while(|header| header.map(linked)) {
+        // The node may have gone to another branch in the middle of a batch.
+        if header.hash != above.parent {
+            break;
+        }
+        blocks.push(header);
+        above = header;
+    }
+    if blocks.is_empty() { Err(moved()) } else { Ok(blocks) }
 }
 
 const fn linked(header: Header) -> Linked {

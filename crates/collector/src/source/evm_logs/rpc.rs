@@ -1,7 +1,9 @@
 //! One EVM node by JSON-RPC 2.0 over HTTP: the calls `evm_logs` needs.
 //!
-//! Bounds: the client's time-out per call, [`ANSWER_BYTES_MAX`] per answer. A node answers only after its
-//! `eth_chainId` was the configured one. Source: Ethereum JSON-RPC (execution-apis).
+//! Bounds: the client's time-out per HTTP request, [`ANSWER_BYTES_MAX`] per answer, [`BATCH_MAX`] calls in a batch: headers are asked
+//! for in batches. Nodes have bounds of their own, in calls or in bytes: a batch that is refused is halved and asked for again, down to
+//! single calls; each one that is answered makes the next one longer by one. A node answers only after its
+//! `eth_chainId` was the configured one. Source: Ethereum JSON-RPC (execution-apis), JSON-RPC 2.0 §6.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::bridge::Address;
 use common::hash::Digest;
 use futures_util::StreamExt as _;
-use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,6 +20,9 @@ use serde_json::{Value, json};
 use crate::source::SourceFault;
 
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most calls in one HTTP request.
+pub(super) const BATCH_MAX: usize = 50;
+const HEADERS: &str = "eth_getBlockByNumber";
 
 /// A JSON-RPC quantity: `0x` and hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -82,6 +87,25 @@ pub(super) struct Node {
     chain_id: u64,
     client: reqwest::Client,
     is_checked: Cell<bool>,
+    /// How many calls the next batch has at most.
+    batch: Cell<usize>,
+}
+
+/// Why an HTTP request brought nothing.
+#[derive(Debug)]
+enum Failed {
+    /// The node did not like it; a shorter batch may do.
+    Refused(SourceFault),
+    /// The node cannot be reached or asks to be left alone.
+    Unanswered(SourceFault),
+}
+
+impl From<Failed> for SourceFault {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Refused(fault) | Failed::Unanswered(fault) => fault,
+        }
+    }
 }
 
 impl Node {
@@ -92,7 +116,7 @@ impl Node {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(format!("rpc: scheme {:?} is not allowed", url.scheme()));
         }
-        Ok(Self { url, chain_id, client, is_checked: Cell::new(false) })
+        Ok(Self { url, chain_id, client, is_checked: Cell::new(false), batch: Cell::new(BATCH_MAX) })
     }
 
     /// Whether both are the same address.
@@ -134,19 +158,53 @@ impl Node {
         newest.ok_or_else(|| SourceFault::unavailable("the node has no newest block"))
     }
 
-    /// `None`: the node has no block of this height yet.
-    pub(super) async fn header(&self, number: u64) -> Result<Option<Header>, SourceFault> {
-        self.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await
+    /// The blocks at these heights, in their order; `None`: the node's chain has none there.
+    pub(super) async fn headers(&self, numbers: &[u64]) -> Result<Vec<Option<Header>>, SourceFault> {
+        let mut headers = Vec::with_capacity(numbers.len());
+        while let Some(rest) = numbers.get(headers.len()..).filter(|rest| !rest.is_empty()) {
+            let size = self.batch.get().min(rest.len());
+            match self.batch(rest.get(..size).unwrap_or(rest)).await {
+                Ok(batch) => {
+                    headers.extend(batch);
+                    self.batch.set(self.batch.get().saturating_add(1).min(BATCH_MAX));
+                }
+                Err(Failed::Refused(_)) if size > 1 => self.batch.set(size / 2),
+                Err(failed) => {
+                    self.batch.set((size / 2).max(1));
+                    return Err(failed.into());
+                }
+            }
+        }
+        Ok(headers)
+    }
+
+    /// The same, all in one HTTP request.
+    async fn batch(&self, numbers: &[u64]) -> Result<Vec<Option<Header>>, Failed> {
+        let params = |number: u64| json!([format!("{number:#x}"), false]);
+        let headers = if let [number] = numbers {
+            let answer = self.post(HEADERS, call(0, HEADERS, &params(*number))).await?;
+            vec![read_answer(HEADERS, &answer).map_err(Failed::Refused)?]
+        } else {
+            let calls = numbers.iter().enumerate();
+            let calls: Vec<_> = calls.map(|(id, number)| call(id, HEADERS, &params(*number))).collect();
+            let answer = self.post(HEADERS, Value::Array(calls)).await?;
+            read_answers(HEADERS, &answer, numbers.len()).map_err(Failed::Refused)?
+        };
+        let is_of = |(header, number): (&Option<Header>, &u64)| {
+            header.is_none_or(|header: Header| header.number.0 == *number)
+        };
+        if headers.iter().zip(numbers).all(is_of) {
+            return Ok(headers);
+        }
+        Err(Failed::Refused(SourceFault::invalid(format!("{HEADERS}: the answer is another block"))))
     }
 
     /// The hashes of the blocks at these heights; a height that the node's chain does not have is left out.
     pub(super) async fn hashes(&self, numbers: &BTreeSet<u64>) -> Result<BTreeMap<u64, Digest>, SourceFault> {
         self.check_chain().await?;
-        let mut hashes = BTreeMap::new();
-        for number in numbers {
-            hashes.extend(self.header(*number).await?.map(|header| (*number, header.hash)));
-        }
-        Ok(hashes)
+        let numbers: Vec<u64> = numbers.iter().copied().collect();
+        let headers = self.headers(&numbers).await?;
+        Ok(headers.into_iter().flatten().map(|header| (header.number.0, header.hash)).collect())
     }
 
     /// The logs of a contract with one of the topics, oldest first.
@@ -167,53 +225,93 @@ impl Node {
     }
 
     async fn call<T: DeserializeOwned>(&self, method: &'static str, params: Value) -> Result<T, SourceFault> {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let answer = self.post(method, call(1, method, &params)).await?;
+        read_answer(method, &answer)
+    }
+
+    /// One HTTP request; gives the answer's bytes.
+    async fn post(&self, method: &'static str, body: Value) -> Result<Vec<u8>, Failed> {
         let failed = |error: reqwest::Error| {
             let kind = if error.is_timeout() { "timed out" } else { "cannot be reached" };
-            SourceFault::unavailable(format!("{method}: the node {kind}"))
+            Failed::Unanswered(SourceFault::unavailable(format!("{method}: the node {kind}")))
         };
-        let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body);
-        let response = request.send().await.map_err(failed)?;
+        let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
+        let response = request.body(body.to_string()).send().await.map_err(failed)?;
         let status = response.status();
         if !status.is_success() {
             let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let retry_after = header.and_then(|text| text.parse().ok()).map(std::time::Duration::from_secs);
             let detail = format!("{method}: the node answered {status}");
-            return Err(SourceFault::Unavailable { detail, retry_after });
+            let fault = SourceFault::Unavailable { detail, retry_after };
+            let is_refused = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
+            return Err(if is_refused { Failed::Refused(fault) } else { Failed::Unanswered(fault) });
         }
         let mut answer = Vec::new();
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(failed)?;
             if answer.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(SourceFault::invalid(format!("{method}: longer than {ANSWER_BYTES_MAX} bytes")));
+                let detail = format!("{method}: longer than {ANSWER_BYTES_MAX} bytes");
+                return Err(Failed::Refused(SourceFault::invalid(detail)));
             }
             answer.extend_from_slice(&chunk);
         }
-        read_answer(method, &answer)
+        Ok(answer)
     }
 }
 
-fn read_answer<T: DeserializeOwned>(method: &'static str, answer: &[u8]) -> Result<T, SourceFault> {
-    #[derive(Deserialize)]
-    struct RpcError {
-        code: i64,
-    }
-    #[derive(Deserialize)]
-    struct Answer<'a> {
-        #[serde(borrow)]
-        result: Option<&'a serde_json::value::RawValue>,
-        error: Option<RpcError>,
-    }
+fn call(id: usize, method: &str, params: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
 
-    let invalid = |error: serde_json::Error| SourceFault::invalid(format!("{method}: {error}"));
-    let answer: Answer<'_> = serde_json::from_slice(answer).map_err(invalid)?;
+#[derive(Deserialize)]
+struct RpcError {
+    code: i64,
+}
+
+/// An answer, or one of a batch.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(default)]
+    id: Value,
+    #[serde(borrow)]
+    result: Option<&'a serde_json::value::RawValue>,
+    error: Option<RpcError>,
+}
+
+fn read_answer<T: DeserializeOwned>(method: &'static str, answer: &[u8]) -> Result<T, SourceFault> {
+    let answer = serde_json::from_slice(answer).map_err(|error| unreadable(method, &error))?;
+    result(method, &answer)
+}
+
+/// The answers to the calls 0 to `count` of a batch, which may come in any order.
+fn read_answers<T: DeserializeOwned>(
+    method: &'static str,
+    answer: &[u8],
+    count: usize,
+) -> Result<Vec<T>, SourceFault> {
+    let answers: Vec<Answer<'_>> =
+        serde_json::from_slice(answer).map_err(|error| unreadable(method, &error))?;
+    let by_id: BTreeMap<_, _> =
+        answers.iter().filter_map(|answer| answer.id.as_u64().map(|id| (id, answer))).collect();
+    let missing = |id: u64| SourceFault::invalid(format!("{method}: call {id} of a batch has no answer"));
+    (0..count as u64).map(|id| result(method, by_id.get(&id).ok_or_else(|| missing(id))?)).collect()
+}
+
+fn unreadable(method: &'static str, error: &serde_json::Error) -> SourceFault {
+    SourceFault::invalid(format!("{method}: {error}"))
+}
+
+fn result<T: DeserializeOwned>(method: &'static str, answer: &Answer<'_>) -> Result<T, SourceFault> {
     // What a node refuses now (limits, pruned or missing blocks) another node or a later try may give.
-    if let Some(error) = answer.error {
+    if let Some(error) = &answer.error {
         return Err(SourceFault::unavailable(format!("{method}: the node answered error {}", error.code)));
     }
     // A result of null is an answer of its own; `Option` cannot tell it from a missing one, and neither
     // holds anything.
     let result = answer.result.map_or("null", serde_json::value::RawValue::get);
-    serde_json::from_str(result).map_err(invalid)
+    serde_json::from_str(result).map_err(|error| unreadable(method, &error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,6 +80,8 @@ struct State {
     is_up: bool,
     /// Which fork each block is of.
     blocks: Vec<u8>,
+    /// How many blocks are made with each HTTP request.
+    pace: usize,
 }
 
 impl Forks {
@@ -103,12 +105,17 @@ impl Forks {
 
 impl Respond for Forks {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        let state = self.0.lock().unwrap();
+        let mut state = self.0.lock().unwrap();
         if !state.is_up {
             return ResponseTemplate::new(503);
         }
-        let call: Value = request.body_json().expect("JSON-RPC");
-        ResponseTemplate::new(200).set_body_json(state.answer(&call))
+        let answer = match request.body_json().expect("JSON-RPC") {
+            Value::Array(calls) => calls.iter().map(|call| state.answer(call)).collect(),
+            call => state.answer(&call),
+        };
+        let (pace, fork) = (state.pace, *state.blocks.last().expect("a block"));
+        state.blocks.extend(vec![fork; pace]);
+        ResponseTemplate::new(200).set_body_json(answer)
     }
 }
 
@@ -150,7 +157,7 @@ impl Bench {
     async fn new(count: usize) -> Self {
         let (mut nodes, mut servers, mut clients) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..count {
-            let forks = Forks(Arc::new(Mutex::new(State { is_up: true, blocks: vec![0; 21] })));
+            let forks = Forks(Arc::new(Mutex::new(State { is_up: true, blocks: vec![0; 21], pace: 0 })));
             let server = MockServer::start().await;
             Mock::given(method("POST")).respond_with(forks.clone()).mount(&server).await;
             clients.push(Node::new(&server.uri(), 1, reqwest::Client::new()).expect("a node"));
@@ -260,4 +267,27 @@ async fn a_node_that_lags_on_a_fork_the_others_have_left_takes_nothing_away() {
     // It is out of reach, and the other one is followed.
     bench.nodes[0].is_up(false);
     assert_eq!((bench.next_look().await, bench.doubts()), (Verdict::Stands, (0, 0, 0)));
+}
+
+#[actix::test]
+async fn a_chain_that_makes_blocks_faster_than_its_node_answers_is_caught_up_with() {
+    let mut bench = Bench::new(1).await;
+    bench.chain.kept = 20_000;
+    assert_eq!(bench.look().await, Verdict::Stands);
+    let oldest = bench.chain.trail.oldest();
+    // Far behind, and 20 blocks more with each HTTP request.
+    bench.nodes[0].grow(3_000, 0);
+    bench.nodes[0].change(|state| state.pace = 20);
+    let mut behind = usize::MAX;
+    for _ in 0..10 {
+        assert_eq!(bench.look().await, Verdict::Stands);
+        let seen = usize::try_from(bench.chain.head.expect("a block").number).expect("a number");
+        behind = bench.nodes[0].0.lock().unwrap().blocks.len() - 1 - seen;
+    }
+    assert!(behind <= 60, "{behind} blocks were made while the last look went on");
+    assert_eq!(bench.chain.trail.oldest(), oldest, "the walk has met what was known");
+    // A reorganisation is followed in batches too.
+    bench.nodes[0].reorganise(SEEN, 1);
+    assert_eq!((bench.look().await, bench.doubts()), (Verdict::Unclear, (1, 0, 0)));
+    assert_eq!(bench.look().await, Verdict::Gone);
 }
