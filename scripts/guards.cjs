@@ -62,6 +62,8 @@ const GUARDS = [
   ['headers come in batches', `${FOLLOW}/rpc.rs`, 'pub(super) const BATCH_MAX: usize = 50;', 'pub(super) const BATCH_MAX: usize = 1;', 'a_chain_that_makes_blocks_faster_than_its_node_answers_is_caught_up_with'],
   ['a batch that is refused', `${FOLLOW}/rpc.rs`, 'Err(Failed::Refused(_)) if size > 1 => self.batch.set(size / 2),', '', 'a_batch_that_a_node_refuses_is_halved_until_it_answers'],
   ['a batch has no order', `${FOLLOW}/rpc.rs`, 'answer.id.as_u64().map(|id| (id, answer))).collect();', 'answer.id.as_u64().map(|_| answer)).zip(0..).map(|(answer, id)| (id, answer)).collect();', 'headers_come_in_batches_and_in_the_order_they_were_asked_for'],
+  ['a note that cannot be read', 'collector/src/follow/notes.rs', '            self.unreadable.insert(id);\n', '', 'a_note_that_cannot_be_read_is_left_to_a_collector_that_can'],
+  ['memory for notes', 'collector/src/follow.rs', '.sum::<usize>() > bytes_max', '.sum::<usize>() > usize::MAX', 'memory_is_bounded_and_the_oldest_of_whoever_has_most_go'],
   ['one node, one voice', 'collector/src/source/evm_logs.rs', 'if nodes.iter().any(|other| other.is_at(&node)) {', 'if false {', 'a_node_is_named_once'],
   ['another generation', 'collector/src/generation.rs', '(Some(first), now) => return Err(Changed { shard, first: first.clone(), now }),', '(Some(first), now) => drop(Changed { shard, first: first.clone(), now }),', 'test(generation::)'],
 ];

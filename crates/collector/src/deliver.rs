@@ -90,6 +90,12 @@ async fn hand_over(link: &Link, generation: &Generation, batch: Vec<Finished>) -
         }
     };
     let gone = answers.iter().filter(|answer| matches!(answer, Collected::Gone)).count();
+    for (finished, answer) in batch.iter().zip(&answers) {
+        let Collected::Ok { pushed_out, .. } = answer else { continue };
+        for ((source, _), notes) in finished.handed.iter().zip(pushed_out) {
+            metrics::watch_dropped(source, metrics::Dropped::Full, *notes);
+        }
+    }
     metrics::delivered(link.shard(), answers.len() - gone, gone, begun.elapsed());
     batch.iter().map(|finished| finished.id).collect()
 }

@@ -6,24 +6,30 @@
 //! knows it). So nothing hangs on a collector's life, and none has to be chosen.
 //!
 //! What is too deep to be reorganised is compared with the chain once more, for it may have got there while nobody looked;
-//! then it is forgotten, as what is withdrawn, and trimmed from the front. While nothing is watched,
-//! the chain is not asked. Bounds: [`HANDED_MAX`] per source and shard, the oldest go; of `:inx` at most
-//! [`EXPRESS_SHARE`], so that cancels and commands get in beside a deep reorganisation.
+//! then it is forgotten, as what is withdrawn, and trimmed from the front ([`notes`]). While nothing is watched,
+//! the chain is not asked. Bounds: the stream's own per source and shard
+//! ([`HANDED_MAX`](common::link::HANDED_MAX)), and for what is kept here [`WATCHED_BYTES_MAX`] per process; the oldest go, counted. Of
+//! `:inx` at most [`EXPRESS_SHARE`], so that cancels and commands get in beside a deep reorganisation.
 
-use std::collections::BTreeMap;
+mod notes;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix::{Actor, ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
 use common::ids::{Name, Shard};
-use common::link::{Commands, Disposition, HANDED_MAX, Link, LinkError, SendTo, Sent, StreamId};
-use common::message::{Body, Message};
+use common::link::{Commands, Disposition, Link, LinkError, SendTo, Sent};
 use common::observation::BlockRef;
 use common::supervise::Lifeline;
 
 use crate::generation::Generation;
 use crate::metrics;
+use crate::metrics::Dropped;
 use crate::source::{Chain, Verdict};
+use notes::{Notes, Read};
 
 const READ_COUNT: usize = 1_000;
+/// Most memory for the messages that are kept, about; the sources of a process have equal shares.
+const WATCHED_BYTES_MAX: usize = 32 << 20;
 /// How far withdrawals may fill `:inx`.
 const EXPRESS_SHARE: u64 = 500;
 
@@ -36,16 +42,19 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Starts the actor on the current thread.
+    /// Starts the actor on the current thread; it is one of so many.
     pub(crate) fn start(
         source: Name,
         chain: Chain,
+        sources: usize,
         commands: &Commands,
         generation: Generation,
         lifeline: Lifeline,
     ) {
         let outs = Shard::ALL.map(|shard| HandedOut::new(commands.shard(shard))).into();
-        Actor::start(Self { watch: Some(Watch { source, chain, outs }), generation, _lifeline: lifeline });
+        let bytes_max = WATCHED_BYTES_MAX / sources.max(1);
+        let watch = Some(Watch { source, chain, bytes_max, outs });
+        Actor::start(Self { watch, generation, _lifeline: lifeline });
     }
 
     fn step(&mut self, ctx: &mut Context<Self>) {
@@ -91,6 +100,7 @@ struct Failed {
 struct Watch {
     source: Name,
     chain: Chain,
+    bytes_max: usize,
     /// One per shard.
     outs: Vec<HandedOut>,
 }
@@ -100,36 +110,51 @@ impl Watch {
         for out in &mut self.outs {
             out.read(&self.source).await?;
         }
-        metrics::watched(&self.source, self.outs.iter().map(|out| out.blocks.len()).sum());
-        let Some(lowest) = self.outs.iter().filter_map(HandedOut::lowest).min() else {
+        let dropped = bound(self.outs.iter_mut().map(|out| &mut out.notes).collect(), self.bytes_max);
+        metrics::watch_dropped(&self.source, Dropped::Memory, dropped);
+        metrics::watched(&self.source, self.outs.iter().map(|out| out.notes.len()).sum());
+        let blocks: BTreeSet<BlockRef> = self.outs.iter().flat_map(|out| out.notes.blocks()).collect();
+        let Some(lowest) = blocks.first() else {
             self.chain.rest();
-            return Ok(());
+            return self.settle(&BTreeMap::new()).await;
         };
-        if let Err(fault) = self.chain.advance(lowest).await {
+        if let Err(fault) = self.chain.advance(lowest.block).await {
             metrics::follow_failed(&self.source, &fault);
             return Ok(());
         }
-        let blocks = self.outs.iter().flat_map(|out| out.blocks.values().copied()).collect();
         let verdicts = self.chain.verdicts(&blocks).await;
+        self.settle(&verdicts).await
+    }
+
+    async fn settle(&mut self, verdicts: &BTreeMap<BlockRef, Verdict>) -> Result<(), Failed> {
         for out in &mut self.outs {
-            out.settle(&self.source, &verdicts).await?;
+            out.settle(&self.source, verdicts).await?;
         }
         Ok(())
     }
+}
+
+/// Forgets the oldest of whoever has most until all fit; gives how many.
+fn bound(mut all: Vec<&mut Notes>, bytes_max: usize) -> usize {
+    let mut dropped = 0;
+    while all.iter().map(|notes| notes.bytes()).sum::<usize>() > bytes_max
+        && all.iter_mut().max_by_key(|notes| notes.bytes()).is_some_and(|notes| notes.drop_oldest())
+    {
+        dropped += 1;
+    }
+    dropped
 }
 
 /// What was handed out to one shard and may still be reorganised.
 #[derive(Debug)]
 struct HandedOut {
     link: Link,
-    cursor: StreamId,
-    /// Where each entry's observation was seen. The messages stay in the stream.
-    blocks: BTreeMap<StreamId, BlockRef>,
+    notes: Notes,
 }
 
 impl HandedOut {
-    const fn new(link: Link) -> Self {
-        Self { link, cursor: StreamId::ZERO, blocks: BTreeMap::new() }
+    fn new(link: Link) -> Self {
+        Self { link, notes: Notes::default() }
     }
 
     fn failed(&self, call: &'static str) -> impl Fn(LinkError) -> Failed {
@@ -137,32 +162,20 @@ impl HandedOut {
         move |error| Failed { link: link.clone(), call, error }
     }
 
-    fn lowest(&self) -> Option<u64> {
-        self.blocks.values().map(|block| block.block).min()
-    }
-
     /// Reads on to the end of the stream.
     async fn read(&mut self, source: &Name) -> Result<(), Failed> {
         loop {
-            let read = self.link.handed_after(source, self.cursor, READ_COUNT).await;
+            let read = self.link.handed_after(source, self.notes.cursor(), READ_COUNT).await;
             let entries = read.map_err(self.failed("XRANGE handed"))?;
-            for entry in &entries {
-                self.cursor = entry.id;
-                match withdrawal(&entry.payload) {
-                    Some((_, block)) => {
-                        self.blocks.insert(entry.id, block);
-                    }
-                    None => metrics::passed_on_unread(self.link.shard()),
+            let is_end = entries.len() < READ_COUNT;
+            for entry in entries {
+                match self.notes.take(entry.id, entry.payload) {
+                    Read::Noted => {}
+                    Read::Unreadable => metrics::note_unreadable(source, self.link.shard(), entry.id),
                 }
             }
-            let surplus = self.blocks.len().saturating_sub(HANDED_MAX);
-            for _ in 0..surplus {
-                self.blocks.pop_first();
-            }
-            if surplus > 0 {
-                metrics::watch_overflowed(source, surplus);
-            }
-            if entries.len() < READ_COUNT {
+            if is_end {
+                metrics::watch_dropped(source, Dropped::Unreadable, self.notes.give_up());
                 return Ok(());
             }
         }
@@ -170,45 +183,21 @@ impl HandedOut {
 
     /// Withdraws what is gone, forgets what is final, and trims what nobody needs any more.
     async fn settle(&mut self, source: &Name, verdicts: &BTreeMap<BlockRef, Verdict>) -> Result<(), Failed> {
-        let before = self.blocks.len();
-        let mut gone = Vec::new();
-        self.blocks.retain(|id, block| match verdicts.get(block) {
-            None | Some(Verdict::Stands | Verdict::Unclear) => true,
-            Some(Verdict::Final) => false,
-            Some(Verdict::Gone) => {
-                gone.push(*id);
-                true
-            }
-        });
-        for id in gone {
-            let found = self.link.handed_at(source, id).await.map_err(self.failed("XRANGE handed"))?;
-            // Another collector has sent it and trimmed the stream.
-            let Some(entry) = found else {
-                self.blocks.remove(&id);
-                continue;
-            };
-            let Some((message, block)) = withdrawal(&entry.payload) else { continue };
-            let sent = self.link.send(SendTo::Express, &message.id, &entry.payload, EXPRESS_SHARE).await;
+        for (id, gone) in self.notes.judge(verdicts) {
+            let sent = self.link.send(SendTo::Express, &gone.message_id, &gone.payload, EXPRESS_SHARE).await;
             match sent.map_err(self.failed("SEND"))? {
-                Sent::Ok { .. } => metrics::withdrawn(source, self.link.shard(), &message.id, block),
+                Sent::Ok { .. } => {
+                    metrics::withdrawn(source, self.link.shard(), &gone.message_id, gone.block);
+                }
                 Sent::Dup { .. } => {}
                 // The next step goes on.
                 Sent::Busy => break,
             }
-            self.blocks.remove(&id);
+            self.notes.forget(id);
         }
-        if self.blocks.len() == before {
-            return Ok(());
-        }
-        let below = self.blocks.first_key_value().map_or_else(|| self.cursor.next(), |(id, _)| *id);
-        self.link.trim_handed(source, below).await.map_err(self.failed("XTRIM handed"))
+        let Some(below) = self.notes.trim() else { return Ok(()) };
+        self.link.trim_handed(source, below).await.map_err(self.failed("XTRIM handed"))?;
+        self.notes.trimmed(below);
+        Ok(())
     }
-}
-
-/// The message of an entry, and the block it speaks of.
-fn withdrawal(payload: &[u8]) -> Option<(Message, BlockRef)> {
-    let message = Message::decode(payload).ok()?;
-    let Body::Withdrawn { withdrawn, .. } = &message.body else { return None };
-    let block = BlockRef { block: withdrawn.block, block_hash: withdrawn.block_hash };
-    Some((message, block))
 }

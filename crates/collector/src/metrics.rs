@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::exposition::{self, Busy, Metric};
 use common::ids::{Name, Shard};
-use common::link::LinkError;
+use common::link::{LinkError, StreamId};
 use common::observation::BlockRef;
 use metrics::{counter, gauge, histogram};
 
@@ -201,11 +201,37 @@ pub(crate) fn reorganised_too_deep(source: &Name, kept: u64) {
         of deeper blocks is not withdrawn");
 }
 
-/// More was handed out than is watched; the oldest is not any more.
-pub(crate) fn watch_overflowed(source: &Name, observations: usize) {
-    counter!("oss_source_watch_dropped_total", "source" => source.as_str().to_owned())
+/// Why an observation that was handed out is not watched any more before its block is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// `:handed` was full: who has read it already still watches it, who starts later does not.
+    Full,
+    /// This process keeps as much as it may.
+    Memory,
+    /// No build that can read the entry came in time.
+    Unreadable,
+}
+
+/// Observations are not watched any more, the oldest ones.
+pub(crate) fn watch_dropped(source: &Name, why: Dropped, observations: usize) {
+    if observations == 0 {
+        return;
+    }
+    let why = match why {
+        Dropped::Full => "full",
+        Dropped::Memory => "memory",
+        Dropped::Unreadable => "unreadable",
+    };
+    counter!("oss_source_watch_dropped_total", "source" => source.as_str().to_owned(), "why" => why)
         .increment(observations as u64);
-    tracing::warn!(%source, observations, "Too much is watched; the oldest observations are not any more");
+    tracing::warn!(%source, why, observations, "Observations are not watched any more; if their blocks go, nobody may be told");
+}
+
+/// An entry of `:handed` cannot be read by this build; it is left to one that can.
+pub(crate) fn note_unreadable(source: &Name, shard: Shard, id: StreamId) {
+    counter!("oss_source_notes_unreadable_total", "source" => source.as_str().to_owned(), "shard" => shard.name())
+        .increment(1);
+    tracing::warn!(%source, %shard, %id, "What was handed out is noted in a form this build cannot read; it is left to one that can");
 }
 
 /// An observation was withdrawn: its block has left its chain.

@@ -48,9 +48,11 @@ impl Pipeline {
         shutdown: &Shutdown,
     ) -> Result<Self, String> {
         let sources = Sources::start(catalog)?;
-        for (source, chain) in catalog.chains()? {
+        let chains = catalog.chains()?;
+        let followed = chains.len();
+        for (source, chain) in chains {
             let lifeline = shutdown.lifeline(format!("follower of {source}"));
-            Follower::start(source, chain, commands, generation.clone(), lifeline);
+            Follower::start(source, chain, followed, commands, generation.clone(), lifeline);
         }
         let intakes = Shard::ALL.map(|shard| {
             let link = commands.shard(shard);

@@ -57,6 +57,12 @@ pub(crate) const TABLE: &[Metric] = &[
         "The newest block of a source's chain that was looked at; it is looked at while something is watched.",
     ),
     Metric::new(
+        "oss_source_notes_unreadable_total",
+        Counter,
+        &["shard", "source"],
+        "Notes of what was handed out that this build cannot read; they are left to one that can.",
+    ),
+    Metric::new(
         "oss_source_reorg_blocks_total",
         Counter,
         &["source"],
@@ -96,8 +102,8 @@ pub(crate) const TABLE: &[Metric] = &[
     Metric::new(
         "oss_source_watch_dropped_total",
         Counter,
-        &["source"],
-        "Observations not watched any more because too many are.",
+        &["source", "why"],
+        "Observations not watched any more before their blocks were final: the stream of notes was full, this process' memory for them, or they were unreadable for a day.",
     ),
     Metric::new(
         "oss_source_watched",

@@ -32,7 +32,10 @@ fn record_all() {
     reorganised(&source, 2, 9);
     reorganised_too_deep(&source, 2);
     unconfirmed(&source, Doubts { second_look: 1, disputed: 1, unheard: 1 }, true);
-    watch_overflowed(&source, 1);
+    for why in [Dropped::Full, Dropped::Memory, Dropped::Unreadable] {
+        watch_dropped(&source, why, 1);
+    }
+    note_unreadable(&source, shard, StreamId::ZERO);
     withdrawn(&source, shard, "w:1", BlockRef { block: 9, block_hash: common::hash::Digest::ZERO });
 }
 

@@ -198,6 +198,42 @@ async fn what_a_collector_handed_out_is_withdrawn_by_another_one_after_its_death
 }
 
 #[actix_rt::test]
+async fn what_a_collector_has_read_is_withdrawn_even_if_the_stream_has_lost_it() {
+    let (bed, chain) = (Bed::new().await, Chain::new().await);
+    bed.sources(&source(&chain, 1, 64));
+    let collector = collector(&bed, "collector-1").await;
+    let event = chain.mint(ALICE, "2a").await;
+    let (rid, block) = handed_out(&bed, &collector, &event).await;
+    until("it is watched", async || metric(&bed, &collector, "oss_source_watched").await > 0.0).await;
+    // As one that is done with it does, or a full stream.
+    let link = bed.link(Shard::Financial).await;
+    link.trim_handed(&"chain".parse().unwrap(), StreamId::new(u64::MAX, 0)).await.expect("XTRIM");
+    assert_eq!(noted(&bed).await, 0);
+    chain.reorganise(1).await;
+    let told = until_withdrawn(&bed, &collector, &chain, 1).await;
+    assert_eq!((told[0].0, told[0].1.block_hash), (rid, block.block_hash));
+    collector.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_note_that_cannot_be_read_is_left_to_a_collector_that_can() {
+    let (bed, chain) = (Bed::new().await, Chain::new().await);
+    bed.sources(&source(&chain, 1, 64));
+    let collector = collector(&bed, "collector-1").await;
+    let key = Keys::new(Shard::Financial).handed(&"chain".parse().unwrap());
+    bed.redis.command(&["XADD", &key, "*", "m", r#"{"v":99,"msg":"WITHDRAWN"}"#]).expect("XADD");
+    let event = chain.mint(ALICE, "2a").await;
+    handed_out(&bed, &collector, &event).await;
+    chain.reorganise(1).await;
+    until_withdrawn(&bed, &collector, &chain, 1).await;
+    // What was noted later is done with and still lies behind it.
+    until("nothing is watched", async || metric(&bed, &collector, "oss_source_watched").await == 0.0).await;
+    assert_eq!(noted(&bed).await, 2);
+    assert!(value(&bed, &collector, "oss_source_notes_unreadable_total{").await > 0.0);
+    collector.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_left_the_chain_while_no_collector_looked_is_withdrawn_however_deep_it_would_be() {
     let (bed, chain) = (Bed::new().await, Chain::new().await);
     bed.sources(&source(&chain, 1, 3));

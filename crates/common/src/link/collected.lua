@@ -33,11 +33,14 @@ local function hand_over(key, a, handed)
   redis.call('XDEL', KEYS[1], id)
   local added = redis.call('XADD', KEYS[2], '*', 'm', payload)
   move_status(key, ARGV[a + 3])
+  local answer = {'OK', added}
   for i = handed + 1, handed + tonumber(ARGV[a + 4]) do
-    redis.call('XADD', KEYS[FIXED_KEYS + n_items + i], 'MAXLEN', '~', ARGV[2], '*', 'm',
-      ARGV[FIXED_ARGS + n_items * ITEM_ARGS + i])
+    local notes = KEYS[FIXED_KEYS + n_items + i]
+    local before = redis.call('XLEN', notes)
+    redis.call('XADD', notes, 'MAXLEN', '~', ARGV[2], '*', 'm', ARGV[FIXED_ARGS + n_items * ITEM_ARGS + i])
+    answer[#answer + 1] = before + 1 - redis.call('XLEN', notes)
   end
-  return {'OK', added}
+  return answer
 end
 
 local reply, handed = {'OK'}, 0

@@ -1,8 +1,8 @@
 //! COLLECTED: hands a finished request from `:requests` to `:in`, exactly once.
 //!
 //! XACK comes first and decides: only the call whose XACK removes the entry from the group's pending list
-//! deletes it, adds the message, moves the status and notes what was handed out in `:handed:<source>`. Replies per item: `OK <id in :in>`, `GONE` (somebody
-//! finished it before, or this is a repeat).
+//! deletes it, adds the message, moves the status and notes what was handed out in `:handed:<source>`. Replies per item: `OK <id in :in>` and for each
+//! note how many older ones it pushed out of its full stream, `GONE` (somebody finished it before, or this is a repeat).
 
 use super::{BATCH_MAX, COLLECTORS_GROUP, HANDED_MAX, Link, LinkError, Stream, StreamId, bounded};
 use crate::ids::{Name, Rid};
@@ -23,11 +23,12 @@ pub struct Collection<'a> {
 }
 
 /// The answer for one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Collected {
-    /// The message is in `:in` under this id.
-    Ok { id: StreamId },
+    /// The message is in `:in` under this id. `pushed_out`: for each of [`Collection::handed`], how many older notes of that
+    /// source its stream lost at the bound.
+    Ok { id: StreamId, pushed_out: Vec<usize> },
     /// The entry was not pending any more: nothing was written.
     Gone,
 }
@@ -59,7 +60,7 @@ impl Link {
         replies
             .into_iter()
             .map(|mut reply| match reply.word() {
-                "OK" => Ok(Collected::Ok { id: reply.next()? }),
+                "OK" => Ok(Collected::Ok { id: reply.next()?, pushed_out: reply.numbers()? }),
                 "GONE" => Ok(Collected::Gone),
                 _ => reply.unknown(),
             })

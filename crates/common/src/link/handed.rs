@@ -2,7 +2,7 @@
 //!
 //! COLLECTED adds an entry with each observation that names its block: the WITHDRAWN message to be sent if that block
 //! leaves its chain. Every collector reads the stream with a cursor of its own, from the front after a start, and
-//! trims what is too old to be reorganised. At most about [`HANDED_MAX`] entries; the oldest go.
+//! trims what is too old to be reorganised. At most about [`HANDED_MAX`] entries; the oldest go, and COLLECTED says how many.
 
 use super::{Entry, Link, LinkError, Message, StreamId};
 use crate::ids::Name;
@@ -23,15 +23,6 @@ impl Link {
     ) -> Result<Vec<Message>, LinkError> {
         let entries = self.range(self.keys.handed(source), id.next(), count).await?;
         Ok(entries.into_iter().map(Entry::into_message).collect())
-    }
-
-    /// The entry with this id; `None` = it is trimmed.
-    ///
-    /// # Errors
-    /// See [`LinkError`].
-    pub async fn handed_at(&self, source: &Name, id: StreamId) -> Result<Option<Message>, LinkError> {
-        let entries = self.range(self.keys.handed(source), id, 1).await?;
-        Ok(entries.into_iter().map(Entry::into_message).find(|entry| entry.id == id))
     }
 
     /// Forgets the entries below an id. May be repeated, by any collector.

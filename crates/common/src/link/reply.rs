@@ -47,6 +47,12 @@ impl Reply {
         self.rest.map(|value| Self::read(call, value)).collect()
     }
 
+    /// All remaining values as numbers.
+    pub(super) fn numbers(self) -> Result<Vec<usize>, LinkError> {
+        let call = self.call;
+        self.rest.map(|value| parsed(call, Some(value))).collect()
+    }
+
     /// All remaining values as texts.
     pub(super) fn texts(self) -> Result<Vec<String>, LinkError> {
         let call = self.call;

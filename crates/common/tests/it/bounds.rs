@@ -5,14 +5,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::link::{
-    Address, Commands, Disposition, Done, DoneEntry, DoneReply, Fence, LinkError, MESSAGE_BYTES_MAX,
-    Progress, RECEIPT_BYTES_MAX, Route, STATUS_WRITES_MAX, Scripts, SendTo, Sent, StreamId, Token,
+    Address, Collected, Collection, Commands, Disposition, Done, DoneEntry, DoneReply, Fence, HANDED_MAX,
+    LinkError, MESSAGE_BYTES_MAX, Progress, RECEIPT_BYTES_MAX, Route, STATUS_WRITES_MAX, Scripts, SendTo,
+    Sent, StreamId, Token,
 };
 use common::status::Delivery;
 use redis::Value;
 
 use crate::bed::{
-    BOUNDS, Bed, Check, NONE, Stage, changed, commit, entry, lead, locked, name, standalone, submission,
+    BOUNDS, Bed, Check, NONE, Stage, changed, commit, entry, lead, locked, name, rid, standalone, submission,
     submit, target, tenant,
 };
 use crate::cases::CASES;
@@ -209,5 +210,25 @@ async fn an_armed_crash_point_ends_the_process_before_or_after_the_effect() -> C
         same!(status.signal(), expected);
         same!(bed.length(&bed.keys.input()), entries);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_stream_of_notes_loses_its_oldest_and_says_how_many() -> Check {
+    let bed = Bed::fresh().await;
+    drop(bed.link.init("generation-1", true).await?);
+    let key = bed.keys.handed(&name("chain"));
+    let fill = "for _ = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'm', 'old') end";
+    bed.command(&["EVAL", fill, "1", &key, &(HANDED_MAX + 150).to_string()]);
+    let id = submit(&bed.link, 1, Route::Requests).await?;
+    let mut group = bed.link.group_reader(Duration::from_millis(10));
+    while group.next(10).await?.is_empty() {}
+    let handed = [(name("chain"), b"new".to_vec()), (name("other"), b"new".to_vec())];
+    let one = Collection { id, rid: rid(1), payload: b"{}", source_state: "", handed: &handed };
+    let answers = bed.link.collected(&[one]).await?;
+    let [Collected::Ok { pushed_out, .. }] = answers.as_slice() else { panic!("{answers:?}") };
+    let left = usize::try_from(bed.length(&key))?;
+    same!(left <= HANDED_MAX + 100, true);
+    same!(pushed_out.as_slice(), [HANDED_MAX + 151 - left, 0]);
     Ok(())
 }
