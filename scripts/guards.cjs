@@ -64,6 +64,7 @@ const GUARDS = [
   ['a batch has no order', `${FOLLOW}/rpc.rs`, 'answer.id.as_u64().map(|id| (id, answer))).collect();', 'answer.id.as_u64().map(|_| answer)).zip(0..).map(|(answer, id)| (id, answer)).collect();', 'headers_come_in_batches_and_in_the_order_they_were_asked_for'],
   ['a note that cannot be read', 'collector/src/follow/notes.rs', '            self.unreadable.insert(id);\n', '', 'a_note_that_cannot_be_read_is_left_to_a_collector_that_can'],
   ['memory for notes', 'collector/src/follow.rs', '.sum::<usize>() > bytes_max', '.sum::<usize>() > usize::MAX', 'memory_is_bounded_and_the_oldest_of_whoever_has_most_go'],
+  ['withdrawals have a share of their own', 'common/src/link/send.rs', 'Self::Withdrawals => Some("withdrawals"),', 'Self::Withdrawals => Some("cancels"),', 'test(cancels_do_not_keep_withdrawals_out)', 'collector'],
   ['one node, one voice', 'collector/src/source/evm_logs.rs', 'if nodes.iter().any(|other| other.is_at(&node)) {', 'if false {', 'a_node_is_named_once'],
   ['another generation', 'collector/src/generation.rs', '(Some(first), now) => return Err(Changed { shard, first: first.clone(), now }),', '(Some(first), now) => drop(Changed { shard, first: first.clone(), now }),', 'test(generation::)'],
 ];

@@ -8,8 +8,8 @@
 //! What is too deep to be reorganised is compared with the chain once more, for it may have got there while nobody looked;
 //! then it is forgotten, as what is withdrawn, and trimmed from the front ([`notes`]). While nothing is watched,
 //! the chain is not asked. Bounds: the stream's own per source and shard
-//! ([`HANDED_MAX`](common::link::HANDED_MAX)), and for what is kept here [`WATCHED_BYTES_MAX`] per process; the oldest go, counted. Of
-//! `:inx` at most [`EXPRESS_SHARE`], so that cancels and commands get in beside a deep reorganisation.
+//! ([`HANDED_MAX`](common::link::HANDED_MAX)), and for what is kept here [`WATCHED_BYTES_MAX`] per process; the oldest go, counted. In
+//! `:inx` withdrawals have a share of their own ([`SendTo::Withdrawals`]): a deep reorganisation keeps neither cancels nor commands out, nor they it.
 
 mod notes;
 
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use actix::{Actor, ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
 use common::ids::{Name, Shard};
-use common::link::{Commands, Disposition, Link, LinkError, SendTo, Sent};
+use common::link::{Commands, Disposition, EXPRESS_MAX, Link, LinkError, SendTo, Sent};
 use common::observation::BlockRef;
 use common::supervise::Lifeline;
 
@@ -30,8 +30,6 @@ use notes::{Notes, Read};
 const READ_COUNT: usize = 1_000;
 /// Most memory for the messages that are kept, about; the sources of a process have equal shares.
 const WATCHED_BYTES_MAX: usize = 32 << 20;
-/// How far withdrawals may fill `:inx`.
-const EXPRESS_SHARE: u64 = 500;
 
 /// The actor that follows the chain of one source. If it dies, the process ends: nobody would be told.
 #[derive(Debug)]
@@ -184,7 +182,8 @@ impl HandedOut {
     /// Withdraws what is gone, forgets what is final, and trims what nobody needs any more.
     async fn settle(&mut self, source: &Name, verdicts: &BTreeMap<BlockRef, Verdict>) -> Result<(), Failed> {
         for (id, gone) in self.notes.judge(verdicts) {
-            let sent = self.link.send(SendTo::Express, &gone.message_id, &gone.payload, EXPRESS_SHARE).await;
+            let sent =
+                self.link.send(SendTo::Withdrawals, &gone.message_id, &gone.payload, EXPRESS_MAX).await;
             match sent.map_err(self.failed("SEND"))? {
                 Sent::Ok { .. } => {
                     metrics::withdrawn(source, self.link.shard(), &gone.message_id, gone.block);

@@ -80,6 +80,12 @@ impl Keys {
         self.tagged(&format!("sent:{message_id}"))
     }
 
+    /// Stream with the ids of the messages of a share that wait in `:inx`.
+    #[must_use]
+    pub fn express_share(&self, share: &str) -> String {
+        self.tagged(&format!("inx:{share}"))
+    }
+
     /// Stream of the WITHDRAWN messages to be sent if the blocks of what `source` has observed are reorganised.
     #[must_use]
     pub fn handed(&self, source: &Name) -> String {

@@ -9,7 +9,7 @@ use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use common::auth::Scope;
-use common::link::{SendTo, Sent};
+use common::link::{EXPRESS_MAX, SendTo, Sent};
 use common::problem::Problem;
 use common::status::Status;
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,6 @@ use super::{Api, get, wait};
 use crate::rates::Use;
 use crate::status::{self, StatusResource, View};
 use crate::wire::About;
-
-/// Bound of `:inx` (DESIGN §4).
-const EXPRESS_MAX: u64 = 1_000;
 
 /// A problem with the request it speaks of: the form of [`too_late`] and [`changed`].
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -94,7 +91,7 @@ pub(super) async fn cancel(
         accepted_ms: Some(view.record.at_ms),
         traceparent: common::headers::traceparent(request.headers()),
     };
-    match link.send(SendTo::Express, &id, &about.cancel(&id), EXPRESS_MAX).await {
+    match link.send(SendTo::Cancels, &id, &about.cancel(&id), EXPRESS_MAX).await {
         // The log decides once; a second CANCEL of the same request adds nothing.
         Ok(Sent::Ok { .. } | Sent::Dup { .. }) => {}
         Ok(Sent::Busy) => return Err(super::backpressure()),

@@ -1,9 +1,10 @@
 //! What was handed out of a real chain is withdrawn when `anvil_reorg` takes its block away.
 
+use common::hash::Digest;
 use common::ids::{Rid, Shard};
 use common::keys::Keys;
-use common::link::{Stream, StreamId};
-use common::message::{Body, Withdrawn};
+use common::link::{EXPRESS_MAX, EXPRESS_SHARE_MAX, SendTo, Sent, Stream, StreamId};
+use common::message::{About, Body, Message, Withdrawn};
 use common::observation::BlockRef;
 use common::status::{OutcomeKind, Status};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use testkit::proxy::{Path, Proxy};
 use wiremock::matchers::{method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::bed::{Bed, Leader, Running, mint, observations, until, with};
+use crate::bed::{Bed, Leader, Running, SUBMIT, mint, observations, until, with};
 use crate::chain::{ALICE, Chain, Fork, backed};
 
 /// A source of one node with short looks that follows `reorg_blocks` beyond its confirmations.
@@ -39,8 +40,9 @@ async fn handed_out(bed: &Bed, collector: &Running, event: &str) -> (Rid, BlockR
 /// What was withdrawn so far: request and what was seen.
 async fn withdrawn(bed: &Bed) -> Vec<(Rid, Withdrawn)> {
     let messages = bed.messages(Stream::Express).await.into_iter();
-    let withdrawn = messages.map(|(_, message)| match message.body {
-        Body::Withdrawn { about, withdrawn } => (about.rid, withdrawn),
+    let withdrawn = messages.filter_map(|(_, message)| match message.body {
+        Body::Withdrawn { about, withdrawn } => Some((about.rid, withdrawn)),
+        Body::Cancel { .. } => None,
         other => panic!("not a withdrawal: {other:?}"),
     });
     withdrawn.collect()
@@ -195,6 +197,34 @@ async fn what_a_collector_handed_out_is_withdrawn_by_another_one_after_its_death
     let told = until_withdrawn(&bed, &second, &chain, 1).await;
     assert_eq!((told[0].0, told[0].1.block_hash), (rid, block.block_hash));
     second.stop().await;
+}
+
+#[actix_rt::test]
+async fn cancels_do_not_keep_withdrawals_out() {
+    let (bed, chain) = (Bed::new().await, Chain::new().await);
+    bed.sources(&source(&chain, 1, 64));
+    let collector = collector(&bed, "collector-1").await;
+    let event = chain.mint(ALICE, "2a").await;
+    let (rid, block) = handed_out(&bed, &collector, &event).await;
+    // Nobody commits: cancels fill their share, and others most of what is left.
+    let waiting = bed.post(&collector, &mint("Y"), &[]).await.rid();
+    let link = bed.link(Shard::Financial).await;
+    for n in 0..EXPRESS_SHARE_MAX + 300 {
+        let (to, rid) = (
+            if n < EXPRESS_SHARE_MAX { SendTo::Cancels } else { SendTo::Express },
+            Rid::fresh(Shard::Financial),
+        );
+        let about = About { rid, tenant: "demo".parse().unwrap(), fp: Digest::ZERO, accepted_ms: None };
+        let id = format!("cancel:{rid}");
+        let cancel = Message { id: id.clone(), traceparent: None, body: Body::Cancel { about } }.encode();
+        assert!(matches!(link.send(to, &id, &cancel, EXPRESS_MAX).await, Ok(Sent::Ok { .. })));
+    }
+    let url = format!("{}/v1/sync-requests/{waiting}", collector.base);
+    assert_eq!(bed.ask(reqwest::Method::DELETE, SUBMIT, url, &[]).await.status, 503);
+    chain.reorganise(1).await;
+    let told = until_withdrawn(&bed, &collector, &chain, 1).await;
+    assert_eq!((told[0].0, told[0].1.block_hash), (rid, block.block_hash));
+    collector.stop().await;
 }
 
 #[actix_rt::test]

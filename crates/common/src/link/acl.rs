@@ -59,6 +59,9 @@ const COLLECTOR: &[Right] = &[
         "xlen xadd xack xdel xrange xpending xclaim xautoclaim xreadgroup xgroup|delconsumer xinfo|consumers",
     ),
     right(&["in", "inx"], "xlen xadd"),
+    // The front of the express stream says what waits of a share.
+    right(&["inx"], "xrange"),
+    right(&["inx:*"], "xlen xadd xtrim"),
     right(&["idx"], "zcard zadd zpopmin zrange"),
     right(&["sent:*"], "get set"),
     right(&["handed:*"], "xlen xadd xrange xtrim"),
@@ -75,6 +78,8 @@ const VALIDATOR: &[Right] = &[
     right(&["head"], "hget hmget hset hgetall"),
     right(&["in", "inx", "receipts"], "xlen xrange xread xtrim"),
     right(&["in", "inx"], "xadd"),
+    // Rights are per script: SEND counts shares, if not of what the validator sends.
+    right(&["inx:*"], "xlen xadd xtrim"),
     right(&["log"], "xlen xadd xrange xtrim"),
     right(&["out:*"], "xlen xadd xrange"),
     right(&["prog:*"], "hlen hsetnx hincrby pexpire"),

@@ -1,19 +1,40 @@
 //! SEND: puts one message that belongs to no SUBMIT (CANCEL, COMMAND, WITHDRAWN, PROOF) into `:inx` or `:in`.
 //!
 //! `:sent:<message id>` remembers the stream id for a minute, so that a repeat after a lost reply adds
-//! nothing. Replies: `OK <id>`, `DUP <id>`, `BUSY` (the stream is at its bound, which is all that limits it: SEND
-//! runs at full memory too).
+//! nothing. Replies: `OK <id>`, `DUP <id>`, `BUSY` (the stream is at its bound, or the message's share of it is used up, which is all that
+//! limits it: SEND runs at full memory too).
+//!
+//! Cancels and withdrawals have a share of `:inx` each, so that neither keeps the other out, nor both together the rest. What waits of a share
+//! is the length of `:inx:<share>`, which has the ids of its messages and loses those below the front of `:inx` at the next call.
 
 use super::{Link, LinkError, MESSAGE_BYTES_MAX, Stream, StreamId};
 
 /// How long a repeat of the same message id is recognised, ms.
 const REPEAT_MS: u64 = 60_000;
 
+/// Most messages of one share that wait in `:inx`; two shares leave a fifth of [`EXPRESS_MAX`](super::EXPRESS_MAX) to the rest.
+pub const EXPRESS_SHARE_MAX: u64 = 400;
+
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendTo {
+    /// `:inx`, as a command: up to the stream's bound.
     Express,
+    /// `:inx`, within the share of CANCELs.
+    Cancels,
+    /// `:inx`, within the share of WITHDRAWNs.
+    Withdrawals,
     Input,
+}
+
+impl SendTo {
+    const fn share(self) -> Option<&'static str> {
+        match self {
+            Self::Cancels => Some("cancels"),
+            Self::Withdrawals => Some("withdrawals"),
+            Self::Express | Self::Input => None,
+        }
+    }
 }
 
 /// What SEND answers.
@@ -31,7 +52,7 @@ pub enum Sent {
 }
 
 impl Link {
-    /// Adds `payload`, at most [`MESSAGE_BYTES_MAX`], unless the stream holds `bound` entries. `message_id` names the message: a repeat
+    /// Adds `payload`, at most [`MESSAGE_BYTES_MAX`], unless the stream holds `bound` entries or the share is used up. `message_id` names the message: a repeat
     /// carries the same one (a CANCEL may use `cancel:<rid>`).
     ///
     /// # Errors
@@ -47,12 +68,15 @@ impl Link {
         super::bounded(script.name, "message id", message_id.len(), 128)?;
         super::bounded(script.name, "payload", payload.len(), MESSAGE_BYTES_MAX)?;
         let stream = match to {
-            SendTo::Express => Stream::Express,
+            SendTo::Express | SendTo::Cancels | SendTo::Withdrawals => Stream::Express,
             SendTo::Input => Stream::Input,
         };
         let mut invocation = script.script.prepare_invoke();
         invocation.key(stream.key(&self.keys)).key(self.keys.sent(message_id));
-        invocation.arg(payload).arg(bound).arg(REPEAT_MS);
+        if let Some(share) = to.share() {
+            invocation.key(self.keys.express_share(share));
+        }
+        invocation.arg(payload).arg(bound).arg(REPEAT_MS).arg(EXPRESS_SHARE_MAX);
         let mut reply = self.run(script, &invocation).await?;
         match reply.word() {
             "OK" => Ok(Sent::Ok { id: reply.next()? }),

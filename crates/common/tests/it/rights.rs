@@ -9,7 +9,8 @@ use common::ids::Shard;
 use common::keys::Keys;
 use common::link::acl::{self, ADMIN, HEALTH, User};
 use common::link::{
-    Address, Commands, Disposition, Feed, LaneLeased, ReadFrom, Released, Route, Stream, StreamId,
+    Address, Commands, Disposition, Feed, LaneLeased, ReadFrom, Released, Route, SendTo, Sent, Stream,
+    StreamId,
 };
 use redis::RedisError;
 use secrecy::SecretString;
@@ -69,6 +70,9 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
             let source = name("chain");
             link.handed_after(&source, StreamId::ZERO, 10).await?;
             link.trim_handed(&source, StreamId::ZERO).await?;
+            for (to, id) in [(SendTo::Cancels, "cancel"), (SendTo::Withdrawals, "withdrawal")] {
+                same!(matches!(link.send(to, id, b"{}", 10).await?, Sent::Ok { .. }), true);
+            }
         }
         User::Validator => {
             link.backlog().await?;

@@ -2,8 +2,8 @@
 
 use common::ids::Tenant;
 use common::link::{
-    Collected, Collecting, Collection, Initialised, Link, Route, SendTo, Sent, StreamId, Submission,
-    SubmitBounds, Submitted,
+    Collected, Collecting, Collection, EXPRESS_MAX, EXPRESS_SHARE_MAX, Initialised, Link, Route, SendTo,
+    Sent, StreamId, Submission, SubmitBounds, Submitted,
 };
 use common::status::Status;
 
@@ -27,6 +27,7 @@ guarded! {
     "collected" "upwards" collected_moves_no_record_back;
     "send" "repeat" the_same_message_is_sent_once;
     "send" "bound" send_is_refused_at_the_bound;
+    "send" "share" cancels_and_withdrawals_keep_neither_each_other_nor_commands_out;
 }
 
 async fn the_generation_is_written_once(bed: Bed) -> Check {
@@ -246,5 +247,37 @@ async fn send_is_refused_at_the_bound(bed: Bed) -> Check {
     }
     same!(bed.link.send(SendTo::Express, "m2", b"{}", 2).await?, Sent::Busy);
     same!(bed.length(&bed.keys.input_express()), 2);
+    Ok(())
+}
+
+async fn cancels_and_withdrawals_keep_neither_each_other_nor_commands_out(bed: Bed) -> Check {
+    let (inx, mut n) = (bed.keys.input_express(), 0);
+    let mut send = async |to| {
+        n += 1;
+        bed.link
+            .send(to, &format!("m{n}"), b"{}", EXPRESS_MAX)
+            .await
+            .map(|sent| matches!(sent, Sent::Ok { .. }))
+    };
+    for share in [SendTo::Cancels, SendTo::Withdrawals] {
+        for _ in 0..EXPRESS_SHARE_MAX {
+            same!(send(share).await?, true);
+        }
+        same!(send(share).await?, false);
+    }
+    same!(send(SendTo::Express).await?, true);
+    // What a COMMIT takes from the front is of no share any more: here the cancels, but for two.
+    let left = 2 + EXPRESS_SHARE_MAX + 1;
+    bed.command(&["XTRIM", &inx, "MAXLEN", &left.to_string()]);
+    same!(send(SendTo::Withdrawals).await?, false);
+    for _ in 2..EXPRESS_SHARE_MAX {
+        same!(send(SendTo::Cancels).await?, true);
+    }
+    same!(send(SendTo::Cancels).await?, false);
+    bed.command(&["XTRIM", &inx, "MAXLEN", "0"]);
+    for share in [SendTo::Cancels, SendTo::Withdrawals] {
+        same!(send(share).await?, true);
+    }
+    same!(bed.length(&inx), 2);
     Ok(())
 }
