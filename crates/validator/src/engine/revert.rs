@@ -7,7 +7,8 @@
 //!   Nothing later touched these keys, else somebody would depend on it. An event that it used stays used; a
 //!   registration becomes WITHDRAWN, because the version must live on.
 //! - The update's `from` on each chain is the `from` of the oldest logged update that carries the request, so it
-//!   covers everything that does. It goes to the asset's chains before and after.
+//!   covers everything that does. It goes to the asset's chains before and after; what it tells those that the asset
+//!   leaves stays known, so that nothing is told twice, or covered twice, if the asset comes back.
 //! - Requests that wait for a delivery the update covers wait for this entry instead; the undone one waits no more.
 //! - The version's history: `SHA-256(previous ‖ SHA-256("oss/revert/1" ‖ rid))`.
 
@@ -255,6 +256,7 @@ fn restore(
         }
     }
     record.version = present.version + 1;
+    record.left = left_after(&present, &record);
     record.history_hash = history_hash(present.history_hash, undone.about.rid);
     let is_on = |chain: &Name| {
         [&present.chains, &record.chains].iter().any(|chains| chains.iter().any(|c| c == chain.as_str()))
@@ -290,6 +292,13 @@ fn asset_before(prior: Option<Record>, present: &AssetRecord) -> AssetRecord {
     }
 }
 
+/// The chains that the asset has left after a REVERT, which is the last that those it takes away are told.
+fn left_after(present: &AssetRecord, record: &AssetRecord) -> BTreeMap<String, u64> {
+    let gone = present.chains.iter().filter(|chain| !record.chains.contains(chain));
+    let told = gone.map(|chain| (chain.clone(), record.version));
+    present.left.clone().into_iter().chain(told).collect()
+}
+
 /// `SHA-256(previous ‖ SHA-256("oss/revert/1" ‖ rid))`.
 pub(super) fn history_hash(previous: Digest, undone: Rid) -> Digest {
     Digest::of(&[&previous.0, &Digest::of(&[b"oss/revert/1", undone.as_bytes()]).0])
@@ -304,9 +313,6 @@ fn move_waiting(
     open: &BTreeSet<String>,
 ) -> BTreeMap<u64, Deliveries> {
     let mut rows = BTreeMap::new();
-    if open.is_empty() {
-        return rows;
-    }
     let mut own = Deliveries { open: open.clone(), waiting: BTreeMap::new() };
     own.waiting.insert(*rollback.about.rid.as_bytes(), open.clone());
     for (seq, is_revert) in &found.entries {
@@ -330,6 +336,8 @@ fn move_waiting(
             rows.insert(*seq, row);
         }
     }
-    rows.insert(draft.seq, own);
+    if !open.is_empty() {
+        rows.insert(draft.seq, own);
+    }
     rows
 }
