@@ -18,12 +18,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use common::entry::AssetUpdate;
 use common::hash::Digest;
 use common::ids::{Name, Rid};
+use common::message::About;
 use common::proof::value_hash;
 use common::state::{AssetRecord, AssetStatus};
 use common::status::OutcomeKind;
 use common::targets::Targets;
 
-use super::boundary::{Decision, Deliveries, Fault};
+use super::boundary::{Decision, Deliveries, Fault, Loaded};
 use super::codes::{Code, Errors};
 use super::commit::Committed;
 use super::draft::{Delivery, Draft, Rollback};
@@ -34,9 +35,9 @@ use super::past::{Applied, Found, Nothing, Past, told};
 use super::tree::Tree;
 use super::work::{Overlay, Record, Work};
 
-/// Requests that wait for one entry, the command included, as many as an ordinary one has at most: a receipt ends
-/// them all at once.
-const WAITING_MAX: usize = 256;
+/// Requests that wait for one entry, the command included: a receipt ends them all at once, in a batch of its own if need
+/// be.
+pub(super) const WAITING_MAX: usize = super::select::BATCH.statuses;
 
 /// What a rollback is decided on, beside the draft.
 #[derive(Debug)]
@@ -44,7 +45,8 @@ pub(super) struct Given<'a> {
     pub(super) past: Option<Past>,
     /// Present values of the past's keys.
     pub(super) values: BTreeMap<String, Vec<u8>>,
-    pub(super) tree: &'a Tree,
+    /// Confirms the values; `None`: they are of one moment that is known to be sound.
+    pub(super) tree: Option<&'a Tree>,
     pub(super) targets: &'a Targets,
     /// In a replay: the log says that the engine of that day failed on the command.
     pub(super) is_broken: bool,
@@ -89,15 +91,7 @@ pub(super) fn run(
     draft: &mut Draft,
 ) -> Result<Option<Committed>, Fault> {
     let about = (&rollback.about).into();
-    let internal = || Errors::one(Code::Internal, "", "the engine failed on this rollback; it had no effect");
-    let decided = if given.is_broken {
-        Err(internal().into())
-    } else {
-        // Nothing outlives a panic: what is computed is dropped, the draft was only read.
-        let decide = || decide(rollback, given, draft);
-        catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Ok(Err(internal().into())))?
-    };
-    match decided {
+    match decide(rollback, given, draft)? {
         Err(Refusal { errors, dependents }) => {
             draft.refuse_rollback(about, errors, &dependents);
             Ok(None)
@@ -116,7 +110,35 @@ pub(super) fn run(
 
 type Decided = Result<Reverted, Refusal>;
 
+/// What an entry with this command would say of it, were it the next one. `loaded` is of one moment: what
+/// [`Plan::needs`](super::Plan::needs) of the command names, and `targets` the log's then.
+///
+/// # Errors
+/// The view is damaged.
+pub fn foresee(
+    about: About,
+    undone: Rid,
+    loaded: Loaded,
+    targets: &Targets,
+) -> Result<Option<Refusal>, Fault> {
+    let Loaded { values, decisions, deliveries, past, .. } = loaded;
+    // Nothing rests on the entry's own number.
+    let draft = Draft::new(0, decisions, deliveries, BTreeMap::new());
+    let given = Given { past, values, tree: None, targets, is_broken: false };
+    Ok(decide(&Rollback { about, undone }, given, &draft)?.err())
+}
+
 fn decide(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decided, Fault> {
+    let internal = || Errors::one(Code::Internal, "", "the engine failed on this rollback; it had no effect");
+    if given.is_broken {
+        return Ok(Err(internal().into()));
+    }
+    // Nothing outlives a panic: what is computed is dropped, the draft was only read.
+    let decide = || decide_unguarded(rollback, given, draft);
+    catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Ok(Err(internal().into())))
+}
+
+fn decide_unguarded(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decided, Fault> {
     let Given { past, values, tree, targets, .. } = given;
     let decision = draft.decision(rollback.undone);
     if let Err(refusal) = check(rollback.about.tenant.as_str(), decision, past.as_ref()) {
@@ -126,14 +148,19 @@ fn decide(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decide
     let mut found = past.and_then(Past::into_found).ok_or(missing)?;
     let older = Work::load_older(found.keyspace.clone(), std::mem::take(&mut found.before))?;
     let prior = prior(&found, older)?;
-    let work = Work::load(std::mem::take(&mut found.keyspace), values, tree)?;
+    let keyspace = std::mem::take(&mut found.keyspace);
+    let work = match tree {
+        Some(tree) => Work::load(keyspace, values, tree)?,
+        None => Work::load_older(keyspace, values)?,
+    };
     let (committed, update) = restore(&found, prior, work)?;
     let open: BTreeSet<String> =
         update.from.keys().filter(|chain| targets.get(chain).is_some()).map(Name::to_string).collect();
     let rows = move_waiting(rollback, &found, draft, &open);
     let delivery = if open.is_empty() { Delivery::Nothing } else { Delivery::Waited };
     if rows.get(&draft.seq).is_some_and(|row| row.waiting.len() > WAITING_MAX) {
-        let detail = "too many requests of the asset wait for deliveries that it would supersede";
+        let detail = "too many requests of the asset wait for deliveries that it would supersede; once some of them are \
+                      delivered it can be undone";
         return Ok(Err(Errors::one(Code::RollbackTooLarge, "/rid", detail).into()));
     }
     Ok(Ok(Reverted { committed, version: update.version, rows, delivery }))
@@ -141,10 +168,7 @@ fn decide(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decide
 
 /// Whether a tenant may undo a request, of which the log says this. Without a decision, or with one that lets there be
 /// nothing to undo, there is no past.
-///
-/// # Errors
-/// Why not.
-pub fn check(tenant: &str, decision: Option<&Decision>, past: Option<&Past>) -> Result<(), Refusal> {
+pub(super) fn check(tenant: &str, decision: Option<&Decision>, past: Option<&Past>) -> Result<(), Refusal> {
     check_decision(tenant, decision)?;
     match past.map(Past::found) {
         None => Ok(()),

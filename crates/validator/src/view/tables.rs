@@ -19,7 +19,10 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use common::hash::Digest;
+use common::targets::Targets;
 use redb::TableDefinition;
+
+use super::ViewError;
 
 /// `prev`, `digest`, `body` of one log entry.
 pub(super) type EntryRow = (&'static [u8; 32], &'static [u8; 32], &'static [u8]);
@@ -81,5 +84,17 @@ impl HeadRow {
             epoch: 0,
             targets: Vec::new(),
         }
+    }
+
+    /// The logged targets.
+    ///
+    /// # Errors
+    /// The row is damaged.
+    pub(crate) fn targets(&self) -> Result<Targets, ViewError> {
+        if self.targets.is_empty() {
+            return Ok(Targets::default());
+        }
+        let unreadable = |_| ViewError::Row { table: "meta", row: HEAD.to_owned() };
+        serde_json::from_slice(&self.targets).map_err(unreadable)
     }
 }

@@ -18,7 +18,7 @@ use super::script::request;
 use super::traffic::{ACCOUNTS, ASSETS, Ask, Change, Random, name};
 use super::world::{World, raw, rid, rollback, verdict};
 use crate::engine::past::{DEPENDENTS_MAX, WINDOW_BYTES, WINDOW_ENTRIES};
-use crate::engine::revert::check;
+use crate::engine::revert::{WAITING_MAX, check};
 use crate::engine::{Batch, Search};
 
 /// One entry of these requests.
@@ -241,7 +241,7 @@ pub(super) fn codes() -> BTreeSet<String> {
     for (command, key) in [("1", "never"), ("2", "x"), ("3", "b"), ("4", "r"), ("5", "t"), ("6", "t")] {
         undo(&mut world, command, key);
     }
-    crowd(&mut world, 256);
+    crowd(&mut world, WAITING_MAX);
     undo(&mut world, "7", "crowded");
     let said = world.log.iter().flat_map(|body| &body.outcomes).filter_map(|outcome| outcome.code.clone());
     said.chain([code_far_back(&world)]).collect()
@@ -324,6 +324,24 @@ fn a_search_goes_back_so_far_and_so_many_bytes_and_no_further() {
         search.end().keys().is_empty()
     });
     assert_eq!(other, Some(true), "its own entry is not there");
+}
+
+#[test]
+fn a_command_that_is_too_far_back_is_too_old_like_a_request() {
+    let mut world = world();
+    entry(&mut world, &["t: TRANSFER alice bob 1"]);
+    undo(&mut world, "undo", "t");
+    let (rid, decision) = (rid("undo", "acme"), world.decisions[&rid("undo", "acme")].clone());
+    for (padding, code) in [(0, "NOT_REVERSIBLE"), (WINDOW_BYTES, "ROLLBACK_TOO_OLD")] {
+        let mut search = Search::begin(rid, Some(&decision), 5).expect("it was applied");
+        let _: std::ops::ControlFlow<()> = search.take(&world.log[3]);
+        let mut later = world.log[2].clone();
+        let text = [b"\"", vec![b' '; padding].as_slice(), b"\""].concat();
+        later.inputs.push(common::entry::Input::new(InputStream::In, "1-1".to_owned(), &text));
+        let _: std::ops::ControlFlow<()> = search.take(&later);
+        let refusal = check("acme", Some(&decision), Some(&search.end())).expect_err("a command");
+        assert_eq!(refusal.reason().0, code);
+    }
 }
 
 #[test]
@@ -422,24 +440,37 @@ fn who_waits_for_a_covered_delivery_waits_for_the_revert_and_the_undone_one_for_
 fn crowd(world: &mut World, others: usize) {
     entry(world, &["rich: MINT carol 1000"]);
     entry(world, &["crowded: TRANSFER alice bob 30"]);
-    for entries in [0..100, 100..200, 200..others] {
-        let lines: Vec<String> = entries.map(|n| format!("c{n}: TRANSFER carol dave 1")).collect();
+    let lines: Vec<String> = (0..others).map(|n| format!("c{n}: TRANSFER carol dave 1")).collect();
+    for lines in lines.chunks(250) {
         entry(world, &lines.iter().map(String::as_str).collect::<Vec<_>>());
     }
 }
 
 #[test]
-fn more_waiting_requests_than_an_entry_may_hold_are_not_moved() {
-    for (others, is_undone) in [(255, true), (256, false)] {
+fn more_waiting_requests_than_one_receipt_may_end_are_not_moved_until_some_are_delivered() {
+    for (others, is_undone) in [(WAITING_MAX - 1, true), (WAITING_MAX, false)] {
         let mut world = world();
         crowd(&mut world, others);
         // With the command that is one more.
         let batch = undo(&mut world, "undo", "crowded");
-        if is_undone {
-            assert_eq!(world.deliveries[&batch.body.seq].waiting.len(), 256);
+        let revert = if is_undone {
+            batch
         } else {
             assert_eq!(refusal(&batch), "ROLLBACK_TOO_LARGE");
-        }
+            // A single delivered entry is enough.
+            let seq = batch.body.seq - 1;
+            for target in ["base", "op"] {
+                receipt(&mut world, seq, target, Delivery::Final);
+            }
+            undo(&mut world, "undo-2", "crowded")
+        };
+        assert_eq!(revert.kind(), EntryKind::Revert, "{others}");
+        let waiting = world.deliveries[&revert.body.seq].waiting.len();
+        assert!(waiting == WAITING_MAX || !is_undone, "{waiting}");
+        // One receipt may end them all, and is taken even beside a full express stream.
+        receipt(&mut world, revert.body.seq, "base", Delivery::Final);
+        let batch = receipt(&mut world, revert.body.seq, "op", Delivery::Final);
+        assert_eq!(batch.statuses.len(), waiting);
     }
 }
 
