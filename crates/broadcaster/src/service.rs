@@ -11,6 +11,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use common::admin::{self, Readiness};
 use common::auth::KeyRing;
+use common::exposition;
 use common::ids::{Name, Shard};
 use common::link::{Commands, Link, LinkError, Scripts, Token};
 use common::supervise::Shutdown;
@@ -118,7 +119,7 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
                 drain: drain_seen.clone(),
                 board: board.clone(),
                 readiness: readiness.clone(),
-                labels: LaneLabels { shard, target: target.name.clone() },
+                labels: LaneLabels::new(shard, &target.name, settings.lane.window),
                 drained: drained_sender.clone(),
             };
             start_lane(parts, target, evm.as_ref(), settings.null, &shutdown)?;
@@ -234,7 +235,7 @@ fn is_worth_waiting(error: &LinkError) -> bool {
 
 fn admin_server(settings: &Settings, readiness: &Readiness) -> Result<(Server, SocketAddr), StartError> {
     let listen = &settings.http.admin_listen;
-    let metrics = admin::install_metrics();
+    let metrics = exposition::install("broadcaster", env!("CARGO_PKG_VERSION"), &crate::metrics::TABLES);
     admin::serve(listen, "broadcaster", env!("CARGO_PKG_VERSION"), readiness.clone(), metrics)
         .map_err(|source| StartError::Listen { address: listen.clone(), source })
 }

@@ -30,6 +30,9 @@ pub(crate) struct Fields {
     pub(crate) errors: Vec<OutcomeError>,
     #[serde(default)]
     pub(crate) targets: BTreeMap<Name, TargetView>,
+    /// The log entry that last withdrew an observation of it.
+    #[serde(default)]
+    pub(crate) withdrawn_seq: Option<u64>,
 }
 
 /// How far one target is.
@@ -92,6 +95,9 @@ impl RequestView {
         }
         if let Some(reason) = self.reason() {
             table.add_row(["reason", &reason]);
+        }
+        if let Some(seq) = fields.withdrawn_seq {
+            table.add_row(["withdrawn", &format!("what it rests on is gone: log entry {seq}")]);
         }
         for (name, target) in &fields.targets {
             let state = target.state.map_or("waiting", Delivery::name);

@@ -10,17 +10,18 @@
 
 use std::time::{Duration, Instant};
 
+use common::hash::Digest;
 use common::ids::{Name, Rid};
 use common::link::StreamId;
-use common::message::Failure;
-use common::observation::Observation;
+use common::message::{Failure, Withdrawn};
+use common::observation::{BlockRef, Observation};
 use common::request::limits;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde_json::value::RawValue;
 
 use crate::source::{Ask, SourceFault, Sources};
-use crate::wire::{Need, Requested};
+use crate::wire::{About, Need, Requested};
 
 /// Room a source actor has to answer at the deadline before its asker stops listening.
 const ANSWER_GRACE: Duration = Duration::from_millis(250);
@@ -34,6 +35,8 @@ pub(crate) struct Finished {
     pub(crate) payload: Vec<u8>,
     /// `<source>=ok` or `<source>=<code>`, with commas.
     pub(crate) source_state: String,
+    /// By source, the WITHDRAWN message of each observation that stands only as long as its block does.
+    pub(crate) handed: Vec<(Name, Vec<u8>)>,
 }
 
 /// Which sources of a request are asked.
@@ -121,22 +124,55 @@ pub(crate) async fn collect(
         .join(",");
     let about = requested.about(id);
     let failure = answers.iter().find_map(failure);
+    let mut handed = Vec::new();
     let payload = failure.map_or_else(
         || {
             if bytes > limits::MESSAGE_BYTES_MAX {
                 return about.failed(&too_large(bytes));
             }
+            let withdrawals: Vec<_> =
+                answers.iter().flat_map(|answered| withdrawals(&about, answered)).collect();
             let observations: Vec<Observation> =
                 answers.into_iter().filter_map(|answered| answered.answer.ok()).flatten().collect();
             let message = about.collected(requested.request.get().as_bytes(), &observations);
             if message.len() <= limits::MESSAGE_BYTES_MAX {
+                handed = withdrawals;
                 return message;
             }
             about.failed(&too_large(message.len()))
         },
         |failure| about.failed(&failure),
     );
-    Finished { id, rid: requested.rid, payload, source_state }
+    Finished { id, rid: requested.rid, payload, source_state, handed }
+}
+
+/// The messages that take a source's answer back, one for each observation that names its block.
+fn withdrawals(about: &About<'_>, answered: &Answered<'_>) -> Vec<(Name, Vec<u8>)> {
+    let Answered { need, answer } = answered;
+    let observations = answer.iter().flatten().enumerate();
+    let withdrawal = |(position, observation): (usize, &Observation)| {
+        let BlockRef { block, block_hash } = observation.block()?;
+        // An ask with events is answered by one observation each, in their order.
+        let change = need.events.get(position).map(|(_, index)| backing(*index));
+        let withdrawn = Withdrawn {
+            source: observation.source.clone(),
+            identity: observation.identity.clone(),
+            block,
+            block_hash,
+            pointer: change.unwrap_or_else(|| need.pointer.clone()),
+        };
+        // The same on every replica: SEND takes it once.
+        let named =
+            Digest::of(&[withdrawn.source.as_str().as_bytes(), withdrawn.pointer.as_bytes(), &block_hash.0]);
+        let id = format!("withdrawn:{}:{}", about.rid, hex::encode(&named.0[..8]));
+        Some((need.source.clone(), about.withdrawn(&id, &withdrawn)))
+    };
+    observations.filter_map(withdrawal).collect()
+}
+
+/// Where change `index` names the event that backs it.
+fn backing(index: usize) -> String {
+    format!("/state_changes/{index}/backed_by/event")
 }
 
 fn too_large(bytes: usize) -> Failure {
@@ -177,7 +213,7 @@ fn failure(answered: &Answered<'_>) -> Option<Failure> {
     let change = fault
         .event()
         .and_then(|event| need.events.iter().find(|(named, _)| named == event))
-        .map(|(_, index)| format!("/state_changes/{index}/backed_by/event"));
+        .map(|(_, index)| backing(*index));
     Some(Failure {
         code: fault.code().to_owned(),
         source: Some(need.source.clone()),
@@ -199,5 +235,6 @@ pub(crate) fn crashed(id: StreamId, requested: &Requested, claims: u64) -> Finis
         rid: requested.rid,
         payload: requested.about(id).failed(&failure),
         source_state: String::new(),
+        handed: Vec::new(),
     }
 }

@@ -14,7 +14,7 @@ use reqwest::Url;
 use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
 
-use crate::status::StatusResource;
+use crate::status::{StatusResource, WithdrawnObservation, rfc3339};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -49,6 +49,29 @@ struct Answer {
     errors: Vec<serde_json::Value>,
     #[serde(default)]
     target_chains: Vec<String>,
+    #[serde(default)]
+    withdrawn: Vec<Gone>,
+}
+
+/// One of its withdrawn observations.
+#[derive(Debug, Deserialize)]
+struct Gone {
+    code: String,
+    source: String,
+    #[serde(default)]
+    event: Option<String>,
+    block: u64,
+    block_hash: String,
+    pointer: String,
+    seq: u64,
+    time_ms: u64,
+}
+
+impl From<Gone> for WithdrawnObservation {
+    fn from(gone: Gone) -> Self {
+        let Gone { code, source, event, block, block_hash, pointer, seq, time_ms } = gone;
+        Self { code, source, event, block, block_hash, pointer, seq, at: rfc3339(time_ms) }
+    }
 }
 
 impl Validators {
@@ -122,10 +145,13 @@ impl Answer {
             code: self.code,
             errors: self.errors,
             sources: std::collections::BTreeMap::new(),
+            by: None,
             target_chains: self.target_chains,
             targets: std::collections::BTreeMap::new(),
             ended_at: None,
             errors_cut: false,
+            withdrawn_seq: self.withdrawn.last().map(|gone| gone.seq),
+            withdrawn: self.withdrawn.into_iter().map(WithdrawnObservation::from).collect(),
             record_expired: true,
         }
     }

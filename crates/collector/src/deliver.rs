@@ -5,7 +5,7 @@
 //! until it is answered: an entry stays pending until then, and a repeat of what went through is `GONE`.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{
     Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture as _,
@@ -63,7 +63,7 @@ impl Deliverer {
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        let batch = batch::take(&mut self.waiting, |finished| finished.payload.len());
+        let batch = batch::take(&mut self.waiting, Finished::bytes);
         let (link, generation) = (self.link.clone(), self.generation.clone());
         let handed_over = async move { hand_over(&link, &generation, batch).await };
         ctx.spawn(handed_over.into_actor(self).map(|ids, deliverer, ctx| {
@@ -75,6 +75,7 @@ impl Deliverer {
 }
 
 async fn hand_over(link: &Link, generation: &Generation, batch: Vec<Finished>) -> Vec<StreamId> {
+    let begun = Instant::now();
     let collections: Vec<Collection<'_>> = batch.iter().map(Finished::as_collection).collect();
     let answers = loop {
         match link.collected(&collections).await {
@@ -89,13 +90,23 @@ async fn hand_over(link: &Link, generation: &Generation, batch: Vec<Finished>) -
         }
     };
     let gone = answers.iter().filter(|answer| matches!(answer, Collected::Gone)).count();
-    metrics::delivered(link.shard(), answers.len() - gone, gone);
+    metrics::delivered(link.shard(), answers.len() - gone, gone, begun.elapsed());
     batch.iter().map(|finished| finished.id).collect()
 }
 
 impl Finished {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.handed.iter().map(|(_, withdrawal)| withdrawal.len()).sum::<usize>()
+    }
+
     fn as_collection(&self) -> Collection<'_> {
-        Collection { id: self.id, rid: self.rid, payload: &self.payload, source_state: &self.source_state }
+        Collection {
+            id: self.id,
+            rid: self.rid,
+            payload: &self.payload,
+            source_state: &self.source_state,
+            handed: &self.handed,
+        }
     }
 }
 

@@ -174,6 +174,7 @@ impl Intake {
             // Too late for anything but what becomes of a dead collector's entries.
             return;
         }
+        let begun = Instant::now();
         let mut rids = Vec::with_capacity(entries.len());
         for Delivered { message, deliveries } in entries {
             let id = message.id;
@@ -189,7 +190,13 @@ impl Intake {
                     self.places.take(id, bytes, Vec::new(), now);
                     // Without a rid there is no record to move; one that was never used moves none.
                     let rid = unreadable.rid.unwrap_or_else(|| Rid::fresh(self.link.shard()));
-                    self.deliver(Finished { id, rid, payload: message.payload, source_state: String::new() });
+                    self.deliver(Finished {
+                        id,
+                        rid,
+                        payload: message.payload,
+                        source_state: String::new(),
+                        handed: Vec::new(),
+                    });
                 }
                 Ok(requested) if claims > self.settings.claims_max => {
                     metrics::poisoned(self.link.shard(), requested.rid, claims);
@@ -205,6 +212,7 @@ impl Intake {
                 }
             }
         }
+        metrics::taken_in(self.link.shard(), begun.elapsed());
         metrics::in_flight(self.link.shard(), self.places.len());
         if !rids.is_empty() {
             let link = self.link.clone();

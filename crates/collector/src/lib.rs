@@ -16,6 +16,7 @@ mod submitter;
 
 mod decisions;
 mod feed;
+mod follow;
 mod status;
 mod watcher;
 

@@ -1,19 +1,70 @@
 //! Everything the collector counts and logs about itself: one function per event, so that log line and
-//! metric agree.
+//! metric agree. [`TABLES`] names every metric.
 
+mod table;
+
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use common::exposition::{self, Busy, Metric};
 use common::ids::{Name, Shard};
 use common::link::LinkError;
+use common::observation::BlockRef;
 use metrics::{counter, gauge, histogram};
 
+use crate::config::Settings;
 use crate::source::SourceFault;
+
+/// All that this service's page may show.
+pub(crate) const TABLES: [&[Metric]; 4] =
+    [table::TABLE, exposition::HTTP, exposition::STAGES, exposition::PROCESS];
+
+/// The stages of one shard.
+struct Stages {
+    submit: Busy,
+    intake: Busy,
+    collect: Busy,
+    deliver: Busy,
+}
+
+static STAGES: OnceLock<Vec<Stages>> = OnceLock::new();
+
+/// Says how many workers the stages have. Once per process, before anything is counted.
+pub(crate) fn begin(settings: &Settings) {
+    let of = |shard: Shard| {
+        let busy = |stage, workers| Busy::new(stage, workers, &[("shard", shard.name().to_owned())]);
+        let places = settings.collect.in_flight_max;
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the value is at most 256")]
+        gauge!("oss_concurrency_limit", "stage" => "collect", "shard" => shard.name()).set(places as f64);
+        // One that appears with its first event shows no increase.
+        counter!("oss_collect_crashes_total", "shard" => shard.name()).increment(0);
+        Stages {
+            submit: busy("submit", settings.http.workers),
+            intake: busy("intake", 1),
+            collect: busy("collect", places),
+            deliver: busy("deliver", 1),
+        }
+    };
+    STAGES.get_or_init(|| Shard::ALL.map(of).into_iter().collect());
+}
+
+fn stages(shard: Shard) -> Option<&'static Stages> {
+    STAGES.get()?.get(usize::from(shard.number()))
+}
+
+fn took(shard: Shard, stage: &'static str, took: Duration) {
+    histogram!("oss_stage_duration_seconds", "shard" => shard.name(), "stage" => stage)
+        .record(took.as_secs_f64());
+}
 
 /// One SUBMIT call was answered or given up.
 pub(crate) fn submitted(shard: Shard, requests: usize, took: Duration) {
     counter!("oss_submit_calls_total", "shard" => shard.name()).increment(1);
     counter!("oss_submit_requests_total", "shard" => shard.name()).increment(requests as u64);
-    histogram!("oss_stage_duration_seconds", "stage" => "submit").record(took.as_secs_f64());
+    self::took(shard, "submit", took);
+    if let Some(stages) = stages(shard) {
+        stages.submit.worked(took);
+    }
 }
 
 /// A call to Redis failed. Actors repeat it; a client is told.
@@ -26,11 +77,21 @@ pub(crate) fn link_failed(shard: Shard, call: &'static str, error: &LinkError) {
 pub(crate) fn in_flight(shard: Shard, requests: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the value is at most 256")]
     gauge!("oss_stage_inflight", "stage" => "collect", "shard" => shard.name()).set(requests as f64);
+    if let Some(stages) = stages(shard) {
+        stages.collect.active(requests);
+    }
+}
+
+/// Entries that were read have been begun.
+pub(crate) fn taken_in(shard: Shard, took: Duration) {
+    if let Some(stages) = stages(shard) {
+        stages.intake.worked(took);
+    }
 }
 
 /// Collecting for one request ended.
 pub(crate) fn collected(shard: Shard, took: Duration) {
-    histogram!("oss_stage_duration_seconds", "stage" => "collect").record(took.as_secs_f64());
+    self::took(shard, "collect", took);
     counter!("oss_collected_total", "shard" => shard.name()).increment(1);
 }
 
@@ -42,7 +103,11 @@ pub(crate) fn saturated(shard: Shard, sources: usize) {
 }
 
 /// COLLECTED was answered; `gone` of the entries had been handed over before.
-pub(crate) fn delivered(shard: Shard, moved: usize, gone: usize) {
+pub(crate) fn delivered(shard: Shard, moved: usize, gone: usize, took: Duration) {
+    self::took(shard, "deliver", took);
+    if let Some(stages) = stages(shard) {
+        stages.deliver.worked(took);
+    }
     counter!("oss_delivered_total", "shard" => shard.name()).increment(moved as u64);
     counter!("oss_delivered_again_total", "shard" => shard.name()).increment(gone as u64);
 }
@@ -90,8 +155,58 @@ pub(crate) fn source_answered(source: &Name, took: Duration, fault: Option<&Sour
     }
 }
 
+/// The chain of a source was followed to its newest block.
+pub(crate) fn followed(source: &Name, head: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    gauge!("oss_source_head_block", "source" => source.as_str().to_owned()).set(head as f64);
+}
+
+/// So many observations are watched until their blocks are final.
+pub(crate) fn watched(source: &Name, observations: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the value is bounded")]
+    gauge!("oss_source_watched", "source" => source.as_str().to_owned()).set(observations as f64);
+}
+
+/// No node of a source could be followed; what was handed out of it is not checked meanwhile.
+pub(crate) fn follow_failed(source: &Name, fault: &SourceFault) {
+    counter!("oss_source_follow_failures_total", "source" => source.as_str().to_owned()).increment(1);
+    tracing::warn!(%source, %fault, "The chain of a source cannot be followed");
+}
+
+/// The newest blocks of a source's chain were replaced by others.
+pub(crate) fn reorganised(source: &Name, blocks: u64, tip: u64) {
+    counter!("oss_source_reorgs_total", "source" => source.as_str().to_owned()).increment(1);
+    counter!("oss_source_reorg_blocks_total", "source" => source.as_str().to_owned()).increment(blocks);
+    tracing::warn!(%source, blocks, tip, "The chain of a source was reorganised");
+}
+
+/// No block that is known is in the chain any more.
+pub(crate) fn reorganised_too_deep(source: &Name, kept: u64) {
+    counter!("oss_source_reorg_too_deep_total", "source" => source.as_str().to_owned()).increment(1);
+    tracing::error!(%source, kept, "The chain of a source was reorganised deeper than it is followed; what was handed out \
+        of deeper blocks is not withdrawn");
+}
+
+/// More was handed out than is watched; the oldest is not any more.
+pub(crate) fn watch_overflowed(source: &Name, observations: usize) {
+    counter!("oss_source_watch_dropped_total", "source" => source.as_str().to_owned())
+        .increment(observations as u64);
+    tracing::warn!(%source, observations, "Too much is watched; the oldest observations are not any more");
+}
+
+/// An observation was withdrawn: its block has left its chain.
+pub(crate) fn withdrawn(source: &Name, shard: Shard, id: &str, block: BlockRef) {
+    counter!("oss_source_withdrawn_total", "source" => source.as_str().to_owned(), "shard" => shard.name())
+        .increment(1);
+    let BlockRef { block, block_hash } = block;
+    tracing::warn!(%source, %shard, id, block, %block_hash, "A block is gone: what was handed out of it is withdrawn");
+}
+
 /// A source's actor starts over after a panic.
 pub(crate) fn source_restarted(source: &Name) {
     counter!("oss_source_restarts_total", "source" => source.as_str().to_owned()).increment(1);
     tracing::error!(%source, "A source crashed; it is built anew");
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! 4. `collect`: every named source at once, each behind its own `source` actor;
 //! 5. `deliver`: the COLLECTED or FAILED message → `:in`, by COLLECTED.
 //!
-//! Beside them `watcher` follows `:status` for those who wait, and `feed` tells those who stream. Steps 3 to 5 run per shard on the main thread;
+//! Beside them `follow` withdraws what was handed out of blocks that left their chain, `watcher` follows `:status` for those who wait, and `feed` tells those who stream. Steps 3 to 5 run per shard on the main thread;
 //! steps 1 and 2 on each HTTP thread.
 
 use std::time::Duration;
@@ -19,6 +19,7 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use crate::config::CollectSettings;
+use crate::follow::Follower;
 use crate::generation::Generation;
 use crate::intake::{Drain, Intake, Leave, Parts};
 use crate::source::{Catalog, Sources};
@@ -47,6 +48,10 @@ impl Pipeline {
         shutdown: &Shutdown,
     ) -> Result<Self, String> {
         let sources = Sources::start(catalog)?;
+        for (source, chain) in catalog.chains()? {
+            let lifeline = shutdown.lifeline(format!("follower of {source}"));
+            Follower::start(source, chain, commands, generation.clone(), lifeline);
+        }
         let intakes = Shard::ALL.map(|shard| {
             let link = commands.shard(shard);
             let watched = shutdown.lifeline(format!("status watcher {shard}"));

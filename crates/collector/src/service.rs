@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use common::admin::{self, Readiness};
 use common::auth::KeyRing;
+use common::exposition;
 use common::ids::Name;
 use common::link::{Commands, Disposition, LinkError};
 use common::supervise::Shutdown;
@@ -82,7 +83,8 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
 
     let readiness = Readiness::new();
     readiness.set("redis", Err("not reached yet"));
-    let metrics = admin::install_metrics();
+    let metrics = exposition::install("collector", env!("CARGO_PKG_VERSION"), &crate::metrics::TABLES);
+    crate::metrics::begin(&settings);
     let (version, listen) = (env!("CARGO_PKG_VERSION"), &settings.http.admin_listen);
     let (admin, admin_address) = admin::serve(listen, "collector", version, readiness.clone(), metrics)
         .map_err(|source| StartError::Listen { address: listen.clone(), source })?;

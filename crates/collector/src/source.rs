@@ -20,6 +20,7 @@ use futures_util::future::LocalBoxFuture;
 pub(crate) use actor::Sources;
 pub use catalog::CatalogError;
 pub(crate) use catalog::{Catalog, Kind};
+pub(crate) use evm_logs::{Chain, Verdict};
 
 /// One request's question to one source.
 #[derive(Debug, Clone)]

@@ -46,6 +46,9 @@ pub(crate) struct StatusResource {
     /// Per named source: `pending`, `ok` or the code of its fault.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sources: BTreeMap<String, String>,
+    /// The collector that asks them or has asked them last; known until the request is committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<String>,
     /// The targets `completed` waits for; left out: all of the asset's chains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) target_chains: Vec<String>,
@@ -58,9 +61,36 @@ pub(crate) struct StatusResource {
     /// The record did not hold all of `errors` and `target_chains`, and no validator could be asked for them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) errors_cut: bool,
+    /// The log entry that last withdrew an observation of the request: what it rests on is gone. Its outcome stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) withdrawn_seq: Option<u64>,
+    /// What was withdrawn, oldest first; left out where no validator could be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) withdrawn: Vec<WithdrawnObservation>,
     /// The record has expired; this is what the log keeps.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) record_expired: bool,
+}
+
+/// An observation that was withdrawn after its request had been applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct WithdrawnObservation {
+    /// `OBSERVATION_WITHDRAWN`.
+    pub(crate) code: String,
+    pub(crate) source: String,
+    /// `<CAIP-2 chain>/<transaction hash>/<position>`; left out for a window of logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) event: Option<String>,
+    /// The block it was seen in, which has left its chain.
+    pub(crate) block: u64,
+    pub(crate) block_hash: String,
+    /// JSON pointer into the request.
+    pub(crate) pointer: String,
+    /// The log entry that says so.
+    pub(crate) seq: u64,
+    /// Its log time, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<String>,
 }
 
 /// How far the request's entry is on one target.
@@ -142,10 +172,13 @@ impl View {
                 .and_then(|json| serde_json::from_str(json).ok())
                 .unwrap_or_default(),
             sources: source_states(record.source_state.as_deref()),
+            by: record.by.clone(),
             target_chains: waited,
             targets: progress.targets.into_iter().map(|(name, progress)| (name, progress.into())).collect(),
             ended_at: record.ended_ms.and_then(rfc3339),
             errors_cut: record.is_cut,
+            withdrawn_seq: record.withdrawn,
+            withdrawn: Vec::new(),
             record_expired: false,
         };
         Self { resource, record, progress_version: progress.version }
@@ -169,8 +202,15 @@ impl View {
             by: None,
             ended_ms: None,
             is_cut: false,
+            withdrawn: None,
         };
         Self::join(record, None)
+    }
+
+    /// Whether something is missing that the validators know.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.resource.errors_cut
+            || (self.resource.withdrawn_seq.is_some() && self.resource.withdrawn.is_empty())
     }
 
     /// Strong: equal tags mean equal resources.
@@ -220,7 +260,7 @@ fn source_states(text: Option<&str>) -> BTreeMap<String, String> {
     pairs.map(|(source, state)| (source.to_owned(), state.to_owned())).collect()
 }
 
-fn rfc3339(unix_ms: u64) -> Option<String> {
+pub(crate) fn rfc3339(unix_ms: u64) -> Option<String> {
     let ms = i64::try_from(unix_ms).ok()?;
     jiff::Timestamp::from_millisecond(ms).ok().map(|time| format!("{time:.3}"))
 }

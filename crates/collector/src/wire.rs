@@ -6,7 +6,7 @@
 use common::hash::Digest;
 use common::ids::{Name, Rid, Tenant};
 use common::link::StreamId;
-use common::message::{Failure, VERSION};
+use common::message::{Failure, VERSION, Withdrawn};
 use common::observation::Observation;
 use common::request::EventRef;
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,13 @@ impl<'a> About<'a> {
         let id = self.rid.to_string();
         let mut bytes = self.head("FAILED", &id);
         splice(&mut bytes, b"failure", &serde_json::to_vec(failure).unwrap_or_default());
+        bytes
+    }
+
+    /// The WITHDRAWN message to be sent if the block of an observation leaves its chain.
+    pub(crate) fn withdrawn(&self, id: &str, withdrawn: &Withdrawn) -> Vec<u8> {
+        let mut bytes = self.head("WITHDRAWN", id);
+        splice(&mut bytes, b"withdrawn", &serde_json::to_vec(withdrawn).unwrap_or_default());
         bytes
     }
 

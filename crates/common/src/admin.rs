@@ -10,14 +10,16 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
+
+use crate::exposition;
 
 /// How a part of the process is, and the process by the worst of its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,21 +87,6 @@ impl Readiness {
     }
 }
 
-/// Installs the process' metrics recorder. Every further call in the process answers a handle of the same one, so that
-/// a service that is built anew goes on with it.
-#[must_use]
-pub fn install_metrics() -> PrometheusHandle {
-    static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
-    let install = || {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        // Only a recorder from elsewhere could be there already; then this one stays empty.
-        drop(metrics::set_global_recorder(recorder));
-        handle
-    };
-    INSTALLED.get_or_init(install).clone()
-}
-
 /// The admin server and the address it listens on.
 ///
 /// # Errors
@@ -113,6 +100,7 @@ pub fn serve(
 ) -> std::io::Result<(Server, SocketAddr)> {
     let listener = TcpListener::bind(listen)?;
     let address = listener.local_addr()?;
+    actix_web::rt::spawn(exposition::keep_up(metrics.clone()));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::new(readiness.clone()))

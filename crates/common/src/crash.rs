@@ -2,12 +2,14 @@
 //!
 //! `OSS_CRASH_POINT=name[:n]` aborts the process the `n`-th time (first if left out) it passes the point
 //! `name`; nothing is flushed, no destructor runs, as after `kill -9`. `OSS_CRASH_POINT=name:n:panic` panics there
-//! instead. Without the variable a pass costs one load. Every link script has two points of its own, `link.<script>.before` and
+//! instead, and `name:n:stop` stops the process (SIGSTOP) until somebody lets it go on. Without the variable a pass costs one load. Every link script has two points of its own, `link.<script>.before` and
 //! `link.<script>.after`: the second one lies between the effect in Redis and the caller's knowledge of it.
 //! `OSS_CRASH_OVER=text` aborts the process whenever it takes up a message that contains the text: a poison message.
 
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Environment variable that arms one crash point.
 pub const VARIABLE: &str = "OSS_CRASH_POINT";
@@ -19,8 +21,19 @@ pub const POISON_VARIABLE: &str = "OSS_CRASH_OVER";
 struct Armed {
     name: String,
     passes_left: AtomicU64,
-    panics: bool,
+    end: End,
 }
+
+/// What happens at an armed point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Abort,
+    Panic,
+    Stop,
+}
+
+/// Longer than a signal takes to reach every thread: nothing may happen between a stop's signal and its effect.
+const STOPS_WITHIN: Duration = Duration::from_millis(500);
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
@@ -59,17 +72,27 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 impl Armed {
     /// A count that is no number belongs to the name, so that a mistyped variable arms nothing by chance.
     fn parse(text: &str) -> Self {
-        let (text, panics) = text.strip_suffix(":panic").map_or((text, false), |point| (point, true));
+        let ends = [(":panic", End::Panic), (":stop", End::Stop)];
+        let found = ends.iter().find_map(|(word, end)| Some((text.strip_suffix(word)?, *end)));
+        let (text, end) = found.unwrap_or((text, End::Abort));
         let (name, passes) = match text.rsplit_once(':') {
             Some((name, count)) => count.parse().map_or((text, 1), |passes| (name, passes)),
             None => (text, 1),
         };
-        Self { name: name.to_owned(), passes_left: AtomicU64::new(passes), panics }
+        Self { name: name.to_owned(), passes_left: AtomicU64::new(passes), end }
     }
 
     fn strike(&self) {
-        assert!(!self.panics, "crash point {}", self.name);
-        std::process::abort();
+        match self.end {
+            End::Abort => std::process::abort(),
+            #[expect(clippy::panic, reason = "it was asked for")]
+            End::Panic => panic!("crash point {}", self.name),
+            End::Stop => {
+                let stopped = Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status();
+                assert!(stopped.is_ok_and(|status| status.success()), "crash point {}", self.name);
+                std::thread::sleep(STOPS_WITHIN);
+            }
+        }
     }
 
     fn is_hit(&self, name: &str) -> bool {
@@ -79,7 +102,7 @@ impl Armed {
 
 #[cfg(test)]
 mod tests {
-    use super::{Armed, contains};
+    use super::{Armed, End, contains};
 
     #[test]
     fn a_message_is_poison_only_if_it_contains_the_text() {
@@ -96,12 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn a_point_panics_only_if_that_is_asked_for() {
+    fn a_point_panics_or_stops_only_if_that_is_asked_for() {
         let armed = Armed::parse("validator.before_relay:2:panic");
-        assert!(armed.panics && !armed.is_hit("validator.before_relay"));
+        assert!(armed.end == End::Panic && !armed.is_hit("validator.before_relay"));
         assert!(armed.is_hit("validator.before_relay"));
         assert!(std::panic::catch_unwind(|| armed.strike()).is_err());
-        assert!(!Armed::parse("validator.before_relay:2").panics);
+        assert_eq!(Armed::parse("validator.before_relay:2").end, End::Abort);
+        assert_eq!(Armed::parse("validator.before_relay:2:stop").end, End::Stop);
     }
 
     #[test]

@@ -80,6 +80,12 @@ impl Keys {
         self.tagged(&format!("sent:{message_id}"))
     }
 
+    /// Stream of the WITHDRAWN messages to be sent if the blocks of what `source` has observed are reorganised.
+    #[must_use]
+    pub fn handed(&self, source: &Name) -> String {
+        self.tagged(&format!("handed:{source}"))
+    }
+
     /// Hash: delivery progress of one log entry.
     #[must_use]
     pub fn progress(&self, seq: u64) -> String {

@@ -23,6 +23,7 @@ pub mod auth;
 pub mod config;
 pub mod envelope;
 pub mod exit;
+pub mod exposition;
 pub mod headers;
 pub mod openapi;
 pub mod problem;

@@ -10,7 +10,7 @@
 //! - Every script except SUBMIT may run at full memory (`allow-oom`), so a full Redis drains.
 //! - Time inside scripts is Redis TIME.
 //! - A guard of a script stands between `-- guard:<name>` and `-- /guard:<name>`. The tests load each script with
-//!   one guard cut out ([`Scripts::edited`]) and show that its directed scenario then goes wrong.
+//!   one guard cut out ([`Scripts::without`]) and show that its directed scenario then goes wrong.
 //! - Reads rest on a barrier write after each (re)connect: Redis may serve what a crash left unfsynced, and
 //!   an answer given from it could vanish in a power cut. [`Link`] does this by itself.
 //!
@@ -53,6 +53,7 @@ mod wait;
 mod dead_letters;
 mod fronts;
 mod group;
+mod handed;
 mod history;
 mod index;
 mod notification;
@@ -60,6 +61,7 @@ mod read;
 mod reader;
 mod recent;
 mod record;
+mod server;
 
 pub use attempt::Attempted;
 pub use bind::{Bind, Bound};
@@ -75,6 +77,7 @@ pub use done::{Done, DoneEntry, DoneReply, Finished};
 pub use error::{Disposition, LinkError};
 pub use fronts::Fronts;
 pub use group::{Claimed, Delivered, GroupReader};
+pub use handed::HANDED_MAX;
 pub use index::Indexed;
 pub use init::Initialised;
 pub use lease::{Fence, LaneGrant, LaneLeased, Leased, Released, Token};
@@ -88,9 +91,10 @@ pub use rebind::{Rebind, Rebound};
 pub use record::StatusRecord;
 pub use relay::{OUT_MAX, RELAY_BYTES_MAX, RelayLimits, Relayed};
 pub use rewind::Rewound;
-pub use script::Scripts;
+pub use script::{Scripts, WITHOUT_VARIABLE};
 pub use send::{SendTo, Sent};
 pub use sender::SenderReply;
+pub use server::Server;
 pub use start::Started;
 pub use store::{ATTEMPTS_MAX, Store, Stored};
 pub use stream::{Entry, Message, Stream, StreamId};

@@ -45,6 +45,8 @@ pub enum Body {
     Failed { about: About, failure: Failure },
     /// The client wants it not to happen; decided by log order.
     Cancel { about: About },
+    /// What was observed for it is no longer so at its source; decided by log order.
+    Withdrawn { about: About, withdrawn: Withdrawn },
     /// A target has finished one entry.
     Receipt(Receipt),
     /// An operator's command.
@@ -97,6 +99,21 @@ pub struct Failure {
     /// JSON pointer into the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
+}
+
+/// An observation that was handed out, and whose block is not in its chain any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawn {
+    pub source: Name,
+    /// [`Observation::identity`]; `None` = a window of logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The block it was taken from.
+    pub block: u64,
+    pub block_hash: Digest,
+    /// JSON pointer into the request.
+    pub pointer: String,
 }
 
 /// The one receipt of an entry on a target. `status` is `final`, `failed` or `revoked`.
@@ -182,6 +199,8 @@ struct Wire {
     targets: Option<Targets>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     given_up: Option<GivenUp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<Withdrawn>,
 }
 
 impl Message {
@@ -192,6 +211,7 @@ impl Message {
             Body::Collected { about, .. }
             | Body::Failed { about, .. }
             | Body::Cancel { about }
+            | Body::Withdrawn { about, .. }
             | Body::Command { about, .. } => Some(about),
             Body::Receipt(_) | Body::Targets(_) | Body::GivenUp(_) => None,
         }
@@ -223,6 +243,10 @@ impl Message {
                 "FAILED"
             }
             Body::Cancel { .. } => "CANCEL",
+            Body::Withdrawn { withdrawn, .. } => {
+                wire.withdrawn = Some(withdrawn.clone());
+                "WITHDRAWN"
+            }
             Body::Receipt(receipt) => {
                 wire.receipt = Some(receipt.clone());
                 "RECEIPT"
@@ -278,6 +302,10 @@ impl Message {
                 failure: wire.failure.ok_or_else(|| malformed("failure is missing"))?,
             },
             "CANCEL" => Body::Cancel { about: about? },
+            "WITHDRAWN" => Body::Withdrawn {
+                about: about?,
+                withdrawn: wire.withdrawn.ok_or_else(|| malformed("withdrawn is missing"))?,
+            },
             "RECEIPT" => Body::Receipt(wire.receipt.ok_or_else(|| malformed("receipt is missing"))?),
             "COMMAND" => Body::Command {
                 about: about?,

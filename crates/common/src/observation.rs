@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::amount::Amount;
+use crate::hash::Digest;
 use crate::ids::{Account, AssetId, Name};
 
 /// One answer of one source.
@@ -21,9 +22,25 @@ pub struct Observation {
     /// `<CAIP-2 chain>/<tx hash>/<position>` of a single event; free of our names for the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// What an auditor needs to check it again: raw log, block, URL path, digest.
+    /// What an auditor needs to check it again: raw log, block, URL path, digest. With `block` and `block_hash`
+    /// in it the observation stands only as long as that block does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<RawValue>>,
+}
+
+/// The block an observation was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRef {
+    pub block: u64,
+    pub block_hash: Digest,
+}
+
+impl Observation {
+    /// The block it stands and falls with, if its evidence names one.
+    #[must_use]
+    pub fn block(&self) -> Option<BlockRef> {
+        serde_json::from_str(self.evidence.as_ref()?.get()).ok()
+    }
 }
 
 impl PartialEq for Observation {

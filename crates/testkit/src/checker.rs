@@ -21,7 +21,7 @@ use common::status::{OutcomeKind, Status};
 
 pub use chain::{applied_once, chains_agree};
 pub use drain::drained;
-pub use gather::{GatherError, gather};
+pub use gather::{GatherError, Ledger, gather, gather_from};
 pub use log::{epochs_rise, gapless};
 pub use outcomes::{decided_once, effects_once, only_submitted};
 pub use replay::{ReplayError, replays, supply_held};

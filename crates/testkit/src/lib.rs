@@ -14,4 +14,17 @@ pub mod stack;
 #[cfg(feature = "checker")]
 pub mod checker;
 #[cfg(feature = "checker")]
+pub mod drive;
+#[cfg(feature = "checker")]
+pub mod outage;
+#[cfg(feature = "checker")]
+mod run;
+#[cfg(feature = "checker")]
+pub mod soak;
+#[cfg(feature = "checker")]
 pub mod storm;
+#[cfg(feature = "checker")]
+pub mod takeover;
+
+#[cfg(feature = "checker")]
+pub use run::RunError;

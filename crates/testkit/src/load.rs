@@ -6,6 +6,8 @@
 
 mod client;
 mod generate;
+mod offer;
 
 pub use client::{Acknowledged, Client, LoadError};
-pub use generate::{Generator, Planned, Shape};
+pub use generate::{ASSETS, Generator, Planned, Shape};
+pub use offer::{Sent, offer};

@@ -9,6 +9,7 @@ mod api;
 mod configuration;
 mod faults;
 mod links;
+mod look;
 mod plan;
 mod process;
 mod programs;
@@ -28,6 +29,7 @@ pub use api::{Answer, Api, ApiError};
 pub use configuration::Tokens;
 pub use links::Link;
 use links::Links;
+pub use look::{Held, Metrics, held};
 pub use plan::{NULL_SOURCE, Plan, Role, Service, StackError};
 use process::Process;
 pub use programs::Programs;
@@ -235,6 +237,12 @@ impl Stack {
             }
         }
         Ok(())
+    }
+
+    /// The base URL of a service's admin port.
+    #[must_use]
+    pub fn admin_url(&self, service: Service) -> Option<String> {
+        self.services.get(&service).map(|process| process.admin_url(""))
     }
 
     /// Every panic that a service has logged, whoever survived it.

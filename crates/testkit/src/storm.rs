@@ -19,7 +19,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::anvil::AnvilError;
 use crate::checker::{self, GatherError, Sightings, Summary, Violation};
-use crate::load::{Acknowledged, Client, Generator, LoadError, Planned, Shape};
+use crate::load::{Acknowledged, Client, Generator, LoadError, Sent, Shape, offer};
 use crate::redis::RedisServerError;
 use crate::stack::{Api, NULL_SOURCE, Plan, Role, Service, Stack, StackError};
 
@@ -30,7 +30,6 @@ use weather::Weather;
 const ACTIVE_MAX: usize = 3;
 const CHAINS: [(&str, u64); 3] = [("base", 8_453), ("arbitrum", 42_161), ("optimism", 10)];
 const TENANT: &str = "demo";
-const SENDERS: usize = 8;
 /// Per cent of the requests that name a source.
 const SOURCED: u8 = 30;
 /// How long one request is repeated: longer than anything is away, and than a lease that a moved clock makes longer.
@@ -38,8 +37,6 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const DRAINED_WITHIN: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(20);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Slices of a second's load.
-const SLICES: u32 = 4;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -139,7 +136,7 @@ async fn weather_through(stack: &mut Stack, options: Options) -> Result<Report, 
 
     let (calm, calm_seen) = watch::channel(false);
     let looking = tokio::spawn(look_on(stack.api(), calm_seen.clone()));
-    let sending = tokio::spawn(send(client, generator, options.per_second, calm_seen));
+    let sending = tokio::spawn(offer(client, generator, options.per_second, calm_seen));
     let mut weather = Weather::new(StdRng::seed_from_u64(options.seed), stack);
     let until = Instant::now() + options.length;
     while Instant::now() < until && !sending.is_finished() {
@@ -180,8 +177,6 @@ async fn weather_through(stack: &mut Stack, options: Options) -> Result<Report, 
     })
 }
 
-type Sent = Result<(Vec<Planned>, Vec<Acknowledged>), LoadError>;
-
 /// Waits for the senders, starting again what gives up meanwhile.
 async fn supervised(
     sending: JoinHandle<Sent>,
@@ -193,25 +188,6 @@ async fn supervised(
         tokio::time::sleep(POLL).await;
     }
     Ok(sending.await?)
-}
-
-/// Offers load until it is calm; every request is repeated until it is acknowledged.
-async fn send(
-    client: Client,
-    mut generator: Generator,
-    per_second: u32,
-    calm: watch::Receiver<bool>,
-) -> Sent {
-    let (mut sent, mut acknowledged) = (Vec::new(), Vec::new());
-    let mut slices = tokio::time::interval(Duration::from_secs(1) / SLICES);
-    slices.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while !*calm.borrow() {
-        slices.tick().await;
-        let slice: Vec<Planned> = (0..per_second.div_ceil(SLICES)).map(|_| generator.request()).collect();
-        sent.extend(slice.iter().cloned());
-        acknowledged.extend(client.send_all(slice, SENDERS).await?);
-    }
-    Ok((sent, acknowledged))
 }
 
 async fn look_on(api: Api, mut calm: watch::Receiver<bool>) -> Sightings {

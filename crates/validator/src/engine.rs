@@ -40,11 +40,12 @@ mod plan;
 mod receipts;
 mod replay;
 mod targets;
+mod withdrawals;
 mod work;
 
 pub use boundary::{
     Batch, Changes, DeadLetter, Decision, Deliveries, Effect, Fault, Loaded, Needs, RawInput, Stamp,
-    StatusWrite, ValueChange,
+    StatusWrite, ValueChange, Withdrawal,
 };
 pub use difference::Difference;
 pub use plan::Plan;
@@ -182,7 +183,7 @@ impl Engine {
         let seq = self.position.seq + 1;
         let time_ms = stamp.time_ms.max(self.position.time_ms);
         let targets = &self.position.targets;
-        let mut draft = Draft::new(seq, loaded.decisions, loaded.deliveries);
+        let mut draft = Draft::new(seq, loaded.decisions, loaded.deliveries, loaded.withdrawals);
         let mut work = work::Work::load(keyspace, loaded.values, self.history.newest())?;
 
         let context = Context { shard: self.shard, time_ms, targets };

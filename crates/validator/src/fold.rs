@@ -5,14 +5,14 @@
 //!
 //! Invariant: state only moves over a batch that follows it; after an error it is what it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::entry::Body;
 use common::ids::{Rid, Shard};
 
 use crate::engine::{
     Batch, Changes, Decision, Deliveries, Divergence, Engine, Fault, Loaded, Needs, Position, RawInput,
-    Stamp, inputs_of,
+    Stamp, Withdrawal, inputs_of,
 };
 
 /// The log cannot be folded further. Always halt.
@@ -31,6 +31,7 @@ pub struct Fold {
     values: BTreeMap<String, Vec<u8>>,
     decisions: BTreeMap<Rid, Decision>,
     deliveries: BTreeMap<u64, Deliveries>,
+    withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
 }
 
 impl Fold {
@@ -42,6 +43,7 @@ impl Fold {
             values: BTreeMap::new(),
             decisions: BTreeMap::new(),
             deliveries: BTreeMap::new(),
+            withdrawals: BTreeMap::new(),
         }
     }
 
@@ -74,6 +76,12 @@ impl Fold {
         &self.deliveries
     }
 
+    /// What was withdrawn of applied requests.
+    #[must_use]
+    pub fn withdrawals(&self) -> &BTreeMap<Rid, Vec<Withdrawal>> {
+        &self.withdrawals
+    }
+
     /// Computes the next entry again, compares it, and moves over it.
     ///
     /// # Errors
@@ -104,16 +112,20 @@ impl Fold {
             needs.seqs.iter().filter_map(|seq| Some((*seq, self.deliveries.get(seq)?.clone()))).collect();
         // A receipt ends requests that its message does not name: those that wait in its entry's row.
         let waiting = deliveries.values().flat_map(|row| row.waiting.keys());
-        let rids = needs.rids.iter().copied().chain(waiting.filter_map(|bytes| Rid::from_bytes(*bytes).ok()));
-        let decisions = rids.filter_map(|rid| Some((rid, self.decisions.get(&rid)?.clone()))).collect();
+        let waiting = waiting.filter_map(|bytes| Rid::from_bytes(*bytes).ok());
+        let rids: BTreeSet<Rid> = needs.rids.iter().copied().chain(waiting).collect();
+        let decisions =
+            rids.iter().filter_map(|rid| Some((*rid, self.decisions.get(rid)?.clone()))).collect();
+        let withdrawals =
+            rids.iter().filter_map(|rid| Some((*rid, self.withdrawals.get(rid)?.clone()))).collect();
         let values =
             needs.keys.iter().filter_map(|key| Some((key.clone(), self.values.get(key)?.clone()))).collect();
-        Loaded { values, decisions, deliveries }
+        Loaded { values, decisions, deliveries, withdrawals }
     }
 
     /// The engine first: if the batch does not follow, nothing has moved.
     fn accept(&mut self, batch: Batch) -> Result<(), Fault> {
-        let Batch { changes: Changes { values, decisions, deliveries, .. }, next, .. } = batch;
+        let Batch { changes: Changes { values, decisions, deliveries, withdrawals, .. }, next, .. } = batch;
         self.engine.accept(next)?;
         for (key, change) in values {
             match change.after {
@@ -122,6 +134,7 @@ impl Fold {
             };
         }
         self.decisions.extend(decisions);
+        self.withdrawals.extend(withdrawals);
         for (seq, row) in deliveries {
             match row {
                 Some(row) => self.deliveries.insert(seq, row),

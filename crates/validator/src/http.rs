@@ -89,7 +89,16 @@ impl Api {
             tokio::time::timeout(MIN_SEQ_WAIT, standing.wait_for(|standing| standing.seq >= min_seq)).await;
         match reached {
             Ok(Ok(_)) => Ok(state),
-            _ => Err(behind(state.now().seq, min_seq)),
+            _ => Err(self.not_reached(state, min_seq).await),
+        }
+    }
+
+    /// Why an entry is not here: the log has it and this process does not yet, or there is no such entry.
+    async fn not_reached(&self, state: &ShardState, wanted: u64) -> Problem {
+        match state.link.head().await {
+            Ok(head) if head.seq < wanted => invalid_query(format!("the log ends at entry {}", head.seq)),
+            Ok(_) => behind(state.now().seq, wanted),
+            Err(error) => unreachable(&error),
         }
     }
 
@@ -198,13 +207,14 @@ fn path_part<T: std::str::FromStr<Err = common::ids::IdError>>(
 
 /// Parses the query string.
 fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
-    web::Query::<T>::from_query(request.query_string()).map(web::Query::into_inner).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_request", "The query is not valid").error(
-            "#query",
-            "invalid",
-            error.to_string(),
-        )
-    })
+    web::Query::<T>::from_query(request.query_string())
+        .map(web::Query::into_inner)
+        .map_err(|error| invalid_query(error.to_string()))
+}
+
+fn invalid_query(why: String) -> Problem {
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid_request", "The query is not valid");
+    problem.error("#query", "invalid", why)
 }
 
 /// Runs what reads the database or hashes, off the HTTP thread.

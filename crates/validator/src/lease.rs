@@ -19,6 +19,9 @@ use tokio::sync::watch;
 use crate::config::LeaseSettings;
 use crate::shard::ShardState;
 
+/// A lease is looked at again so long after it was to end.
+const AFTER_ITS_END: Duration = Duration::from_millis(10);
+
 /// Whether this process leads a shard.
 #[derive(Debug, Clone)]
 pub(crate) enum Tenure {
@@ -115,28 +118,36 @@ impl Actor for LeaseKeeper {
 
 impl Keeper {
     async fn run(mut self) {
-        let mut rounds = tokio::time::interval(self.settings.renew());
-        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            let begun = tokio::time::Instant::now();
+            let left = self.round().await;
+            self.report();
             tokio::select! {
-                _ = rounds.tick() => {}
+                () = tokio::time::sleep_until(begun + self.pause(left)) => {}
                 _ = self.stop.wait_for(|stop| *stop) => return,
             }
-            self.round().await;
-            self.report();
         }
     }
 
-    async fn round(&self) {
+    /// From one round to the next: no longer than another's lease still lives, so that a dead leader's is taken as soon
+    /// as it is free.
+    fn pause(&self, left: Option<Duration>) -> Duration {
+        left.map_or(self.settings.renew(), |left| (left + AFTER_ITS_END).min(self.settings.renew()))
+    }
+
+    /// Takes or renews what it can; answers how long the lease lives that is another's.
+    async fn round(&self) -> Option<Duration> {
         let mut gate = self.shards.iter().all(|shard| shard.is_ready_to_lead());
+        let mut left = None;
         for shard in &self.shards {
             if gate {
-                self.renew(shard).await;
+                left = self.renew(shard).await;
                 gate = shard.tenure().lead().is_some();
             } else {
                 self.give_back(shard).await;
             }
         }
+        left
     }
 
     /// Leads no longer; the lease is free at once. A sequencer that is in the middle of an entry may still
@@ -155,7 +166,7 @@ impl Keeper {
         }
     }
 
-    async fn renew(&self, shard: &ShardState) {
+    async fn renew(&self, shard: &ShardState) -> Option<Duration> {
         let sent = Instant::now();
         let answer =
             shard.link.lease(&self.node, &self.token, self.settings.ttl_ms, shard.epoch_floor()).await;
@@ -169,12 +180,16 @@ impl Keeper {
                 shard.lead(self.lead(epoch, sent));
             }
             Ok(Leased::Held { epoch, .. }) => shard.lead(self.lead(epoch, sent)),
-            Ok(Leased::No { node, .. }) => shard.depose(Some(node)),
+            Ok(Leased::No { node, remaining_ms, .. }) => {
+                shard.depose(Some(node));
+                return Some(Duration::from_millis(remaining_ms));
+            }
             // It may still be ours: the sequencer begins nothing once it is no longer fresh.
             Err(error) => {
                 tracing::warn!(shard = %shard.shard, error = %crate::error::chain(&error), "The lease could not be renewed");
             }
         }
+        None
     }
 
     fn lead(&self, epoch: u64, renewed: Instant) -> Lead {

@@ -38,6 +38,7 @@ mod config;
 mod divergence;
 mod error;
 mod http;
+mod look;
 mod metrics;
 mod service;
 

@@ -130,7 +130,6 @@ fn waiting_receipt(
 pub(crate) async fn run(maker: &Maker<'_>, writer: &mut Writer, intake: Intake) -> Result<Step, Failure> {
     let Maker { shard, fence, node, stand_in } = *maker;
     let Intake { inputs, consumed, now_ms, state, attempted, is_untouched } = intake;
-    let messages = inputs.len();
     common::crash_point!("validator.after_read");
     if !is_untouched {
         common::crash::over(inputs.iter().map(|input| input.bytes.as_slice()));
@@ -161,15 +160,14 @@ pub(crate) async fn run(maker: &Maker<'_>, writer: &mut Writer, intake: Intake) 
         return Ok(step);
     }
     common::crash_point!("validator.after_commit");
-    crate::metrics::committed(shard.shard, entry.seq, messages, began.elapsed());
-    let began = Instant::now();
+    crate::metrics::committed(shard.shard, entry.seq, &batch.body, began.elapsed());
+    crate::metrics::withdrawn(shard.shard, &batch.body, &batch.changes.withdrawals);
     // Its effects, and its targets, are looked for in the view right after it.
     let is_awaited = batch.kind() != EntryKind::Batch || !batch.effects.is_empty();
     writer.push(accept(shard, entry, batch)?).await?;
     if is_awaited {
         writer.join().await?;
     }
-    crate::metrics::step(shard.shard, "accept", began.elapsed());
     Ok(Step::Committed)
 }
 
@@ -223,7 +221,10 @@ async fn commit(
                 shard.stat(|stats| stats.blocked_by = None);
                 return Ok(Step::Committed);
             }
-            Committed::Fenced => return Ok(Step::Fenced),
+            Committed::Fenced => {
+                crate::metrics::fenced(shard.shard, "commit", fence.epoch);
+                return Ok(Step::Fenced);
+            }
             Committed::Gap { .. } => return Ok(Step::Behind),
             Committed::Full(stream) => {
                 tracing::error!(shard = %shard.shard, ?stream, "Intake stands still until this stream is emptied");
@@ -255,6 +256,7 @@ fn status_write(write: &engine::StatusWrite, time_ms: u64) -> StatusWrite<'_> {
         errors: Some(write.errors.as_str()).filter(|errors| !errors.is_empty()),
         ended_ms: write.status.is_end().then_some(time_ms),
         replaces: write.replaces,
+        withdrawn: write.withdrawn,
     }
 }
 

@@ -14,6 +14,7 @@ use actix_web::dev::{Server, ServerHandle};
 use common::admin::{self, Readiness};
 use common::auth::{KeyFileError, KeyRing};
 use common::config::ConfigError;
+use common::exposition;
 use common::ids::{Name, Shard};
 use common::link::{self, Commands, LinkError};
 use common::targets::{Targets, TargetsError};
@@ -131,7 +132,7 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         "validator",
         env!("CARGO_PKG_VERSION"),
         readiness.clone(),
-        admin::install_metrics(),
+        exposition::install("validator", env!("CARGO_PKG_VERSION"), &crate::metrics::TABLES),
     )
     .map_err(|source| StartError::Listen { address: settings.http.admin_listen.clone(), source })?;
     tracing::info!(node = %data.node(), signer = %signer.address(), %http_address, %admin_address, "Built the validator");
@@ -210,6 +211,7 @@ impl Service {
             lives: &lives,
         };
         let arbiters = parts.start(&shards);
+        actix::spawn(common::supervise::essential("look", crate::look::run(shards.clone())));
         let watch = self.targets_file.watch(self.readiness.clone());
         actix::spawn(common::supervise::essential("targets", watch));
         let api = Api::new(shards, self.keys, self.data.node().clone());

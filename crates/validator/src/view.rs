@@ -277,6 +277,7 @@ fn lay_out(txn: &WriteTransaction) -> Result<Layout, ViewError> {
     txn.open_table(tables::UNDO)?;
     txn.open_table(tables::DECISIONS)?;
     txn.open_table(tables::DECIDED)?;
+    txn.open_table(tables::WITHDRAWALS)?;
     txn.open_table(tables::DELIVERIES)?;
     txn.open_table(tables::FINALS)?;
     txn.open_table(tables::OPEN)?;
@@ -290,6 +291,7 @@ fn delete_view(txn: &WriteTransaction) -> Result<(), ViewError> {
     txn.delete_table(tables::UNDO)?;
     txn.delete_table(tables::DECISIONS)?;
     txn.delete_table(tables::DECIDED)?;
+    txn.delete_table(tables::WITHDRAWALS)?;
     txn.delete_table(tables::DELIVERIES)?;
     txn.delete_table(tables::FINALS)?;
     txn.delete_table(tables::OPEN)?;

@@ -1,5 +1,5 @@
-//! The keys of a stack, made once: the validator's signing key, a sender per shard, API keys for development, a password
-//! per user of Redis. The file of Redis' users is made anew every time: it follows the table of rights.
+//! The keys of a stack, made once: the validator's signing key, a sender per shard, API keys for development and for the
+//! validators among themselves, a password per user of Redis. The file of Redis' users is made anew every time: it follows the table of rights.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +16,8 @@ use super::files::{self, Access};
 use crate::access::Tokens;
 
 const TENANT: &str = "demo";
+/// Id of the validators' key.
+const PEER: &str = "peer";
 
 /// Everything secret of a stack.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Secrets {
 /// a deployment can show each service its own only.
 pub(crate) mod names {
     pub(crate) const VALIDATOR_KEY: &str = "secrets/validator/validator.key";
+    /// With which a validator reads another one's log.
+    pub(crate) const PEER_KEY: &str = "secrets/validator/peer.key";
     pub(crate) const SENDER_KEYS: &str = "secrets/broadcaster/sender-keys.json";
     pub(crate) const KEYS: &str = "keys.json";
     pub(crate) const DEV_KEYS: &str = "secrets/collector/dev-keys.json";
@@ -45,10 +49,12 @@ pub(crate) mod names {
 
 /// Reads what is there and makes what is missing.
 pub(crate) fn ensure(folder: &Path) -> anyhow::Result<Secrets> {
+    let tokens = tokens(folder)?;
+    peer(folder)?;
     Ok(Secrets {
         validator: validator(folder)?,
         senders: senders(folder)?,
-        tokens: tokens(folder)?,
+        tokens,
         redis_admin: redis_users(folder)?,
     })
 }
@@ -143,6 +149,32 @@ fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
     Ok(tokens)
 }
 
+/// The key of the validators among themselves; a stack of an older release has none yet.
+fn peer(folder: &Path) -> anyhow::Result<()> {
+    let (path, hashes_path) = (folder.join(names::PEER_KEY), folder.join(names::KEYS));
+    let token = if path.exists() {
+        common::config::read_secret(&path)?
+    } else {
+        let token = SecretString::from(format!("oss_{PEER}_{}", hex::encode(rand::random::<[u8; 32]>())));
+        files::write(&path, format!("{}\n", token.expose_secret()).as_bytes(), Access::Owner)?;
+        token
+    };
+    let secret = token.expose_secret().rsplit_once('_').map_or("", |(_, secret)| secret);
+    let record = KeyRecord {
+        id: PEER.to_owned(),
+        sha256: Digest::of(&[secret.as_bytes()]),
+        tenant: tenant()?,
+        scopes: vec![Scope::Operate],
+    };
+    let mut known: KeyFile = files::read_json(&hashes_path)?.unwrap_or_default();
+    if known.keys.contains(&record) {
+        return Ok(());
+    }
+    known.keys.retain(|key| key.id != PEER);
+    known.keys.push(record);
+    files::write_json(&hashes_path, &known, Access::Everybody)
+}
+
 /// Whom the development keys belong to.
 pub(crate) fn tenant() -> anyhow::Result<Tenant> {
     TENANT.parse().context("the tenant's name")
@@ -172,6 +204,27 @@ mod tests {
             assert!(principal.has(scope));
         }
         assert!(!ring.lookup(&first.tokens.read).expect("known").has(Scope::Submit));
+    }
+
+    #[test]
+    fn the_validators_have_a_key_for_each_other_that_a_stack_without_one_gets() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = ensure(folder.path()).expect("made");
+        let path = folder.path().join(names::PEER_KEY);
+        let token = |text: std::io::Result<String>| text.expect("a file").trim().to_owned();
+        let (before, ring) = (token(std::fs::read_to_string(&path)), || {
+            KeyRing::load(&folder.path().join(names::KEYS)).expect("a key file")
+        });
+        assert!(ring().lookup(&before).expect("known").has(Scope::Operate));
+        assert!(!ring().lookup(&before).expect("known").has(Scope::Submit));
+        ensure(folder.path()).expect("read");
+        assert_eq!(before, token(std::fs::read_to_string(&path)));
+        // As a release without it left it.
+        std::fs::remove_file(&path).expect("removes");
+        ensure(folder.path()).expect("made");
+        let after = token(std::fs::read_to_string(&path));
+        assert!(ring().lookup(&before).is_none() && ring().lookup(&after).is_some());
+        assert!(ring().lookup(first.tokens.of(Scope::Submit)).is_some());
     }
 
     #[test]

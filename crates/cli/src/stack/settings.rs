@@ -75,10 +75,11 @@ pub(crate) fn write(folder: &Path, listens: &Listens, tuning: Tuning) -> anyhow:
         write!(collector, "\n[limits]\nbacklog_max = {backlog_max}\n")?;
     }
     let validator = format!(
-        "{common}validator_key_file = {}\ndata_dir = {}\n{}",
+        "{common}validator_key_file = {}\ndata_dir = {}\n{}\n[peer]\nkey_file = {}\n",
         path(names::VALIDATOR_KEY),
         path("validator"),
         tail(User::Validator, listens.validator),
+        path(names::PEER_KEY),
     );
     let broadcaster = format!(
         "{common}sender_keys_file = {}\nendpoints_file = {}\n{}",

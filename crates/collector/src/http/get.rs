@@ -79,11 +79,11 @@ pub(super) async fn get(
     let is_known = known.is_some() && !is_news(&view);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     apply_preference(&mut response, patience);
-    if view.resource.errors_cut && !is_known {
+    if view.is_partial() && !is_known {
         complete(&api, &mut view, request.headers()).await;
     }
     // What is cut because nobody could be asked is not the resource that the tag names.
-    if is_known || !view.resource.errors_cut {
+    if is_known || !view.is_partial() {
         response.insert_header(header::ETag(view.etag()));
     }
     Ok(if is_known { response.finish() } else { response.json(&view.resource) })
@@ -104,11 +104,12 @@ pub(super) fn owned(view: Option<View>, principal: &Principal) -> Result<Option<
 async fn complete(api: &Api, view: &mut View, headers: &HeaderMap) {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let validators = &api.shared.validators;
-    let decision =
-        validators.decision(view.record.rid, view.record.seq, authorization.unwrap_or_default()).await;
+    let seq = view.record.seq.max(view.record.withdrawn);
+    let decision = validators.decision(view.record.rid, seq, authorization.unwrap_or_default()).await;
     if let Decision::Known(decided) = decision {
         view.resource.errors = decided.errors;
         view.resource.target_chains = decided.target_chains;
+        view.resource.withdrawn = decided.withdrawn;
         view.resource.errors_cut = false;
     }
 }

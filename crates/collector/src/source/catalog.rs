@@ -13,7 +13,7 @@ use common::ids::{AssetId, Name};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::evm_logs::{self, EvmLogs};
+use super::evm_logs::{self, Chain, EvmLogs};
 use super::http_json::{self, HttpJson};
 use super::null::{self, NullSource};
 use super::{Source, named};
@@ -149,6 +149,18 @@ impl Catalog {
             }
         }
         if faults.is_empty() { Ok(Self { entries }) } else { Err(ParseError::Faults(faults)) }
+    }
+
+    /// The chains to be followed for what is handed out of them, with the sources' names.
+    ///
+    /// # Errors
+    /// A fault of the settings, as a sentence part; none for a catalog that was loaded.
+    pub(crate) fn chains(&self) -> Result<Vec<(Name, Chain)>, String> {
+        let chain = |(name, entry): (&Name, &Entry)| match &entry.settings {
+            KindSettings::EvmLogs(settings) => Some(settings.chain(name).map(|chain| (name.clone(), chain))),
+            KindSettings::HttpJson(_) | KindSettings::Null(_) => None,
+        };
+        self.entries.iter().filter_map(chain).collect()
     }
 
     /// The kind of a configured source.

@@ -9,17 +9,22 @@
 //! - `words`: where the arguments stand, `{"from": "topics/1", "to": "topics/2", "amount": "data/0"}`;
 //! - `accounts`: address → account; an address without one is `eip155:<number>:<lower-case address>`;
 //! - `confirmations` (12): an event counts when its block has so many, itself included;
-//! - `window_blocks` (100, at most 10000), `timeout_ms` per call (5000).
+//! - `window_blocks` (100, at most 10000), `timeout_ms` per call (5000);
+//! - `reorg_blocks` (256, at most 4096): so many blocks on top of its confirmations a block is followed after something of
+//!   it was handed out, by a look every `poll_ms` (1000) ([`follow`]).
 //!
 //! An ask with events fetches exactly these logs by receipt: one observation of kind `event` each, `value` a
 //! [`common::observation::LedgerEvent`], `identity` `<CAIP-2>/<tx hash>/<position within the transaction>`, `as_of_ms` the
 //! block's time. An ask without: one observation of kind `logs`, evidence only:
-//! `{from_block, to_block, truncated, logs[]}` of the last `window_blocks` confirmed blocks, newest kept.
+//! `{from_block, to_block, truncated, logs[]}` of the last `window_blocks` confirmed blocks, newest kept. Either names its
+//! block in its evidence (`block`, `block_hash`; of a window the newest), and stands only as long as that block does.
 //!
 //! Invariant: a log is taken only from a block that is at its height in the node's canonical chain.
 
+mod follow;
 mod mapping;
 mod rpc;
+mod trail;
 
 use std::time::Duration;
 
@@ -31,11 +36,15 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Ask, Source, SourceFault};
+pub(crate) use follow::{Chain, Verdict};
 use mapping::Mapping;
 use rpc::{Block, Log, Node, Receipt};
 
 const CONFIRMATIONS_MAX: u64 = 10_000;
 const WINDOW_BLOCKS_MAX: u64 = 10_000;
+const REORG_BLOCKS_MAX: u64 = 4_096;
+const POLL_MS_MIN: u64 = 50;
+const POLL_MS_MAX: u64 = 60_000;
 const URLS_MAX: usize = 8;
 /// Room for the fields around the logs of a window.
 const WINDOW_HEAD_BYTES: usize = 256;
@@ -49,6 +58,10 @@ pub(super) struct Settings {
     confirmations: u64,
     #[serde(default = "window_blocks_default")]
     window_blocks: u64,
+    #[serde(default = "reorg_blocks_default")]
+    reorg_blocks: u64,
+    #[serde(default = "poll_ms_default")]
+    poll_ms: u64,
     #[serde(default = "super::catalog::timeout_ms_default")]
     timeout_ms: u64,
     chain: String,
@@ -73,10 +86,40 @@ fn window_blocks_default() -> u64 {
     100
 }
 
+fn reorg_blocks_default() -> u64 {
+    256
+}
+
+fn poll_ms_default() -> u64 {
+    1_000
+}
+
 impl Settings {
     /// The contract and the asset it is mapped to: no two sources may disagree about it.
     pub(super) fn claim(&self) -> (String, AssetId) {
         (format!("{}/{}", self.chain, self.address), self.asset.clone())
+    }
+
+    /// The chain to be followed for what is handed out of it.
+    ///
+    /// # Errors
+    /// A fault of the settings, as a sentence part.
+    pub(super) fn chain(&self, name: &Name) -> Result<Chain, String> {
+        let nodes = self.nodes(Mapping::new(self)?.chain_id())?;
+        let poll = Duration::from_millis(self.poll_ms);
+        Ok(Chain::new(name.clone(), nodes, self.confirmations, self.reorg_blocks, poll))
+    }
+
+    fn nodes(&self, chain_id: u64) -> Result<Vec<Node>, String> {
+        let timeout = super::catalog::timeout(self.timeout_ms)?;
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(timeout.min(Duration::from_secs(5)))
+            .timeout(timeout)
+            .build()
+            .map_err(|error| error.to_string())?;
+        self.rpc.iter().map(|url| Node::new(url, chain_id, client.clone())).collect()
     }
 }
 
@@ -96,28 +139,18 @@ impl EvmLogs {
         if settings.rpc.is_empty() || settings.rpc.len() > URLS_MAX {
             return Err(format!("rpc: expected 1 to {URLS_MAX} URLs"));
         }
-        for (field, value, max) in [
-            ("confirmations", settings.confirmations, CONFIRMATIONS_MAX),
-            ("window_blocks", settings.window_blocks, WINDOW_BLOCKS_MAX),
+        for (field, value, min, max) in [
+            ("confirmations", settings.confirmations, 1, CONFIRMATIONS_MAX),
+            ("window_blocks", settings.window_blocks, 1, WINDOW_BLOCKS_MAX),
+            ("reorg_blocks", settings.reorg_blocks, 1, REORG_BLOCKS_MAX),
+            ("poll_ms", settings.poll_ms, POLL_MS_MIN, POLL_MS_MAX),
         ] {
-            if !(1..=max).contains(&value) {
-                return Err(format!("{field}: expected 1 to {max}"));
+            if !(min..=max).contains(&value) {
+                return Err(format!("{field}: expected {min} to {max}"));
             }
         }
-        let timeout = super::catalog::timeout(settings.timeout_ms)?;
         let mapping = Mapping::new(settings)?;
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(timeout.min(Duration::from_secs(5)))
-            .timeout(timeout)
-            .build()
-            .map_err(|error| error.to_string())?;
-        let nodes = settings
-            .rpc
-            .iter()
-            .map(|url| Node::new(url, mapping.chain_id(), client.clone()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let nodes = settings.nodes(mapping.chain_id())?;
         let (confirmations, window_blocks) = (settings.confirmations, settings.window_blocks);
         Ok(Self { name, nodes, mapping, confirmations, window_blocks })
     }
@@ -199,7 +232,7 @@ impl EvmLogs {
             })),
             as_of_ms: block.timestamp.0.saturating_mul(1000),
             identity: None,
-            evidence: None,
+            evidence: Some(super::raw(&json!({ "block": block.number.0, "block_hash": block.hash }))),
         })
     }
 }

@@ -24,6 +24,7 @@ fn record(status: Status, targets: Option<&str>) -> StatusRecord {
         targets: targets.map(str::to_owned),
         by: None,
         ended_ms: None,
+        withdrawn: None,
         is_cut: false,
     }
 }
@@ -66,6 +67,14 @@ fn the_resource_joins_record_and_progress() {
     assert_eq!(json["errors"][0]["pointer"], "/asset");
     assert_eq!(json.get("record_expired"), None);
     assert_eq!(view.etag().to_string(), "\"5.4\"");
+}
+
+#[test]
+fn who_collects_is_told_while_the_record_knows_it() {
+    let collecting = StatusRecord { by: Some("collector-7".to_owned()), ..record(Status::Collecting, None) };
+    let by = |record| serde_json::to_value(View::join(record, None).resource).unwrap().get("by").cloned();
+    assert_eq!(by(collecting), Some("collector-7".into()));
+    assert_eq!(by(record(Status::Committed, None)), None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use common::hash::Digest;
 use common::ids::{Rid, Shard};
 use common::link::StreamId;
-use common::message::{About as CommonAbout, Body, Failure, Message};
+use common::message::{About as CommonAbout, Body, Failure, Message, Withdrawn};
 use common::observation::{Observation, ObservationKind};
 use common::request::SyncRequest;
 use serde_json::json;
@@ -59,6 +59,15 @@ fn every_message_has_exactly_the_bytes_of_the_common_form() {
             }
             let body = Body::Failed { about: common.clone(), failure: failure.clone() };
             assert_eq!(text(&about.failed(&failure)), text(&encode(&rid_text, body)));
+            let withdrawn = Withdrawn {
+                source: "chain".parse().unwrap(),
+                identity: Some("eip155:1/0xab/0".to_owned()),
+                block: 3,
+                block_hash: Digest([7; 32]),
+                pointer: "/event_sources/0".to_owned(),
+            };
+            let body = Body::Withdrawn { about: common.clone(), withdrawn: withdrawn.clone() };
+            assert_eq!(text(&about.withdrawn("w:1", &withdrawn)), text(&encode("w:1", body)));
             let body = Body::Cancel { about: common };
             assert_eq!(text(&about.cancel("cancel:1")), text(&encode("cancel:1", body)));
         }

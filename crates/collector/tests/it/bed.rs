@@ -261,20 +261,45 @@ impl Leader {
         outcome: OutcomeKind,
         code: Option<&str>,
     ) -> u64 {
-        let record = self.link.record(rid).await.expect("a read").expect("a record");
-        self.seq += 1;
-        let digest = Digest::of(&[&self.seq.to_be_bytes()]);
-        let write = StatusWrite {
+        let seq = self.seq + 1;
+        let decided = |fp| StatusWrite {
             rid,
-            fp: record.fp,
+            fp,
             status,
-            seq: Some(self.seq),
+            seq: Some(seq),
             outcome: Some(outcome),
             code,
             errors: None,
             ended_ms: None,
             replaces: None,
+            withdrawn: None,
         };
+        self.write(rid, decided).await
+    }
+
+    /// Tells a completed request that an observation of it was withdrawn.
+    pub(crate) async fn tell(&mut self, rid: Rid) -> u64 {
+        let seq = self.seq + 1;
+        let told = |fp| StatusWrite {
+            rid,
+            fp,
+            status: Status::Completed,
+            seq: None,
+            outcome: None,
+            code: None,
+            errors: None,
+            ended_ms: None,
+            replaces: None,
+            withdrawn: Some(seq),
+        };
+        self.write(rid, told).await
+    }
+
+    async fn write<'a>(&mut self, rid: Rid, write: impl FnOnce(Digest) -> StatusWrite<'a>) -> u64 {
+        let record = self.link.record(rid).await.expect("a read").expect("a record");
+        let write = write(record.fp);
+        self.seq += 1;
+        let digest = Digest::of(&[&self.seq.to_be_bytes()]);
         let entry = Commit {
             seq: self.seq,
             prev: self.prev,

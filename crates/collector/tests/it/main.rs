@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 mod bed;
+mod chain;
 
 mod auth;
 mod backlog;
@@ -19,3 +20,4 @@ mod rates;
 mod recovery;
 mod streams;
 mod waiting;
+mod withdrawn;

@@ -28,7 +28,7 @@ pub const HEALTH: &str = "health";
 pub const DEFAULT_USER: &str = "user default off resetpass allkeys allchannels +@all";
 
 /// What every service may do whatever the key. The scripts' own commands follow from the rows.
-const ANYWHERE: &str = "ping time script|load";
+const ANYWHERE: &str = "ping time info script|load";
 
 /// A service as Redis knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +61,7 @@ const COLLECTOR: &[Right] = &[
     right(&["in", "inx"], "xlen xadd"),
     right(&["idx"], "zcard zadd zpopmin zrange"),
     right(&["sent:*"], "get set"),
+    right(&["handed:*"], "xlen xadd xrange xtrim"),
     right(&["status"], "xread xrange xrevrange"),
     right(&["prog:*"], "hgetall"),
     right(&["gen"], "get"),

@@ -1,11 +1,11 @@
 //! COLLECTED: hands a finished request from `:requests` to `:in`, exactly once.
 //!
 //! XACK comes first and decides: only the call whose XACK removes the entry from the group's pending list
-//! deletes it, adds the message and moves the status. Replies per item: `OK <id in :in>`, `GONE` (somebody
+//! deletes it, adds the message, moves the status and notes what was handed out in `:handed:<source>`. Replies per item: `OK <id in :in>`, `GONE` (somebody
 //! finished it before, or this is a repeat).
 
-use super::{BATCH_MAX, COLLECTORS_GROUP, Link, LinkError, Stream, StreamId, bounded};
-use crate::ids::Rid;
+use super::{BATCH_MAX, COLLECTORS_GROUP, HANDED_MAX, Link, LinkError, Stream, StreamId, bounded};
+use crate::ids::{Name, Rid};
 
 /// One finished request.
 #[derive(Debug, Clone)]
@@ -17,6 +17,9 @@ pub struct Collection<'a> {
     pub payload: &'a [u8],
     /// State per source, as the record shows it; empty = leave it.
     pub source_state: &'a str,
+    /// The observations in the message that name their block: source, and the WITHDRAWN message to be sent if that
+    /// block leaves its chain.
+    pub handed: &'a [(Name, Vec<u8>)],
 }
 
 /// The answer for one request.
@@ -39,10 +42,18 @@ impl Link {
         bounded(script.name, "batch", batch.len(), BATCH_MAX)?;
         let mut invocation = script.script.prepare_invoke();
         invocation.key(Stream::Requests.key(&self.keys)).key(Stream::Input.key(&self.keys));
-        invocation.arg(COLLECTORS_GROUP);
+        invocation.arg(COLLECTORS_GROUP).arg(HANDED_MAX).arg(batch.len());
         for item in batch {
             invocation.key(self.keys.request(item.rid));
-            invocation.arg(item.id.to_string()).arg(item.payload).arg(item.source_state);
+            invocation
+                .arg(item.id.to_string())
+                .arg(item.payload)
+                .arg(item.source_state)
+                .arg(item.handed.len());
+        }
+        for (source, withdrawal) in batch.iter().flat_map(|item| item.handed) {
+            invocation.key(self.keys.handed(source));
+            invocation.arg(withdrawal.as_slice());
         }
         let replies = self.run(script, &invocation).await?.items()?;
         replies

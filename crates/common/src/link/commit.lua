@@ -2,9 +2,9 @@
 -- KEYS lease head log in inx receipts parked dlq ctl status att, then req:<rid> per status write
 -- ARGV epoch token seq prev digest root v body in_below inx_below receipts_below barrier targets ttl_ms
 --      parked_max dlq_max record_max rids n_statuses n_parked n_dead n_attempted, then
---      per status write: fp status rank seq outcome code errors ended replaces; per parked message: payload first;
+--      per status write: fp status rank seq outcome code errors ended replaces withdrawn; per parked message: payload first;
 --      per dead letter: stage code error attempts original; per attempted key: key
-local FIXED_KEYS, FIXED_ARGS, STATUS_ARGS, DEAD_ARGS = 11, 22, 9, 5
+local FIXED_KEYS, FIXED_ARGS, STATUS_ARGS, DEAD_ARGS = 11, 22, 10, 5
 local COMMITTED = 5
 local ZERO = '0x' .. string.rep('0', 64)
 local lease = redis.call('HMGET', KEYS[1], 'epoch', 'token')
@@ -53,11 +53,11 @@ if n_parked > 0 and redis.call('XLEN', KEYS[7]) + n_parked > tonumber(ARGV[15]) 
 for i = 3, 10 do redis.call('XLEN', KEYS[i]) end
 redis.call('HLEN', KEYS[11])
 -- Only the fields that decide what is written; a request that comes twice in one entry is read once.
-local RANK, FP, VERSION, TENANT, TARGETS, ERRORS, CODE, SOURCE_STATE, BY = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local RANK, FP, VERSION, TENANT, TARGETS, ERRORS, CODE, SOURCE_STATE, BY, WITHDRAWN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 local records = {}
 for i = FIXED_KEYS + 1, FIXED_KEYS + n_statuses do
   records[KEYS[i]] = redis.call('HMGET', KEYS[i], 'rank', 'fp', 'version', 'tenant', 'targets', 'errors', 'code',
-    'source_state', 'by')
+    'source_state', 'by', 'withdrawn')
 end
 
 -- The first write. Redis refuses an id at or below the last one: a log ahead of its head is an error.
@@ -76,8 +76,8 @@ for i = 1, 3 do
 end
 
 -- Names of all fields a decided record may have beside errors and targets, and the longest status, rank,
--- version, at, seq, outcome, ended and cut.
-local RECORD_BASE = 49 + 78
+-- version, at, seq, outcome, ended, cut and withdrawn.
+local RECORD_BASE = 49 + 78 + 29
 
 -- What a decided record no longer needs or has no room for; the new errors are '' if they do not fit.
 local function cut(record, code, errors)
@@ -100,6 +100,13 @@ local function cut(record, code, errors)
   return dropped, errors, is_cut
 end
 
+-- Of a record that stays as it is.
+local function tell_withdrawn(key, record, withdrawn)
+  if withdrawn == '' or withdrawn == record[WITHDRAWN] then return end
+  record[VERSION], record[WITHDRAWN] = tonumber(record[VERSION] or '0') + 1, withdrawn
+  redis.call('HSET', key, 'version', record[VERSION], 'withdrawn', withdrawn)
+end
+
 local function write_status(key, a)
   local record, rank = records[key], tonumber(ARGV[a + 3])
   -- guard:exists
@@ -111,7 +118,7 @@ local function write_status(key, a)
   -- /guard:fp
   local old_rank = tonumber(record[RANK] or '0')
   -- guard:upwards
-  if rank <= old_rank then return end
+  if rank <= old_rank then return tell_withdrawn(key, record, ARGV[a + 10]) end
   -- /guard:upwards
   local code, errors, dropped, is_cut = ARGV[a + 6], ARGV[a + 7], nil, false
   if code == '' then code = record[CODE] or '' end
@@ -137,6 +144,7 @@ local function write_status(key, a)
   if code ~= record[CODE] then set('code', code) end
   if errors ~= record[ERRORS] then set('errors', errors) end
   set('ended', ARGV[a + 8])
+  set('withdrawn', ARGV[a + 10])
   if is_cut then set('cut', '1') end
   redis.call('HSET', unpack(write))
   if dropped and #dropped > 0 then redis.call('HDEL', key, unpack(dropped)) end
@@ -145,6 +153,7 @@ local function write_status(key, a)
   -- /guard:expiry
   record[RANK], record[VERSION], record[FP] = rank, version, ARGV[a + 1]
   record[CODE], record[ERRORS] = code ~= '' and code, errors ~= '' and errors
+  if ARGV[a + 10] ~= '' then record[WITHDRAWN] = ARGV[a + 10] end
 end
 
 local a = FIXED_ARGS

@@ -11,7 +11,7 @@
 //! trims everything below the id right after it, so an entry of the same millisecond that came later stays.
 //!
 //! A status write changes only an existing record with the same `fp` (a reused rid never gets the end of
-//! its predecessor) and only upwards. One exception: [`StatusWrite::replaces`] names the `fp` of a refused
+//! its predecessor) and only upwards; what it says of a withdrawn observation is added to any rank. One exception: [`StatusWrite::replaces`] names the `fp` of a refused
 //! request that came with a decided one's id; the record becomes the decided one's again. From `committed` on
 //! the record is cut to [`RECORD_BYTES_MAX`] and expires: the time runs from there, ended or not. That something
 //! did not fit is marked by `cut`; the validator's `GET /v1/decisions/{rid}` reads it from the entry.
@@ -61,6 +61,8 @@ pub struct StatusWrite<'a> {
     /// Another fingerprint the record may have: that of a request which came when the record of this one had
     /// expired, and was refused. The record then gets `fp`, and loses the other request's targets.
     pub replaces: Option<Digest>,
+    /// The entry that last withdrew an observation of the request: noted in the record whatever its rank.
+    pub withdrawn: Option<u64>,
 }
 
 /// A message nobody can process.
@@ -167,7 +169,10 @@ impl Link {
             invocation.arg(write.fp.to_string()).arg(write.status.name()).arg(write.status.rank());
             invocation.arg(optional(write.seq)).arg(optional(write.outcome.map(OutcomeKind::name)));
             invocation.arg(write.code.unwrap_or_default()).arg(write.errors.unwrap_or_default());
-            invocation.arg(optional(write.ended_ms)).arg(optional(write.replaces));
+            invocation
+                .arg(optional(write.ended_ms))
+                .arg(optional(write.replaces))
+                .arg(optional(write.withdrawn));
         }
         for parked in entry.parked {
             invocation.arg(parked.payload).arg(parked.first.to_string());

@@ -30,6 +30,8 @@ pub struct StatusRecord {
     pub ended_ms: Option<u64>,
     /// `errors` or `targets` did not fit: the validator's `GET /v1/decisions/{rid}` reads them from the entry.
     pub is_cut: bool,
+    /// The entry that last withdrew an observation of the request.
+    pub withdrawn: Option<u64>,
 }
 
 impl StatusRecord {
@@ -62,6 +64,7 @@ impl StatusRecord {
             by: fields.take("by"),
             ended_ms: fields.optional("ended")?,
             is_cut: fields.take("cut").is_some(),
+            withdrawn: fields.optional("withdrawn")?,
         })
     }
 }
@@ -155,6 +158,7 @@ mod tests {
             ("by", "collector-1"),
             ("ended", "1700000000001"),
             ("cut", "1"),
+            ("withdrawn", "12"),
         ];
         let pairs = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         let record = StatusRecord::read("test", rid, pairs.to_vec()).expect("reads");
@@ -174,6 +178,7 @@ mod tests {
             by: Some("collector-1".to_owned()),
             ended_ms: Some(1_700_000_000_001),
             is_cut: true,
+            withdrawn: Some(12),
         };
         assert_eq!(record, expected);
     }

@@ -76,12 +76,58 @@ scripts! {
     pause = "PAUSE",
 }
 
-static STANDARD: LazyLock<Arc<Scripts>> = LazyLock::new(|| Scripts::edited(|_, source| source.to_owned()));
+/// Environment variable of test builds (those with debug assertions) that names guards to leave out, as
+/// `<script>:<guard>` separated by commas: what goes wrong then is what the guard is for.
+pub const WITHOUT_VARIABLE: &str = "OSS_LINK_WITHOUT";
+
+static STANDARD: LazyLock<Arc<Scripts>> = LazyLock::new(|| {
+    let without = if cfg!(debug_assertions) {
+        std::env::var(WITHOUT_VARIABLE).unwrap_or_default()
+    } else {
+        String::new()
+    };
+    Scripts::without(without.split(',').filter_map(|pair| pair.split_once(':')))
+});
 
 impl Scripts {
+    /// The scripts without these guards, each named by its script and its own name.
+    ///
+    /// # Panics
+    /// A guard is not marked exactly once in its script: nothing would be left out.
+    #[must_use]
+    pub fn without<'a>(guards: impl Iterator<Item = (&'a str, &'a str)>) -> Arc<Self> {
+        let guards: Vec<_> = guards.collect();
+        let known = |script: &str| Self::SOURCES.iter().any(|(name, _)| *name == script);
+        assert!(guards.iter().all(|(script, _)| known(script)), "a script is unknown: {guards:?}");
+        Self::edited(|name, source| {
+            let of_script = guards.iter().filter(|(script, _)| *script == name);
+            of_script.fold(source.to_owned(), |source, (_, guard)| cut(&source, guard))
+        })
+    }
+
     /// The scripts as they are; built once per process.
     #[must_use]
     pub fn standard() -> Arc<Self> {
         Arc::clone(&STANDARD)
     }
+}
+
+/// Cuts out the lines from `-- guard:<name>` to `-- /guard:<name>`.
+fn cut(source: &str, guard: &str) -> String {
+    let (open, close) = (format!("-- guard:{guard}"), format!("-- /guard:{guard}"));
+    let (mut is_inside, mut found) = (false, 0);
+    let mut kept = Vec::new();
+    for line in source.lines() {
+        if line.trim() == open {
+            (is_inside, found) = (true, found + 1);
+        }
+        if !is_inside {
+            kept.push(line);
+        }
+        if line.trim() == close {
+            is_inside = false;
+        }
+    }
+    assert!(found == 1 && !is_inside, "guard {guard} is not marked once");
+    kept.join("\n")
 }

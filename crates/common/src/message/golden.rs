@@ -93,6 +93,44 @@ fn a_cancel_message_is_fixed() {
 }
 
 #[test]
+fn a_withdrawn_message_is_fixed() {
+    let withdrawn = Withdrawn {
+        source: name("base"),
+        identity: Some("eip155:1/0xab/0".to_owned()),
+        block: 3,
+        block_hash: Digest([7; 32]),
+        pointer: "/state_changes/0/backed_by/event".to_owned(),
+    };
+    let bytes = format!(
+        concat!(
+            r#"{{"v":1,"msg":"WITHDRAWN","id":"m-1",{about},"withdrawn":{{"source":"base","#,
+            r#""identity":"eip155:1/0xab/0","block":3,"block_hash":"0x{hash}","#,
+            r#""pointer":"/state_changes/0/backed_by/event"}}}}"#
+        ),
+        about = ABOUT,
+        hash = "07".repeat(32)
+    );
+    is_fixed(Body::Withdrawn { about: about(), withdrawn: withdrawn.clone() }, None, &bytes);
+    let window = bytes.replace(r#""identity":"eip155:1/0xab/0","#, "");
+    let withdrawn = Withdrawn { identity: None, ..withdrawn };
+    is_fixed(Body::Withdrawn { about: about(), withdrawn }, None, &window);
+}
+
+#[test]
+fn an_observation_names_its_block_only_with_its_hash() {
+    let observed = |evidence: &str| -> Observation {
+        let text = format!(r#"{{"source":"b","kind":"event","value":1,"as_of_ms":9,"evidence":{evidence}}}"#);
+        serde_json::from_str(&text).expect("an observation")
+    };
+    let hash = "07".repeat(32);
+    let block = observed(&format!(r#"{{"block":3,"block_hash":"0x{hash}","data":"0x"}}"#)).block();
+    assert_eq!(block, Some(crate::observation::BlockRef { block: 3, block_hash: Digest([7; 32]) }));
+    assert_eq!(observed(r#"{"block":3}"#).block(), None);
+    let document: Observation = serde_json::from_str(OBSERVED_DOCUMENT).expect("an observation");
+    assert_eq!(document.block(), None);
+}
+
+#[test]
 fn a_command_message_is_fixed() {
     let command = Command::Rewind { target: name("base") };
     let bytes = format!(

@@ -47,6 +47,7 @@ async fn what_is_above_a_bound_is_rejected_before_it_is_sent() -> Check {
         errors: None,
         ended_ms: None,
         replaces: None,
+        withdrawn: None,
     };
     let writes = vec![write; STATUS_WRITES_MAX + 1];
     let large = common::link::Commit { statuses: &writes, ..entry(1) };

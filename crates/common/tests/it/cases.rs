@@ -74,7 +74,8 @@ cases! {
     };
     "collecting" No "[Ok" "[Kept" => |bed, _stage, _fence| { bed.link.collecting(&[rid(1)]).await };
     "collected" No "[Ok" "[Gone" => |bed, stage, _fence| {
-        let one = Collection { id: stage.request, rid: rid(1), payload: b"{}", source_state: "{}" };
+        let handed = [(name("chain"), b"{}".to_vec())];
+        let one = Collection { id: stage.request, rid: rid(1), payload: b"{}", source_state: "{}", handed: &handed };
         bed.link.collected(&[one]).await
     };
     "leave" No "1" "0" => |bed, _stage, _fence| { bed.link.leave().await };
@@ -98,6 +99,7 @@ cases! {
             errors: None,
             ended_ms: None,
             replaces: None,
+            withdrawn: None,
         };
         let dead = DeadLetter { stage: "validator", code: "BAD", error: "", attempts: 1, original: b"x" };
         bed.link.commit(&fence, &Commit {

@@ -12,29 +12,7 @@ const FENCE: [&str; 2] = ["epoch", "token"];
 
 /// The standard scripts, with one guard of one script cut out of its source.
 pub(crate) fn without_guard(script: &str, guard: &str) -> Arc<Scripts> {
-    Scripts::edited(|name, source| if name == script { cut(source, guard) } else { source.to_owned() })
-}
-
-fn cut(source: &str, guard: &str) -> String {
-    let open = format!("-- guard:{guard}");
-    let close = format!("-- /guard:{guard}");
-    let mut is_inside = false;
-    let mut found = 0;
-    let mut kept = Vec::new();
-    for line in source.lines() {
-        if line.trim() == open {
-            is_inside = true;
-            found += 1;
-        }
-        if !is_inside {
-            kept.push(line);
-        }
-        if line.trim() == close {
-            is_inside = false;
-        }
-    }
-    assert!(found == 1 && !is_inside, "guard {guard} is not marked once");
-    kept.join("\n")
+    Scripts::without([(script, guard)].into_iter())
 }
 
 fn marked() -> impl Iterator<Item = (&'static str, &'static str)> {

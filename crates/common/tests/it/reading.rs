@@ -190,6 +190,7 @@ async fn commit_does_all_that_belongs_to_its_entry() -> Check {
     let server = standalone();
     let fresh = || Bed::empty(&server, Scripts::standard());
     logging::inputs_leave_as_whole_prefixes_and_the_same_millisecond_stays(fresh().await).await?;
+    logging::a_withdrawn_observation_is_noted_in_the_record_of_any_rank(fresh().await).await?;
     logging::a_revert_raises_the_barrier_and_every_commit_notifies(fresh().await).await?;
     logging::parked_and_dead_messages_are_set_aside_and_come_back(fresh().await).await?;
     logging::a_resubmitted_request_gets_its_old_outcome_back(fresh().await).await

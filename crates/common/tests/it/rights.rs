@@ -66,6 +66,9 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
             link.status_end().await?;
             link.status_after(StreamId::ZERO, 10).await?;
             link.indexed(None, 0, 10).await?;
+            let source = name("chain");
+            link.handed_after(&source, StreamId::ZERO, 10).await?;
+            link.trim_handed(&source, StreamId::ZERO).await?;
         }
         User::Validator => {
             link.backlog().await?;
@@ -91,6 +94,7 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
         }
     }
     link.generation().await?;
+    same!(link.server().await?.memory_policy, "noeviction");
     if user != User::Validator {
         link.record(rid(1)).await?;
         link.progress(1).await?;

@@ -6,14 +6,14 @@ use alloy::rpc::types::{Filter, TransactionRequest};
 use alloy::sol_types::{SolCall as _, SolEvent};
 use alloy::transports::TransportError;
 use common::hash::Digest;
-use common::ids::{Rid, Shard};
+use common::ids::{Name, Rid, Shard};
 use common::status::{OutcomeKind, Status};
 use serde_json::Value;
 
 use super::chain::on_chain;
 use super::{AppliedBatch, ChainState, Evidence, FinalAnswer, Violation};
 use crate::load::{Acknowledged, Planned};
-use crate::stack::{ApiError, Chain, Stack};
+use crate::stack::{Api, ApiError, Stack};
 
 mod abi {
     alloy::sol! {
@@ -50,7 +50,33 @@ pub async fn gather(
     sent: &[Planned],
     acknowledged: &[Acknowledged],
 ) -> Result<Evidence, GatherError> {
-    let api = stack.api();
+    let chains = stack.chains().iter().map(|chain| Ledger {
+        name: chain.name.clone(),
+        contract: chain.contract.clone(),
+        provider: chain.anvil.provider(),
+    });
+    gather_from(&stack.api(), &chains.collect::<Vec<_>>(), sent, acknowledged).await
+}
+
+/// A chain that is a target, wherever it is.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    pub name: Name,
+    /// The `StateBridge`, 0x hex.
+    pub contract: String,
+    pub provider: RootProvider,
+}
+
+/// The same from wherever services and chains are.
+///
+/// # Errors
+/// One of them does not answer.
+pub async fn gather_from(
+    api: &Api,
+    chains: &[Ledger],
+    sent: &[Planned],
+    acknowledged: &[Acknowledged],
+) -> Result<Evidence, GatherError> {
     let mut evidence = Evidence {
         submitted: sent.iter().map(|planned| (planned.rid, planned.fp)).collect(),
         acknowledged: acknowledged.iter().map(|request| (request.rid, request.fp)).collect(),
@@ -69,7 +95,7 @@ pub async fn gather(
     let assets =
         bodies.iter().flat_map(|(_, body)| body.updates.iter().map(|update| on_chain(&update.asset)));
     let assets: std::collections::BTreeSet<Digest> = assets.collect();
-    for chain in stack.chains() {
+    for chain in chains {
         let state = read_chain(chain, assets.iter().copied()).await?;
         evidence.chains.insert(chain.name.clone(), state);
     }
@@ -82,10 +108,10 @@ fn answer(body: &Value) -> Option<FinalAnswer> {
     Some(FinalAnswer { status, outcome, seq: body.get("seq").and_then(Value::as_u64) })
 }
 
-async fn read_chain(chain: &Chain, assets: impl Iterator<Item = Digest>) -> Result<ChainState, GatherError> {
+async fn read_chain(chain: &Ledger, assets: impl Iterator<Item = Digest>) -> Result<ChainState, GatherError> {
     let unreadable = || GatherError::Contract { chain: chain.name.to_string() };
     let address: Address = chain.contract.parse().map_err(|_| unreadable())?;
-    let provider = chain.anvil.provider();
+    let provider = &chain.provider;
     let mut state = ChainState::default();
     for asset in assets {
         let call = abi::assetStateCall { asset: asset.0.into() }.abi_encode();
@@ -94,10 +120,10 @@ async fn read_chain(chain: &Chain, assets: impl Iterator<Item = Digest>) -> Resu
         let read = abi::assetStateCall::abi_decode_returns(&answer).map_err(|_| unreadable())?;
         state.assets.insert(asset, (read.version, Digest(read.stateHash.0)));
     }
-    for event in events::<abi::StateUpdated>(&provider, address).await?.ok_or_else(unreadable)? {
+    for event in events::<abi::StateUpdated>(provider, address).await?.ok_or_else(unreadable)? {
         state.updates.push((Digest(event.asset.0), event.version, Digest(event.stateHash.0)));
     }
-    for event in events::<abi::BatchApplied>(&provider, address).await?.ok_or_else(unreadable)? {
+    for event in events::<abi::BatchApplied>(provider, address).await?.ok_or_else(unreadable)? {
         let abi::BatchApplied { shard, seq, part, applied, stale, deferred, skipped, .. } = event;
         state.batches.push(AppliedBatch { shard, seq, part, applied, stale, deferred, skipped });
     }

@@ -40,6 +40,15 @@ pub struct Acknowledged {
     pub doomed: Option<&'static str>,
 }
 
+impl Acknowledged {
+    /// Notes a request that was answered 2xx at once.
+    #[must_use]
+    pub fn once(planned: &Planned) -> Self {
+        let Planned { rid, fp, doomed, .. } = *planned;
+        Self { rid, fp, sent: 1, doomed }
+    }
+}
+
 /// A client that repeats.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -80,7 +89,8 @@ impl Client {
                     let Planned { rid, fp, doomed, .. } = *planned;
                     return Ok(Acknowledged { rid, fp, sent, doomed });
                 }
-                Ok(answer) if answer.status == 503 => {}
+                // Refused for now, or what a proxy says when nobody knows what became of it.
+                Ok(answer) if matches!(answer.status, 502..=504) => {}
                 Ok(answer) => {
                     let (status, body) = (answer.status, answer.body.to_string());
                     return Err(LoadError::Refused { key: planned.key.clone(), status, body });

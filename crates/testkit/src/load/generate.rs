@@ -8,7 +8,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 /// Two assets in each shard.
-const ASSETS: [&str; 8] = [
+pub const ASSETS: [&str; 8] = [
     "bond:e2e-a",
     "stock:e2e-b",
     "game_item:e2e-c",
@@ -46,6 +46,16 @@ pub struct Planned {
     pub body: Value,
     /// The code it must be rejected with, whatever happens to other requests.
     pub doomed: Option<&'static str>,
+}
+
+impl Planned {
+    /// A request of one's own under a key; `None` = the collector would not take it.
+    #[must_use]
+    pub fn new(tenant: &Tenant, key: &str, body: Value) -> Option<Self> {
+        let (request, idempotency) = (SyncRequest::parse(&body).ok()?, key.parse().ok()?);
+        let rid = Rid::from_key(tenant, &idempotency, request.shard());
+        Some(Self { key: key.to_owned(), rid, fp: request.fingerprint(), body, doomed: None })
+    }
 }
 
 /// Makes requests; the same shape gives the same ones.

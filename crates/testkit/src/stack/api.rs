@@ -97,6 +97,13 @@ pub(super) fn http() -> reqwest::Client {
 }
 
 impl Api {
+    /// A client of services that stand behind one URL.
+    #[must_use]
+    pub fn remote(url: &str, tokens: Tokens) -> Self {
+        let url = url.trim_end_matches('/').to_owned();
+        Self::new(http(), vec![url.clone()], vec![url], tokens)
+    }
+
     pub(super) fn new(
         http: reqwest::Client,
         collectors: Vec<String>,

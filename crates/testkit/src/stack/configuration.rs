@@ -26,6 +26,7 @@ const DEV_KEYS: &str = "secrets/collector/dev-keys.json";
 pub(super) const ENDPOINTS: &str = "endpoints.json";
 const SENDER_KEYS: &str = "secrets/broadcaster/sender-keys.json";
 const VALIDATOR_KEY: &str = "secrets/validator/validator.key";
+const PEER_KEY: &str = "secrets/validator/peer.key";
 const STACK: &str = "secrets/operator/stack.json";
 /// Nothing listens there: no test of a stack asks for the reference rate.
 const NO_RATE: &str = "http://127.0.0.1:9/rate.json";
@@ -101,7 +102,14 @@ fn init(
     for (name, anvil) in anvils {
         command.arg("--chain").arg(format!("{name}={}", anvil.url()));
     }
-    command.args(["--source-chain", &source.url(), "--rate-url", NO_RATE, "--tier", plan.tier]);
+    command.args([
+        "--source-chain",
+        &source.url(),
+        "--rate-url",
+        plan.rate_url.as_deref().unwrap_or(NO_RATE),
+        "--tier",
+        plan.tier,
+    ]);
     let done = command.output()?;
     if done.status.success() {
         return Ok(());
@@ -138,6 +146,10 @@ fn write_null(folder: &Path, plan: &Plan) -> Result<(), StackError> {
         .map_err(|_| StackError::Configuration { file: TARGETS })?;
     write(folder, DEV_KEYS, &tokens)?;
     write(folder, KEYS, &KeyFile { keys: Scope::ALL.into_iter().map(key).collect() })?;
+    // `oss init` makes one of its own.
+    let peer = folder.join(PEER_KEY);
+    peer.parent().map(std::fs::create_dir_all).transpose()?;
+    std::fs::write(peer, &tokens.operate)?;
     write(folder, TARGETS, &targets)?;
     write(folder, SOURCES, &json!({"sources": []}))?;
     write(folder, ENDPOINTS, &json!({}))?;
@@ -198,8 +210,11 @@ pub(super) fn settings(
             ("OSS__SOURCES_FILE", file(SOURCES)),
             ("OSS__VALIDATORS", validators.join(",")),
         ]),
-        Role::Validator => settings
-            .extend([("OSS__DATA_DIR", file("validator")), ("OSS__VALIDATOR_KEY_FILE", file(VALIDATOR_KEY))]),
+        Role::Validator => settings.extend([
+            ("OSS__DATA_DIR", file("validator")),
+            ("OSS__VALIDATOR_KEY_FILE", file(VALIDATOR_KEY)),
+            ("OSS__PEER__KEY_FILE", file(PEER_KEY)),
+        ]),
         Role::Broadcaster => settings.extend([
             ("OSS__INSTANCE", instance),
             ("OSS__SENDER_KEYS_FILE", file(SENDER_KEYS)),

@@ -54,6 +54,8 @@ pub struct Plan {
     /// Every service reaches Redis, and every chain is reached, over a path that can fail; Redis' power can be cut and
     /// its clock moved.
     pub fragile: bool,
+    /// Where the source `ust-par-yield` of a stack with chains asks; `None` = nobody listens there.
+    pub rate_url: Option<String>,
     /// Further settings of a role, as `OSS__…` variables.
     pub settings: Vec<(Role, &'static str, String)>,
 }
@@ -69,6 +71,7 @@ impl Default for Plan {
             source_delay_ms: 5,
             tier: "finalized",
             fragile: false,
+            rate_url: None,
             settings: Vec::new(),
         }
     }

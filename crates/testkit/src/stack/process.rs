@@ -46,6 +46,15 @@ impl Process {
         format!("http://127.0.0.1:{}", self.api)
     }
 
+    pub(super) fn admin_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.admin)
+    }
+
+    /// Its id, if it was started.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Starts it unless it runs.
     pub(super) fn start(&mut self) -> io::Result<()> {
         if self.child.is_some() && self.ended()?.is_none() {
@@ -106,7 +115,7 @@ impl Process {
         http: &reqwest::Client,
         until: Instant,
     ) -> Result<(), StackError> {
-        let url = format!("http://127.0.0.1:{}/readyz", self.admin);
+        let url = self.admin_url("/readyz");
         let mut said = "nothing".to_owned();
         loop {
             if let Some(status) = self.ended()? {

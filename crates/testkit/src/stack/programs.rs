@@ -11,7 +11,11 @@ pub struct Programs {
 }
 
 impl Programs {
-    pub(super) fn find() -> Result<Self, StackError> {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// One is missing.
+    pub fn find() -> Result<Self, StackError> {
         let folder = if let Some(folder) = std::env::var_os("OSS_BIN_DIR") {
             PathBuf::from(folder)
         } else {

@@ -5,8 +5,7 @@ mod token;
 use std::process::Command;
 use std::time::Duration;
 
-use common::ids::{IdempotencyKey, Rid, Shard, Tenant};
-use common::request::SyncRequest;
+use common::ids::{Shard, Tenant};
 use testkit::checker::{self, Evidence, Summary};
 use testkit::load::{Acknowledged, Planned};
 use testkit::stack::{Answer, Api, Stack};
@@ -50,15 +49,12 @@ pub(crate) fn seed() -> u64 {
 
 /// A request under a key, with the id it will have.
 pub(crate) fn planned(key: &str, body: serde_json::Value) -> Planned {
-    let request = SyncRequest::parse(&body).expect("the tests' requests are well formed");
-    let idempotency: IdempotencyKey = key.parse().expect("a key");
-    let rid = Rid::from_key(&tenant(), &idempotency, request.shard());
-    Planned { key: key.to_owned(), rid, fp: request.fingerprint(), body, doomed: None }
+    Planned::new(&tenant(), key, body).expect("the tests' requests are well formed")
 }
 
 /// Notes a request that was answered 2xx.
 pub(crate) fn acknowledged(request: &Planned) -> Acknowledged {
-    Acknowledged { rid: request.rid, fp: request.fp, sent: 1, doomed: request.doomed }
+    Acknowledged::once(request)
 }
 
 /// Every request that nothing could save was rejected with its code.

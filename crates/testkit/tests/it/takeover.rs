@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use testkit::load::{Client, Generator, Planned, Shape};
 use testkit::stack::{Plan, Role, Service, Stack};
+use testkit::takeover;
 
 use crate::scene::{self, Must as _};
 
@@ -60,4 +61,70 @@ async fn when_the_leading_validator_is_killed_the_other_one_takes_over_and_loses
         evidence.logs.values().flatten().map(|entry| entry.decode().expect("a body").epoch).collect();
     assert!(epochs.len() >= ROUNDS, "each lease has an epoch of its own: {epochs:?}");
     eprintln!("takeover: {ROUNDS} leaders killed, {} epochs; {summary:?}", epochs.len());
+}
+
+/// How much slower than the bound a busy machine may make it; `cargo run -p testkit -- takeover` allows nothing.
+const SLOWNESS: u32 = 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_time_the_leader_is_killed_the_standby_commits_in_every_shard_soon() {
+    let options = takeover::Options { seed: scene::seed(), times: 3, per_second: 25 };
+    let report = takeover::run(options).await.must();
+    eprintln!("{report}");
+    assert_eq!(report.within(takeover::BOUND * SLOWNESS), 3, "{report}");
+    assert!(report.summary.acknowledged > 3 * 4 && report.epochs > 3 * 4, "{report}");
+}
+
+/// How long `:log` of a shard is, and whether its beginning is gone.
+fn is_trimmed(stack: &Stack) -> bool {
+    let key = common::keys::Keys::new(common::ids::Shard::Financial).log();
+    let first = stack.redis().command(&["XRANGE", &key, "0-0", "1-0", "COUNT", "1"]).expect("redis answers");
+    matches!(first, redis::Value::Array(entries) if entries.is_empty())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_with_an_empty_folder_reads_the_log_from_the_leader_with_the_key_that_init_made() {
+    let settings = vec![(Role::Validator, "OSS__LOG__KEEP_ENTRIES", "0".to_owned())];
+    let plan = Plan { chains: vec![scene::CHAINS[0]], validators: 2, settings, ..Plan::default() };
+    let mut stack = Stack::start(plan).await.must();
+    let leading = leader(&stack, None).await;
+    let other = Service { role: Role::Validator, index: 1 - leading.index };
+    stack.kill(other).must();
+    let shard = stack.api().read("/v1/shards/financial").await.must();
+    let own = shard["node"].as_str().expect("a node").to_owned();
+    for folder in std::fs::read_dir(stack.folder().join("validator")).expect("a folder") {
+        let folder = folder.expect("an entry").path();
+        if !folder.ends_with(&own) {
+            std::fs::remove_dir_all(folder).expect("removes");
+        }
+    }
+    let client = Client::new(stack.api(), Duration::from_mins(1));
+    let chains = vec![scene::CHAINS[0].0.to_owned()];
+    let shape = Shape { seed: scene::seed(), tenant: scene::tenant(), chains, source: None };
+    let mut generator = Generator::new(shape);
+    let mut sent: Vec<Planned> = generator.registrations();
+    sent.extend((0..REQUESTS_PER_ROUND).map(|_| generator.request()));
+    let acknowledged = client.send_all(sent.clone(), 1).await.must();
+    until("the log's beginning is gone", async || is_trimmed(&stack)).await;
+
+    stack.launch(other).must();
+    until("it stands by", async || stack.state(other).await == "standby").await;
+    stack.kill(leading).must();
+    assert_eq!(leader(&stack, Some(leading)).await, other);
+    // `oss verify log` asks the first one.
+    if other.index == 1 {
+        stack.launch(leading).must();
+        until("both are there", async || stack.state(leading).await == "standby").await;
+        stack.kill(other).must();
+        assert_eq!(leader(&stack, Some(other)).await, leading);
+    }
+    scene::settle(&stack, &sent, &acknowledged, Duration::from_mins(1)).await;
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + LED_WITHIN;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(POLL).await;
+    }
 }

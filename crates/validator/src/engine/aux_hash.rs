@@ -8,6 +8,8 @@
 //! | decisions | `Vec<([u8; 16], Decision)>` by request id |
 //! | deliveries | `Vec<(u64, Option<Deliveries>)>` by entry; none = the row goes |
 //! | targets | `Option<Vec<u8>>`: the new list's canonical JSON |
+//!
+//! and behind them, only if there are any, the withdrawals: `Vec<([u8; 16], Vec<Withdrawal>)>` by request id.
 
 use borsh::BorshSerialize;
 use common::hash::Digest;
@@ -29,6 +31,10 @@ pub(super) fn next(aux: Digest, draft: &Draft) -> Digest {
         targets: draft.targets.as_ref().map(common::targets::Targets::canonical),
     };
     // Writing plain data into memory cannot fail.
-    let bytes = borsh::to_vec(&outside).unwrap_or_default();
+    let mut bytes = borsh::to_vec(&outside).unwrap_or_default();
+    if !draft.withdrawals.is_empty() {
+        let told: Vec<_> = draft.withdrawals.iter().map(|(rid, list)| (rid.as_bytes(), list)).collect();
+        bytes.extend(borsh::to_vec(&told).unwrap_or_default());
+    }
     Digest::of(&[b"oss/aux/1", &aux.0, &bytes])
 }

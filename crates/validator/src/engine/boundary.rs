@@ -53,6 +53,8 @@ pub struct Loaded {
     /// Of [`Needs::rids`] and of every request in `deliveries`.
     pub decisions: BTreeMap<Rid, Decision>,
     pub deliveries: BTreeMap<u64, Deliveries>,
+    /// Of the requests in `decisions` that have any.
+    pub withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
 }
 
 /// The permanent answer to a request: table `decisions`.
@@ -69,6 +71,32 @@ pub struct Decision {
     /// `completed` or `failed` once every waited target has answered; `None` while it waits, and for
     /// requests that were not applied.
     pub delivered: Option<String>,
+}
+
+/// An observation that was withdrawn after its request had been applied: table `withdrawals`, a list per request.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Withdrawal {
+    pub source: String,
+    /// The event; `None` = a window of logs.
+    pub identity: Option<String>,
+    /// The block it was seen in, which has left its chain.
+    pub block: u64,
+    pub block_hash: Digest,
+    /// JSON pointer into the request.
+    pub pointer: String,
+    /// The entry that says so.
+    pub seq: u64,
+    /// Its log time, Unix ms.
+    pub time_ms: u64,
+}
+
+impl Withdrawal {
+    /// Whether both speak of one observation.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        (&self.source, &self.identity, &self.block_hash, &self.pointer)
+            == (&other.source, &other.identity, &other.block_hash, &other.pointer)
+    }
 }
 
 /// What is still to come from the targets of one entry: table `deliveries`. The row goes when no target is
@@ -114,6 +142,8 @@ pub struct Changes {
     pub decisions: BTreeMap<Rid, Decision>,
     /// `None` deletes the row.
     pub deliveries: BTreeMap<u64, Option<Deliveries>>,
+    /// The whole list of each request that was told of another withdrawal.
+    pub withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
     /// (target, entry) pairs that became final.
     pub finals: BTreeSet<(Name, u64)>,
 }
@@ -140,6 +170,8 @@ pub struct StatusWrite {
     pub errors: String,
     /// The fingerprint of a refused request with this id, whose record this write may take the place of.
     pub replaces: Option<Digest>,
+    /// The entry that last withdrew an observation of the request.
+    pub withdrawn: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

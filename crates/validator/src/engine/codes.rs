@@ -69,6 +69,8 @@ codes! {
     EventMismatch = "EVENT_MISMATCH",
     /// The event backs another change already.
     EventAlreadyUsed = "EVENT_ALREADY_USED",
+    /// An observation of the request is no longer so at its source: the block it was seen in was reorganised.
+    ObservationWithdrawn = "OBSERVATION_WITHDRAWN",
     /// The source gave no document to take a value from.
     ObservationMissing = "OBSERVATION_MISSING",
     ObservationTooOld = "OBSERVATION_TOO_OLD",

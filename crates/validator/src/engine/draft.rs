@@ -13,7 +13,9 @@ use common::status::{OutcomeKind, Status};
 use common::targets::Targets;
 
 use super::Next;
-use super::boundary::{Batch, Changes, DeadLetter, Decision, Deliveries, Effect, StatusWrite, ValueChange};
+use super::boundary::{
+    Batch, Changes, DeadLetter, Decision, Deliveries, Effect, StatusWrite, ValueChange, Withdrawal,
+};
 use super::codes::{Code, Errors};
 
 pub(super) const COMPLETED: &str = "completed";
@@ -24,9 +26,12 @@ pub(super) struct Draft {
     pub(super) seq: u64,
     loaded_decisions: BTreeMap<Rid, Decision>,
     loaded_deliveries: BTreeMap<u64, Deliveries>,
+    loaded_withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) decisions: BTreeMap<Rid, Decision>,
     pub(super) deliveries: BTreeMap<u64, Option<Deliveries>>,
+    /// The whole list of each request that was told of another one.
+    pub(super) withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
     statuses: BTreeMap<(Rid, Digest), StatusWrite>,
     /// Refused requests with the id of another one.
     conflicts: BTreeSet<(Rid, Digest)>,
@@ -64,8 +69,9 @@ impl Draft {
         seq: u64,
         loaded_decisions: BTreeMap<Rid, Decision>,
         loaded_deliveries: BTreeMap<u64, Deliveries>,
+        loaded_withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
     ) -> Self {
-        Self { seq, loaded_decisions, loaded_deliveries, ..Self::default() }
+        Self { seq, loaded_decisions, loaded_deliveries, loaded_withdrawals, ..Self::default() }
     }
 
     pub(super) fn decision(&self, rid: Rid) -> Option<&Decision> {
@@ -77,6 +83,12 @@ impl Draft {
             Some(changed) => changed.as_ref(),
             None => self.loaded_deliveries.get(&seq),
         }
+    }
+
+    /// What was withdrawn of the request so far, oldest first.
+    pub(super) fn withdrawals(&self, rid: Rid) -> &[Withdrawal] {
+        let known = self.withdrawals.get(&rid).or_else(|| self.loaded_withdrawals.get(&rid));
+        known.map_or(&[], Vec::as_slice)
     }
 
     /// The request was applied; `version` is the asset's after it.
@@ -131,7 +143,7 @@ impl Draft {
     /// The status record of a request that an earlier entry decided may be new or behind: written again.
     pub(super) fn restore_status(&mut self, rid: Rid) {
         let decision = self.decision(rid).filter(|decision| decision.seq < self.seq);
-        if let Some(write) = decision.and_then(|decision| status_of(rid, decision)) {
+        if let Some(write) = decision.and_then(|decision| self.status_of(rid, decision)) {
             self.statuses.insert((rid, write.fp), write);
         }
     }
@@ -139,7 +151,7 @@ impl Draft {
     /// The records of refused requests, as the decisions stand at the end of the batch.
     fn replacements(&self) -> Vec<StatusWrite> {
         let replacement = |(rid, refused): &(Rid, Digest)| {
-            let write = status_of(*rid, self.decision(*rid)?)?;
+            let write = self.status_of(*rid, self.decision(*rid)?)?;
             Some(StatusWrite { replaces: Some(*refused), ..write })
         };
         self.conflicts.iter().filter_map(replacement).collect()
@@ -157,10 +169,10 @@ impl Draft {
     /// The batch, once the entry and the new state are made.
     pub(super) fn into_batch(self, body: Body, values: BTreeMap<String, ValueChange>, next: Next) -> Batch {
         let replacements = self.replacements();
-        let Self { decisions, deliveries, finals, statuses, parked, dead, effects, .. } = self;
+        let Self { decisions, deliveries, withdrawals, finals, statuses, parked, dead, effects, .. } = self;
         Batch {
             body,
-            changes: Changes { values, decisions, deliveries, finals },
+            changes: Changes { values, decisions, deliveries, withdrawals, finals },
             statuses: statuses.into_values().chain(replacements).collect(),
             parked,
             dead,
@@ -218,33 +230,35 @@ impl Draft {
             code: code.map(str::to_owned),
             errors,
             replaces: None,
+            withdrawn: None,
         };
         self.statuses.insert((about.rid, about.fp), write);
     }
-}
 
-/// What the record of a decided request says.
-fn status_of(rid: Rid, decision: &Decision) -> Option<StatusWrite> {
-    let outcome = outcome_named(&decision.outcome)?;
-    let (status, code) = match (outcome, decision.delivered.as_deref()) {
-        (OutcomeKind::Applied, None) => (Status::Committed, None),
-        (OutcomeKind::Applied, Some(FAILED)) => {
-            (Status::Failed, Some(Code::DeliveryFailed.name().to_owned()))
-        }
-        (OutcomeKind::Applied, Some(_)) => (Status::Completed, None),
-        _ => (end_of(outcome), decision.code.clone()),
-    };
-    Some(StatusWrite {
-        rid,
-        tenant: decision.tenant.parse().ok(),
-        fp: decision.fp,
-        status,
-        seq: decision.seq,
-        outcome,
-        code,
-        errors: String::new(),
-        replaces: None,
-    })
+    /// What the record of a decided request says.
+    fn status_of(&self, rid: Rid, decision: &Decision) -> Option<StatusWrite> {
+        let outcome = outcome_named(&decision.outcome)?;
+        let (status, code) = match (outcome, decision.delivered.as_deref()) {
+            (OutcomeKind::Applied, None) => (Status::Committed, None),
+            (OutcomeKind::Applied, Some(FAILED)) => {
+                (Status::Failed, Some(Code::DeliveryFailed.name().to_owned()))
+            }
+            (OutcomeKind::Applied, Some(_)) => (Status::Completed, None),
+            _ => (end_of(outcome), decision.code.clone()),
+        };
+        Some(StatusWrite {
+            rid,
+            tenant: decision.tenant.parse().ok(),
+            fp: decision.fp,
+            status,
+            seq: decision.seq,
+            outcome,
+            code,
+            errors: String::new(),
+            replaces: None,
+            withdrawn: self.withdrawals(rid).last().map(|last| last.seq),
+        })
+    }
 }
 
 fn outcome_named(name: &str) -> Option<OutcomeKind> {

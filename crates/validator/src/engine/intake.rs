@@ -14,6 +14,7 @@
 //! | COLLECTED after its time | EXPIRED `TTL_EXPIRED` |
 //! | FAILED | FAILED with its code |
 //! | CANCEL of an undecided request | CANCELLED: one that waits in this batch is taken out, one still to come will be dropped as decided |
+//! | WITHDRAWN | of an undecided request REJECTED `OBSERVATION_WITHDRAWN`, taken out like a CANCEL's; else [`withdrawals`] |
 //! | RECEIPT, COMMAND, TARGETS | [`receipts`], [`commands`], [`targets`] |
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use common::entry::InputStream;
 use common::hash::Digest;
 use common::ids::{Rid, Shard, Tenant};
-use common::message::{About, Body, DecodeError, Failure, Message, Named};
+use common::message::{About, Body, DecodeError, Failure, Message, Named, Withdrawn};
 use common::observation::Observation;
 use common::request::SyncRequest;
 use common::status::OutcomeKind;
@@ -32,7 +33,7 @@ use super::codes::{Code, DETAIL_BYTES_MAX, Errors, cut};
 use super::draft::{Draft, Subject};
 use super::footprint::Footprint;
 use super::plan::{Planned, Unread};
-use super::{commands, receipts, targets};
+use super::{commands, receipts, targets, withdrawals};
 
 /// A request that is to be ordered and executed.
 #[derive(Debug, Clone, Copy)]
@@ -78,10 +79,20 @@ fn belongs(body: &Body, stream: InputStream) -> bool {
     match body {
         Body::Receipt(_) => matches!(stream, InputStream::Receipts | InputStream::Local),
         Body::Targets(_) | Body::GivenUp(_) => stream == InputStream::Local,
-        Body::Collected { .. } | Body::Failed { .. } | Body::Cancel { .. } | Body::Command { .. } => {
-            matches!(stream, InputStream::In | InputStream::Inx)
-        }
+        Body::Collected { .. }
+        | Body::Failed { .. }
+        | Body::Cancel { .. }
+        | Body::Withdrawn { .. }
+        | Body::Command { .. } => matches!(stream, InputStream::In | InputStream::Inx),
     }
+}
+
+/// Whether a message that ends its request may do so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TakenOut {
+    Undecided,
+    /// Another request of this id waits.
+    Not,
 }
 
 struct Intake<'a, 'c> {
@@ -103,6 +114,7 @@ impl<'a> Intake<'a, '_> {
             }
             Body::Failed { about, failure } => self.failed(position, about, failure),
             Body::Cancel { about } => self.cancel(position, about),
+            Body::Withdrawn { about, withdrawn } => self.withdrawn(position, about, withdrawn),
             Body::Command { about, command } => {
                 if self.is_new(position, about) {
                     commands::run(about, command, self.context.targets, self.draft);
@@ -152,16 +164,37 @@ impl<'a> Intake<'a, '_> {
         if self.is_foreign(position, about.rid) || self.draft.decision(about.rid).is_some() {
             return;
         }
+        if self.take_out(about) == TakenOut::Not {
+            return;
+        }
+        let errors = Errors::one(Code::Cancelled, "", "cancelled before it was decided");
+        self.draft.end(about.into(), OutcomeKind::Cancelled, errors);
+    }
+
+    fn withdrawn(&mut self, position: usize, about: &About, withdrawn: &Withdrawn) {
+        if self.is_foreign(position, about.rid) {
+            return;
+        }
+        if let Some(decision) = self.draft.decision(about.rid) {
+            if is_of(&decision.tenant, decision.fp, &about.tenant, about.fp) {
+                withdrawals::tell(about.rid, withdrawn, self.context.time_ms, self.draft);
+            }
+        } else if self.take_out(about) == TakenOut::Undecided {
+            self.draft.end(about.into(), OutcomeKind::Rejected, withdrawals::refusal(withdrawn));
+        }
+    }
+
+    /// Takes the undecided request out of the batch, if it waits in it.
+    fn take_out(&mut self, about: &About) -> TakenOut {
         if let Some(place) = self.waiting.get(&about.rid).copied() {
             let candidate = self.candidates.get_mut(place);
             let Some(candidate) = candidate.filter(|c| c.is_some_and(|c| same(c.about, about))) else {
-                return;
+                return TakenOut::Not;
             };
             *candidate = None;
             self.waiting.remove(&about.rid);
         }
-        let errors = Errors::one(Code::Cancelled, "", "cancelled before it was decided");
-        self.draft.end(about.into(), OutcomeKind::Cancelled, errors);
+        TakenOut::Undecided
     }
 
     /// Whether the message is the first about its request; if not, what it asks for is settled here.

@@ -79,6 +79,7 @@ impl Plan {
                     }
                     Body::Failed { .. }
                     | Body::Cancel { .. }
+                    | Body::Withdrawn { .. }
                     | Body::Command { .. }
                     | Body::Targets(_)
                     | Body::GivenUp(_) => {}

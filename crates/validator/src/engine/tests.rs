@@ -12,4 +12,5 @@ mod replay;
 mod script;
 mod tidy;
 mod traffic;
+mod withdrawals;
 pub(super) mod world;

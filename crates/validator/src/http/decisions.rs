@@ -20,7 +20,8 @@ use common::problem::Problem;
 use serde::{Deserialize, Serialize};
 
 use super::{Api, broken, internal, not_found, path_part, query, read_snapshot, unreachable};
-use crate::engine::Decision;
+use crate::engine::codes::Code;
+use crate::engine::{Decision, Withdrawal};
 use crate::shard::ShardState;
 use crate::view::{Page, View};
 
@@ -48,6 +49,35 @@ struct Answer {
     /// The targets `completed` waits for, if the request named some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     target_chains: Vec<Name>,
+    /// What was observed for the request and is no longer so at its source, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    withdrawn: Vec<Gone>,
+}
+
+/// An observation that was withdrawn after the request had been applied.
+#[derive(Debug, Serialize)]
+struct Gone {
+    code: &'static str,
+    source: String,
+    /// `<CAIP-2 chain>/<tx hash>/<position>`; left out for a window of logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+    /// The block it was seen in.
+    block: u64,
+    block_hash: Digest,
+    /// JSON pointer into the request.
+    pointer: String,
+    /// The entry that says so, and its log time, Unix ms.
+    seq: u64,
+    time_ms: u64,
+}
+
+impl From<Withdrawal> for Gone {
+    fn from(withdrawal: Withdrawal) -> Self {
+        let Withdrawal { source, identity, block, block_hash, pointer, seq, time_ms } = withdrawal;
+        let code = Code::ObservationWithdrawn.name();
+        Self { code, source, event: identity, block, block_hash, pointer, seq, time_ms }
+    }
 }
 
 /// Shows what the log decided about a request, also when its status record has expired.
@@ -102,7 +132,8 @@ async fn find(state: &Arc<ShardState>, rid: Rid, tenant: &Tenant) -> Result<(u64
             return Ok(None);
         };
         let details = Details::read(&state.view, rid, &decision)?;
-        Ok(Some(answer(rid, decision, details)))
+        let withdrawn = snapshot.withdrawals(rid).map_err(|error| broken(&error))?;
+        Ok(Some(answer(rid, decision, details, withdrawn)))
     })
     .await?;
     Ok((seq, found?))
@@ -147,7 +178,7 @@ impl Details {
     }
 }
 
-fn answer(rid: Rid, decision: Decision, details: Details) -> Answer {
+fn answer(rid: Rid, decision: Decision, details: Details, withdrawn: Vec<Withdrawal>) -> Answer {
     let status = match (decision.outcome.as_str(), decision.delivered.as_deref()) {
         ("APPLIED", None) => "committed".to_owned(),
         ("APPLIED", Some(delivered)) => delivered.to_owned(),
@@ -155,5 +186,6 @@ fn answer(rid: Rid, decision: Decision, details: Details) -> Answer {
     };
     let Decision { tenant, fp, seq, outcome, code, .. } = decision;
     let Details { errors, target_chains } = details;
-    Answer { rid, tenant, fp, seq, outcome, code, status, errors, target_chains }
+    let withdrawn = withdrawn.into_iter().map(Gone::from).collect();
+    Answer { rid, tenant, fp, seq, outcome, code, status, errors, target_chains, withdrawn }
 }

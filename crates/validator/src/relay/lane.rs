@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::link::{Fence, RelayLimits, Relayed};
 
@@ -97,7 +97,10 @@ impl Lane {
                     tokio::time::sleep(START_RETRY).await;
                     watermark
                 }
-                Relayed::Fenced => return Ok(()),
+                Relayed::Fenced => {
+                    crate::metrics::fenced(self.shard.shard, "relay", self.fence.epoch);
+                    return Ok(());
+                }
             };
             run.relayed(watermark.unwrap_or(0));
             common::crash_point!("validator.after_relay");
@@ -115,10 +118,13 @@ impl Lane {
         let limits =
             RelayLimits { out_max: self.settings.out_max, progress_ttl_ms: self.shard.record_ttl_ms() };
         common::crash_point!("validator.before_relay");
+        let began = Instant::now();
         let call = async || {
             self.shard.link.relay(&self.fence, &self.target.name, run.first(), &entries, limits).await
         };
-        Ok(crate::retry::until_known("relay", call).await?)
+        let relayed = crate::retry::until_known("relay", call).await?;
+        crate::metrics::step(self.shard.shard, "relay", began.elapsed());
+        Ok(relayed)
     }
 
     /// The payloads of a run from `first`, within the bounds of one call; at least one entry.

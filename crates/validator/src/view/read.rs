@@ -11,7 +11,7 @@ use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 use super::decided::Lookup;
 use super::tables::{self, HeadRow};
 use super::{View, ViewError, decode, undo};
-use crate::engine::boundary::{Changes, Decision, Deliveries, Loaded, Needs};
+use crate::engine::boundary::{Changes, Decision, Deliveries, Loaded, Needs, Withdrawal};
 use crate::engine::tree::LeafWrite;
 
 /// One moment of the view.
@@ -73,12 +73,20 @@ impl Snapshot {
         let waiting = waiting.filter_map(|rid| Rid::from_bytes(*rid).ok());
         let rids: BTreeSet<Rid> = needs.rids.iter().copied().chain(waiting).collect();
         let mut decisions = Lookup::new(&self.txn)?;
+        let withdrawals = self.txn.open_table(tables::WITHDRAWALS)?;
+        let is_any_withdrawn = withdrawals.first()?.is_some();
         for rid in rids {
             let decision = match newer.iter().find_map(|changes| changes.decisions.get(&rid)) {
                 Some(decision) => Some(decision.clone()),
                 None => decisions.get(rid)?,
             };
             loaded.decisions.extend(decision.map(|decision| (rid, decision)));
+            if let Some(list) = newer.iter().find_map(|changes| changes.withdrawals.get(&rid)) {
+                loaded.withdrawals.insert(rid, list.clone());
+            // Most of the time nothing was ever withdrawn.
+            } else if is_any_withdrawn && let Some(row) = withdrawals.get(rid.as_bytes())? {
+                loaded.withdrawals.insert(rid, decode("withdrawals", &rid, row.value())?);
+            }
         }
         Ok(loaded)
     }
@@ -167,6 +175,16 @@ impl Snapshot {
     /// See [`ViewError`].
     pub(crate) fn decision(&self, rid: Rid) -> Result<Option<Decision>, ViewError> {
         Lookup::new(&self.txn)?.get(rid)
+    }
+
+    /// What was withdrawn of an applied request, oldest first.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn withdrawals(&self, rid: Rid) -> Result<Vec<Withdrawal>, ViewError> {
+        let table = self.txn.open_table(tables::WITHDRAWALS)?;
+        let list = table.get(rid.as_bytes())?.map(|row| decode("withdrawals", &rid, row.value()));
+        Ok(list.transpose()?.unwrap_or_default())
     }
 
     /// Who waits in the entry for deliveries.

@@ -9,6 +9,7 @@
 //! | `undo` | seq | [`super::undo`]: per key of that entry the value before it | the last `undo_entries` entries |
 //! | `decisions` | rid (16) | seq of the entry that decided it | permanent |
 //! | `decided` | seq | borsh map rid (16) → `Decision` | permanent |
+//! | `withdrawals` | rid (16) | borsh `Vec<Withdrawal>` | permanent; only of requests that were told |
 //! | `deliveries` | seq | borsh `Deliveries` | while somebody waits |
 //! | `finals` | (target, seq) | | the entry is final on the target; the newest always stays |
 //! | `open` | (target, seq) | | index of `deliveries`: the target's receipt has not come |
@@ -32,6 +33,7 @@ pub(super) const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new
 pub(super) const UNDO: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("undo");
 pub(super) const DECISIONS: TableDefinition<'_, &[u8; 16], u64> = TableDefinition::new("decisions");
 pub(super) const DECIDED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("decided");
+pub(super) const WITHDRAWALS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("withdrawals");
 pub(super) const DELIVERIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("deliveries");
 pub(super) const FINALS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("finals");
 pub(super) const OPEN: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("open");

@@ -181,6 +181,13 @@ fn write_values(txn: &WriteTransaction, run: &[Record<'_>]) -> Result<(), ViewEr
 
 fn write_answers(txn: &WriteTransaction, run: &[Record<'_>]) -> Result<(), ViewError> {
     decided::write(txn, run.iter().flat_map(|record| &record.changes.decisions))?;
+    let told: BTreeMap<_, _> = run.iter().flat_map(|record| &record.changes.withdrawals).collect();
+    if !told.is_empty() {
+        let mut withdrawals = txn.open_table(tables::WITHDRAWALS)?;
+        for (rid, list) in told {
+            withdrawals.insert(rid.as_bytes(), common::state::encode(list).as_slice())?;
+        }
+    }
     let newest: BTreeMap<_, _> = run.iter().flat_map(|record| &record.changes.deliveries).collect();
     let mut deliveries = txn.open_table(tables::DELIVERIES)?;
     let mut open = txn.open_table(tables::OPEN)?;

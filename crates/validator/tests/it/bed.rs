@@ -341,6 +341,17 @@ impl Validator {
         assert!(status.success(), "kill {signal} {id}");
     }
 
+    /// Whether every thread of the process was stopped by a signal.
+    pub(crate) fn stands_still(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process");
+        let mut states = tasks.map(|task| {
+            let stat =
+                std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+        });
+        states.all(|is_stopped| is_stopped)
+    }
+
     /// The exit code, once the process has ended; `None` = by a signal.
     pub(crate) async fn exit(&mut self) -> Option<i32> {
         let ended = eventually("the process ends", async || self.child.try_wait().expect("waits")).await;

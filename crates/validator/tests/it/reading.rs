@@ -26,7 +26,7 @@ async fn every_answer_carries_oss_seq_and_every_refusal_is_a_problem_with_its_co
         ("read", "/v1/assets/nonsense", StatusCode::BAD_REQUEST, "invalid_request"),
         ("read", "/v1/shards/nowhere", StatusCode::BAD_REQUEST, "invalid_request"),
         ("read", "/v1/assets/bond:A?sequence=1", StatusCode::BAD_REQUEST, "invalid_request"),
-        ("read", "/v1/assets/bond:A?min_seq=9999", StatusCode::SERVICE_UNAVAILABLE, "behind"),
+        ("read", "/v1/assets/bond:A?min_seq=9999", StatusCode::BAD_REQUEST, "invalid_request"),
         ("read", &unknown, StatusCode::NOT_FOUND, "not_found"),
         ("other", &own, StatusCode::NOT_FOUND, "not_found"),
         ("read", "/v1/assets/bond:A/proof?chain=base", StatusCode::CONFLICT, "no_final_root"),

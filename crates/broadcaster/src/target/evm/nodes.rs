@@ -5,13 +5,14 @@
 //! every failure, and one of another chain is never used: what it says of nonces and receipts would be believed.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::U64;
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::{RpcRecv, RpcSend};
 
 use super::fault::{ChainError, Failure, Secrets};
+use crate::metrics;
 
 /// What is known of the chain a node serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,11 @@ impl Nodes {
 
     pub(super) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// The newest block that one of them has told of.
+    pub(super) fn seen(&self, block: u64) {
+        metrics::chain_head(self.chain_id, block);
     }
 
     /// Asks the nodes in turn; answers also the index of the one that answered.
@@ -131,13 +137,20 @@ impl Nodes {
         method: &'static str,
         params: P,
     ) -> Result<R, ChainError> {
+        let began = Instant::now();
         let call = node.client.request::<P, R>(method, params);
         let failure = match tokio::time::timeout(self.limit, call).await {
-            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Ok(answer)) => {
+                metrics::asked(self.chain_id, method, "ok", began.elapsed());
+                return Ok(answer);
+            }
             Ok(Err(error)) => Failure::of(error, &node.secrets),
             Err(_) => Failure::TimedOut { limit_ms: self.limit.as_millis() },
         };
-        Err(ChainError::Failed { method, endpoint, failure })
+        let error = ChainError::Failed { method, endpoint, failure };
+        let outcome = if error.is_refusal() { "refused" } else { "failed" };
+        metrics::asked(self.chain_id, method, outcome, began.elapsed());
+        Err(error)
     }
 }
 

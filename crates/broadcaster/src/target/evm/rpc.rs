@@ -100,6 +100,7 @@ impl Rpc {
             self.tip(),
         )?;
         let head = head.ok_or(ChainError::Answer { method: METHOD })?;
+        self.nodes.seen(head.header.number);
         let market = Market { base_fee: head.header.base_fee_per_gas.unwrap_or(0).into(), tip };
         // A young chain may have no block of the tier yet: then nothing is final, and block 0 holds nothing of ours.
         let final_block = final_block.map_or(0, |block| block.header.number);

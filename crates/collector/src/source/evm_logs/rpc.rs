@@ -1,4 +1,4 @@
-//! One EVM node by JSON-RPC 2.0 over HTTP: the five calls `evm_logs` needs.
+//! One EVM node by JSON-RPC 2.0 over HTTP: the calls `evm_logs` needs.
 //!
 //! Bounds: the client's time-out per call, [`ANSWER_BYTES_MAX`] per answer. A node answers only after its
 //! `eth_chainId` was the configured one. Source: Ethereum JSON-RPC (execution-apis).
@@ -66,6 +66,15 @@ pub(super) struct Block {
     pub(super) timestamp: Quantity,
 }
 
+/// A block as following a chain needs it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Header {
+    pub(super) number: Quantity,
+    pub(super) hash: Digest,
+    pub(super) parent_hash: Digest,
+}
+
 #[derive(Debug)]
 pub(super) struct Node {
     url: Url,
@@ -110,6 +119,17 @@ impl Node {
     }
 
     pub(super) async fn block(&self, number: u64) -> Result<Option<Block>, SourceFault> {
+        self.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await
+    }
+
+    /// The newest block.
+    pub(super) async fn newest(&self) -> Result<Header, SourceFault> {
+        let newest: Option<Header> = self.call("eth_getBlockByNumber", json!(["latest", false])).await?;
+        newest.ok_or_else(|| SourceFault::unavailable("the node has no newest block"))
+    }
+
+    /// `None`: the node has no block of this height yet.
+    pub(super) async fn header(&self, number: u64) -> Result<Option<Header>, SourceFault> {
         self.call("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await
     }
 

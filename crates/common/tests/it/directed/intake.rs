@@ -7,7 +7,7 @@ use common::link::{
 };
 use common::status::Status;
 
-use crate::bed::{BOUNDS, Bed, Check, connect, fp, locked, rid, submission, submit, tenant};
+use crate::bed::{BOUNDS, Bed, Check, connect, fp, locked, name, rid, submission, submit, tenant};
 use crate::{guarded, same};
 
 guarded! {
@@ -177,7 +177,7 @@ async fn delivered(bed: &Bed, n: u8) -> Check<StreamId> {
 }
 
 fn collection(id: StreamId, n: u8) -> Collection<'static> {
-    Collection { id, rid: rid(n), payload: b"{}", source_state: "{\"a\":\"ok\"}" }
+    Collection { id, rid: rid(n), payload: b"{}", source_state: "{\"a\":\"ok\"}", handed: &[] }
 }
 
 async fn a_request_is_handed_over_once(bed: Bed) -> Check {
@@ -192,6 +192,29 @@ async fn a_request_is_handed_over_once(bed: Bed) -> Check {
     let undelivered = submit(&bed.link, 2, Route::Requests).await?;
     same!(bed.link.collected(&[collection(undelivered, 2)]).await?, [Collected::Gone]);
     same!(bed.length(&bed.keys.requests()), 1);
+    // What is handed out is noted with it, once, and by source; what is not handed out is not.
+    let (ended, id) = (id, delivered(&bed, 3).await?);
+    let handed =
+        [(name("chain"), b"w1".to_vec()), (name("other"), b"w2".to_vec()), (name("chain"), b"w3".to_vec())];
+    let with_blocks = Collection { handed: &handed, ..collection(id, 3) };
+    let gone = Collection { handed: &[(name("chain"), b"w4".to_vec())], ..collection(ended, 1) };
+    let late = Collection { handed: &handed, ..collection(id, 3) };
+    let answers = bed.link.collected(&[gone, with_blocks, late]).await?;
+    same!(matches!(answers.as_slice(), [Collected::Gone, Collected::Ok { .. }, Collected::Gone]), true);
+    for (source, withdrawals) in [("chain", vec!["w1", "w3"]), ("other", vec!["w2"])] {
+        let entries = bed.link.handed_after(&name(source), StreamId::ZERO, 10).await?;
+        let noted: Vec<String> =
+            entries.iter().map(|entry| String::from_utf8_lossy(&entry.payload).into_owned()).collect();
+        same!(noted, withdrawals);
+        bed.link.trim_handed(&name(source), entries[0].id.next()).await?;
+        same!(bed.link.handed_after(&name(source), StreamId::ZERO, 10).await?, entries[1..]);
+        same!(bed.link.handed_at(&name(source), entries[0].id).await?, None);
+        let last = entries.last().ok_or("no entry")?;
+        same!(
+            bed.link.handed_at(&name(source), last.id).await?.as_ref(),
+            Some(last).filter(|_| entries.len() > 1)
+        );
+    }
     Ok(())
 }
 

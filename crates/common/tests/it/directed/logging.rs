@@ -38,6 +38,7 @@ fn status(n: u8, status: Status) -> StatusWrite<'static> {
         errors: None,
         ended_ms: None,
         replaces: None,
+        withdrawn: None,
     }
 }
 
@@ -189,6 +190,8 @@ async fn a_decided_record_is_cut_to_its_bound(bed: Bed) -> Check {
     };
     commit(&bed.link, &fence, &Commit { statuses: &[decided(1), decided(2)], ..entry(1) }).await?;
     for n in [1, 2] {
+        let told = StatusWrite { withdrawn: Some(u64::MAX), ..decided(n) };
+        commit(&bed.link, &fence, &Commit { statuses: &[told], ..entry(1 + u64::from(n)) }).await?;
         let record = bed.link.record(rid(n)).await?.ok_or("no record")?;
         same!((record.is_cut, record.by, record.source_state, record.errors), (true, None, None, None));
         same!(record.targets, if n == 1 { None } else { Some("base".to_owned()) });
@@ -213,6 +216,28 @@ async fn a_decided_record_expires(bed: Bed) -> Check {
     same!((record.status, record.version, record.seq), (Status::Completed, 3, Some(1)));
     same!((record.outcome, record.ended_ms), (Some(OutcomeKind::Applied), Some(5)));
     same!(bed.number(&["PTTL", &bed.keys.request(rid(1))]) <= ttl_ms, true);
+    Ok(())
+}
+
+/// A record is told whatever its rank, once; one of another request is not.
+pub(crate) async fn a_withdrawn_observation_is_noted_in_the_record_of_any_rank(bed: Bed) -> Check {
+    let fence = lead(&bed.link).await?;
+    submit(&bed.link, 1, Route::Input).await?;
+    let told = |seq, status_then| StatusWrite { withdrawn: Some(seq), ..status(1, status_then) };
+    let mut seq = 0;
+    for (write, expected) in [
+        (status(1, Status::Completed), (Status::Completed, 2, None)),
+        (told(2, Status::Completed), (Status::Completed, 3, Some(2))),
+        (told(2, Status::Completed), (Status::Completed, 3, Some(2))),
+        (told(9, Status::Committed), (Status::Completed, 4, Some(9))),
+        (StatusWrite { fp: fp(9), ..told(10, Status::Completed) }, (Status::Completed, 4, Some(9))),
+        (told(11, Status::RolledBack), (Status::RolledBack, 5, Some(11))),
+    ] {
+        seq += 1;
+        commit(&bed.link, &fence, &Commit { statuses: &[write], ..entry(seq) }).await?;
+        let record = bed.link.record(rid(1)).await?.ok_or("no record")?;
+        same!((record.status, record.version, record.withdrawn), expected);
+    }
     Ok(())
 }
 

@@ -67,7 +67,7 @@ async fn who_leaves_with_more_than_a_page_loses_nothing(bed: Bed) -> Check {
     let claimed = claimed(&bed).await?;
     same!((claimed.len(), claimed[0]), (BATCH_MAX, (first, 1)));
     // Its former owner may still end it, once, and its record moves on.
-    let collection = Collection { id: first, rid: rid(1), payload: b"{}", source_state: "" };
+    let collection = Collection { id: first, rid: rid(1), payload: b"{}", source_state: "", handed: &[] };
     let answers = bed.link.collected(&[collection.clone(), collection]).await?;
     same!(matches!(answers.as_slice(), [Collected::Ok { .. }, Collected::Gone]), true);
     Ok(())

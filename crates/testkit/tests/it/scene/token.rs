@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::Provider as _;
+use alloy::providers::ext::AnvilApi as _;
 use alloy::rpc::types::TransactionRequest;
+use alloy::rpc::types::anvil::ReorgOptions;
 use alloy::sol_types::SolCall as _;
 use serde_json::{Value, json};
 use testkit::anvil::Anvil;
@@ -20,6 +22,11 @@ const HOLDER: usize = 3;
 
 alloy::sol! {
     function mint(address to, uint256 amount) external;
+}
+
+/// The transaction of an event.
+fn transaction(event: &str) -> B256 {
+    event.split_once('/').expect("<hash>/<position>").0.parse().expect("a hash")
 }
 
 /// The token that `oss init` deployed and configured as a source.
@@ -63,20 +70,42 @@ impl Token {
             let transaction = transaction.input(Bytes::from(call).into());
             hashes.push(*provider.send_transaction(transaction).await.expect("the token mints").tx_hash());
         }
-        let deadline = Instant::now() + DEEP_WITHIN;
         for hash in &hashes {
-            loop {
-                let receipt = provider.get_transaction_receipt(*hash).await.expect("the chain answers");
-                let newest = provider.get_block_number().await.expect("the chain answers");
-                let block = receipt.and_then(|receipt| receipt.block_number);
-                if block.is_some_and(|block| newest >= block + self.depth) {
-                    break;
-                }
-                assert!(Instant::now() < deadline, "the events are not deep enough in time");
-                tokio::time::sleep(POLL).await;
-            }
+            self.until_deep(chain, *hash).await;
         }
         hashes.iter().map(|hash| format!("{hash}/0")).collect()
+    }
+
+    /// Waits until the source takes the events of a transaction; gives its block.
+    async fn until_deep(&self, chain: &Anvil, tx: B256) -> u64 {
+        let (provider, deadline) = (chain.provider(), Instant::now() + DEEP_WITHIN);
+        loop {
+            let receipt = provider.get_transaction_receipt(tx).await.expect("the chain answers");
+            let newest = provider.get_block_number().await.expect("the chain answers");
+            let block = receipt.and_then(|receipt| receipt.block_number);
+            if let Some(block) = block.filter(|block| newest >= block + self.depth) {
+                return block;
+            }
+            assert!(Instant::now() < deadline, "the events are not deep enough in time");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Takes the event's block and all after it out of the chain. Gives the signed bytes of its transaction.
+    pub(crate) async fn reorganise(&self, chain: &Anvil, event: &str) -> Bytes {
+        let (tx, provider) = (transaction(event), chain.provider());
+        let signed = provider.get_raw_transaction_by_hash(tx).await.expect("the chain answers");
+        let block = self.until_deep(chain, tx).await;
+        let newest = provider.get_block_number().await.expect("the chain answers");
+        let options = ReorgOptions { depth: newest - block + 1, tx_block_pairs: Vec::new() };
+        provider.anvil_reorg(options).await.expect("the chain is reorganised");
+        signed.expect("the transaction is known")
+    }
+
+    /// Brings an event back in another block, and waits until the source takes it.
+    pub(crate) async fn bring_back(&self, chain: &Anvil, event: &str, signed: &Bytes) {
+        drop(chain.provider().send_raw_transaction(signed).await.expect("the token mints again"));
+        self.until_deep(chain, transaction(event)).await;
     }
 
     pub(crate) fn register(&self, chains: &[String]) -> Planned {

@@ -65,7 +65,7 @@ fn ran(world: &World, plan: &Plan, edges: Option<Edges>) -> (Vec<String>, String
     let Plan { messages, keyspace, .. } = plan;
     let loaded = world.load(plan);
     let list = targets(&["base", "op", "arb"]);
-    let mut draft = Draft::new(9, loaded.decisions, loaded.deliveries);
+    let mut draft = Draft::new(9, loaded.decisions, loaded.deliveries, loaded.withdrawals);
     let mut work =
         Work::load(keyspace.clone(), loaded.values, world.engine.history().newest()).expect("loads");
     let context = Context { shard: world.engine.shard(), time_ms: START_MS, targets: &list };

@@ -10,6 +10,7 @@ use common::status::Delivery;
 use serde_json::{Value, json};
 
 use super::evidence::{backed, document, errors, event, minted, one, reopen, sourced, sourced_term, tx};
+use super::withdrawals::gone;
 use super::world::{START_MS, World, about, bond, cancel, collected, parse, raw};
 use crate::engine::RawInput;
 use crate::engine::codes::Code;
@@ -182,6 +183,7 @@ fn codes_of_other_ways(world: &mut World) -> Vec<&'static str> {
         collected("setup", &mint, vec![]),
         expired,
         cancel("cancelled", &mint),
+        gone("gone", &mint, 1),
         collected("itself", &with("depends_on", json!([itself])), vec![]),
         collected("on-rejected", &with("depends_on", json!([on_rejected])), vec![]),
         foreign,

@@ -13,7 +13,7 @@ use common::status::Delivery;
 use serde_json::json;
 
 use super::world::{World, bond, collected, parse, raw, rid};
-use crate::engine::{Decision, Deliveries, commit};
+use crate::engine::{Decision, Deliveries, Withdrawal, commit};
 
 fn hex_of(record: &impl BorshSerialize) -> String {
     hex::encode(borsh::to_vec(record).expect("borsh"))
@@ -87,6 +87,23 @@ fn records_have_the_documented_bytes() {
     assert_eq!(
         hex_of(&deliveries),
         "01000000020000006f7001000000bf70c58218e48359aee59cb4d6f46e0001000000020000006f70"
+    );
+    let withdrawal = Withdrawal {
+        source: "chain".to_owned(),
+        identity: Some("eip155:1/0xab/0".to_owned()),
+        block: 3,
+        block_hash: Digest([0x44; 32]),
+        pointer: "/event_sources/0".to_owned(),
+        seq: 9,
+        time_ms: 5,
+    };
+    assert_eq!(
+        hex_of(&withdrawal),
+        concat!(
+            "05000000636861696e010f0000006569703135353a312f307861622f30030000000000000044444444444444",
+            "44444444444444444444444444444444444444444444444444100000002f6576656e745f736f75726365732f",
+            "3009000000000000000500000000000000",
+        )
     );
 }
 

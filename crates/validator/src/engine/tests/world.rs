@@ -15,7 +15,7 @@ use common::targets::{Target, Targets};
 use serde_json::{Value, json};
 
 use crate::engine::tree::Tree;
-use crate::engine::{Batch, Decision, Deliveries, Engine, Fault, Loaded, Plan, RawInput, Stamp};
+use crate::engine::{Batch, Decision, Deliveries, Engine, Fault, Loaded, Plan, RawInput, Stamp, Withdrawal};
 
 pub(in crate::engine) const START_MS: u64 = 1_700_000_000_000;
 
@@ -25,6 +25,7 @@ pub(in crate::engine) struct World {
     pub(in crate::engine) values: BTreeMap<String, Vec<u8>>,
     pub(in crate::engine) decisions: BTreeMap<Rid, Decision>,
     pub(in crate::engine) deliveries: BTreeMap<u64, Deliveries>,
+    pub(in crate::engine) withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
     pub(in crate::engine) log: Vec<Body>,
     pub(in crate::engine) time_ms: u64,
     /// Deciding outcomes per request and fingerprint.
@@ -100,6 +101,7 @@ impl World {
             values: BTreeMap::new(),
             decisions: BTreeMap::new(),
             deliveries: BTreeMap::new(),
+            withdrawals: BTreeMap::new(),
             log: Vec::new(),
             time_ms: START_MS,
             decided: BTreeMap::new(),
@@ -122,9 +124,12 @@ impl World {
             needs.seqs.iter().filter_map(|seq| Some((*seq, self.deliveries.get(seq)?.clone()))).collect();
         let waiting = deliveries.values().flat_map(|row| row.waiting.keys());
         let waiting = waiting.map(|bytes| Rid::from_bytes(*bytes).expect("rid"));
-        let rids = needs.rids.iter().copied().chain(waiting);
-        let decisions = rids.filter_map(|rid| Some((rid, self.decisions.get(&rid)?.clone()))).collect();
-        Loaded { values: needs.keys.iter().filter_map(pick).collect(), decisions, deliveries }
+        let rids: Vec<Rid> = needs.rids.iter().copied().chain(waiting).collect();
+        let decisions =
+            rids.iter().filter_map(|rid| Some((*rid, self.decisions.get(rid)?.clone()))).collect();
+        let told = rids.iter().filter_map(|rid| Some((*rid, self.withdrawals.get(rid)?.clone())));
+        let withdrawals = told.collect();
+        Loaded { values: needs.keys.iter().filter_map(pick).collect(), decisions, deliveries, withdrawals }
     }
 
     pub(in crate::engine) fn stamp(&self) -> Stamp {
@@ -150,6 +155,7 @@ impl World {
             };
         }
         self.decisions.extend(batch.changes.decisions.clone());
+        self.withdrawals.extend(batch.changes.withdrawals.clone());
         for (seq, row) in &batch.changes.deliveries {
             match row {
                 Some(row) => self.deliveries.insert(*seq, row.clone()),

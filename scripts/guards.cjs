@@ -1,0 +1,108 @@
+#!/usr/bin/env node
+// The negative control of guards in Rust: switches one off at a time in a copy of the sources and expects its directed test to fail.
+// Prints one line per guard; exits non-zero if a guard's test passes without it, or if its text is no longer in its file exactly once.
+// Usage: guards.cjs [text]   only the guards whose name contains the text
+//        guards.cjs --fit    no compilation: only whether every text still fits (part of `make test`)
+// The guards of the Redis scripts and of the contracts have their own: `cargo nextest run -p common control`, `contracts/scripts/mutants.cjs`.
+'use strict';
+const { spawnSync } = require('child_process');
+const { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require('fs');
+const { tmpdir } = require('os');
+const path = require('path');
+
+const root = path.join(__dirname, '..');
+const ENGINE = 'validator/src/engine';
+const EVM = 'broadcaster/src/target/evm';
+const GUARDS = [
+  // [name, file below crates/, text, replacement, directed test]
+  ['a request is decided once', `${ENGINE}/intake.rs`, 'let Some(decision) = self.draft.decision(about.rid) else { return true };',
+    'let Some(decision) = self.draft.decision(about.rid).filter(|_| false) else { return true };', 'a_request_is_applied_once_however_often_it_comes'],
+  ['a decided id with another content', `${ENGINE}/intake.rs`, 'decided_fp == fp && (', '(decided_fp == fp || true) && (', 'an_id_with_another_content_is_refused_and_the_decision_stays'],
+  ['time to live', `${ENGINE}/intake.rs`, 'if deadline_ms < self.context.time_ms {', 'if false {', 'a_request_expires_in_log_time_counted_from_its_acceptance'],
+  ['another shard', `${ENGINE}/intake.rs`, 'let foreign = rid.shard() != self.context.shard;', 'let foreign = false;', 'a_request_of_another_shard_is_set_aside_without_a_word_about_it'],
+  ['where receipts come from', `${ENGINE}/intake.rs`, 'matches!(stream, InputStream::Receipts | InputStream::Local)', 'true', 'a_receipt_counts_only_where_broadcasters_or_the_leader_write'],
+  ['who gives up', `${ENGINE}/intake.rs`, 'Body::Targets(_) | Body::GivenUp(_) => stream == InputStream::Local,', 'Body::Targets(_) | Body::GivenUp(_) => true,', 'only_the_leader_itself_can_give_a_message_up'],
+  ['a cancel is of its tenant', `${ENGINE}/intake.rs`, 'candidate.filter(|c| c.is_some_and(|c| same(c.about, about)))', 'candidate', 'a_cancel_of_another_tenant_does_nothing_to_a_request'],
+  ['age of a value', `${ENGINE}/evidence.rs`, 'if age_ms > u64::from(from.max_age_s) * 1000 {', 'if false {', 'every_code_comes_up_with_its_pointer_and_leaves_the_state_alone'],
+  ['a value from the future', `${ENGINE}/evidence.rs`, 'if ahead_ms > FUTURE_MAX_MS {', 'if false {', 'an_observation_from_the_future_is_refused_and_a_clock_that_is_a_minute_fast_is_not'],
+  ['an event is of its change', `${ENGINE}/evidence.rs`, 'if let Some(field) = differing {', 'if let Some(field) = differing.filter(|_| false) {', 'an_event_backs_only_the_change_it_is_equal_to'],
+  ['an event is used once', `${ENGINE}/execute.rs`, 'if repeated || overlay.is_used(event) {', 'if repeated {', 'one_event_backs_one_change_ever'],
+  ['an event is used once in a request', `${ENGINE}/execute.rs`, 'if repeated || overlay.is_used(event) {', 'if overlay.is_used(event) {', 'one_event_backs_one_change_ever'],
+  ['expected version', `${ENGINE}/execute.rs`, 'if version != expected {', 'if false {', 'an_expected_version_counts_the_requests_before_it_in_the_same_entry'],
+  ['issuer', `${ENGINE}/execute.rs`, 'if asset.issuer != about.tenant.as_str() {', 'if false {', 'only_the_tenant_that_registered_an_asset_changes_it'],
+  ['a dependency was applied', `${ENGINE}/execute.rs`, 'if !errors.is_empty() {\n            return Err(errors);\n        }\n        let internal', 'let internal', 'a_dependency_must_have_been_applied'],
+  ['whole or not at all', `${ENGINE}/execute.rs`, 'kinds::apply(&change.op, &mut applying);\n            if !errors.is_empty() {', 'kinds::apply(&change.op, &mut applying);\n            if false {', 'nothing_leaks_from_a_request_whose_last_change_fails'],
+  ['a lease lives as long as it was granted', 'validator/src/lease.rs', 'self.renewed.elapsed() < self.ttl\n', 'true\n', 'a_lease_is_held_until_its_life_after_the_last_renewal_is_over'],
+  ['a standby far behind holds nothing back', 'validator/src/trim.rs', '.filter(|read| head.saturating_sub(*read) <= BEHIND_MAX)', '', 'only_live_standbys_that_are_not_too_far_behind_hold_the_log_back'],
+  ['a silent standby holds nothing back', 'validator/src/trim.rs', '.filter(|(_, (beat_ms, _))| now_ms.saturating_sub(*beat_ms) <= SILENT_MS)', '', 'only_live_standbys_that_are_not_too_far_behind_hold_the_log_back'],
+  ['an entry has its digest', 'validator/src/replay.rs', 'if !entry.is_intact() {', 'if false {', 'a_changed_entry_is_found_by_its_digest_and_by_the_own_copy'],
+  ['the view is not ahead of the log', 'validator/src/replay.rs', 'if own.seq > log.seq {', 'if false {', 'a_log_that_ends_before_the_view_stops_the_start'],
+  ['a node of another chain', `${EVM}/nodes.rs`, 'if found == self.chain_id {', 'if true {', 'a_wrong_node_is_passed_over_and_the_one_that_answers_is_asked_first'],
+  ['a node is asked again after a failure', `${EVM}/nodes.rs`, "// What answers there next may be something else.\n            node.known.set(Known::Nothing);", '', 'a_node_is_asked_for_its_chain_before_its_first_use_and_after_a_failure'],
+  ['pause', `${EVM}/dispatch.rs`, 'if desk.is_paused {', 'if false {', 'a_paused_target_gets_nothing_new_until_it_is_resumed_even_across_a_restart'],
+  ['fee cap', 'broadcaster/src/fee.rs', 'if market.base_fee > caps.max_fee {', 'if false {', 'a_first_fee_is_twice_the_base_fee_and_the_tip_within_both_caps'],
+  ['cap of a replacement', 'broadcaster/src/fee.rs', 'if least.max_fee > caps.max_fee {', 'if false {', 'a_replacement_pays_an_eighth_more_or_what_the_market_asks_up_to_the_caps'],
+  ['another wallet', 'broadcaster/src/lane/drive.rs', 'return Err(TurnError::SenderChanged { bound: sender, configured });', 'drop((sender, configured));', 'another_wallet_takes_over_an_idle_lane_and_waits_for_the_old_one_while_work_is_bound'],
+  ['reach of a cover, from', 'broadcaster/src/covers.rs', 'update.from >= cover.from && ', '', 'test(covers::)'],
+  ['reach of a cover, version', 'broadcaster/src/covers.rs', ' && update.version < cover.version', '', 'test(covers::)'],
+  ['an outbox entry is what its id says', 'broadcaster/src/pipeline.rs', 'StreamId::of_seq(body.seq) != message.id || ', '', 'test(pipeline::)'],
+  ['a source reaches listed hosts', 'collector/src/source/http_json/guard.rs', 'if !hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {', 'if false {', 'test(http_json::guard)'],
+  ['a source reaches the open internet', 'collector/src/source/http_json/guard.rs', 'let is_public = is_public(address);', 'let is_public = is_public(address) || true;', 'test(http_json::guard)'],
+  ['size of an answer', 'collector/src/source/http_json.rs', 'if body.len() + chunk.len() > self.bytes_max {', 'if false {', 'test(http_json::)'],
+  ['type of an answer', 'collector/src/source/http_json.rs', 'if !self.content_types.iter().any(|allowed| allowed.eq_ignore_ascii_case(essence)) {', 'if false {', 'test(http_json::)'],
+  ['no redirects', 'collector/src/source/http_json.rs', 'reqwest::redirect::Policy::none()', 'reqwest::redirect::Policy::default()', 'test(http_json::)'],
+  ['another generation', 'collector/src/generation.rs', '(Some(first), now) => return Err(Changed { shard, first: first.clone(), now }),', '(Some(first), now) => drop(Changed { shard, first: first.clone(), now }),', 'test(generation::)'],
+];
+
+const wanted = process.argv[2] ?? '';
+const report = (verdict, name) => process.stdout.write(`${verdict} ${name}\n`);
+const source = (file) => readFileSync(path.join(root, 'crates', file), 'utf8');
+
+const unfit = GUARDS.filter(([, file, text]) => source(file).split(text).length !== 2);
+unfit.forEach(([name]) => report('UNFIT   ', name));
+if (wanted === '--fit') {
+  report(`${GUARDS.length - unfit.length} of ${GUARDS.length}`, 'guards are where the list says');
+  process.exit(unfit.length === 0 ? 0 : 1);
+}
+const chosen = GUARDS.filter((guard) => guard[0].includes(wanted) && !unfit.includes(guard));
+if (chosen.length === 0) throw new Error('no guard has that name');
+
+const copy = mkdtempSync(path.join(tmpdir(), 'guards-'));
+const target = path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, 'target'), 'guards');
+mkdirSync(target, { recursive: true });
+const cargo = (...args) => spawnSync('cargo', args, {
+  cwd: copy, encoding: 'utf8', maxBuffer: 1 << 26, env: { ...process.env, CARGO_TARGET_DIR: target, CARGO_INCREMENTAL: '1' },
+});
+/** Whether the directed test fails; `undefined` if it could not be built or is none. */
+const fails = ([, file, , , test]) => {
+  const crate = file.split('/')[0];
+  const build = cargo('build', '--locked', '--bin', crate);
+  const filter = test.startsWith('test(') ? test : `test(/(^|::)${test}$/)`;
+  const run = build.status === 0 ? cargo('nextest', 'run', '--locked', '-p', crate, '-E', filter) : build;
+  const ran = /Summary .* [1-9]\d* tests? run/.test(run.stderr);
+  return ran ? run.status !== 0 : undefined;
+};
+let bad = unfit.length;
+try {
+  for (const file of spawnSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' }).stdout.split('\0').filter(Boolean)) {
+    cpSync(path.join(root, file), path.join(copy, file));
+  }
+  const sound = new Map();
+  for (const guard of chosen) {
+    const [name, file, text, replacement, test] = guard;
+    if (!sound.has(file + test)) sound.set(file + test, fails(guard) === false);
+    if (!sound.get(file + test)) {
+      bad++;
+      report('UNSOUND ', `${name}: ${test} does not pass with the guard`);
+      continue;
+    }
+    writeFileSync(path.join(copy, 'crates', file), source(file).replace(text, () => replacement));
+    const failed = fails(guard);
+    if (!failed) bad++;
+    report(failed ? 'held    ' : failed === false ? 'UNTESTED' : 'UNBUILT ', name);
+    writeFileSync(path.join(copy, 'crates', file), source(file));
+  }
+} finally {
+  rmSync(copy, { recursive: true });
+}
+process.exitCode = bad === 0 ? 0 : 1;
