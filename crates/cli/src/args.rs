@@ -299,7 +299,7 @@ pub(crate) struct ThroughputArgs {
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) in_flight: u32,
     /// Keep-alive connections of the load
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub(crate) connections: u16,
     /// Folder for throughput.json and throughput.svg
     #[arg(long, default_value = "bench", value_name = "DIR")]

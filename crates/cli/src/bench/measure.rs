@@ -86,7 +86,7 @@ pub(super) async fn all(target: &mut Target, args: &ThroughputArgs, ui: &Ui) -> 
         if args.sources.sourced() {
             done.push(throughput(target, Way::NullSource, &sourced, args.requests, args).await?);
         }
-        done.push(drain(target, &direct, args, ui).await?);
+        done.push(drain(target, &direct, args).await?);
         for pass in &done {
             ui.progress(format!(
                 "run {run}: {:?} {:.0}/s, Redis {:.1} us each",
@@ -145,11 +145,11 @@ async fn latency(target: &Target, shape: &Shape) -> anyhow::Result<Latency> {
     distribution(Way::Direct, &outcome.latencies)
 }
 
-/// A backlog is filled while validator and broadcaster are down; then they drain it alone.
-async fn drain(target: &mut Target, shape: &Shape, args: &ThroughputArgs, ui: &Ui) -> anyhow::Result<Pass> {
-    let quiet = ui.quieted();
-    for role in [Role::Validator, Role::Broadcaster] {
-        target.stop_role(role, &quiet).await?;
+/// A backlog is filled while validator and broadcaster stand still (SIGSTOP); then they drain it alone.
+async fn drain(target: &Target, shape: &Shape, args: &ThroughputArgs) -> anyhow::Result<Pass> {
+    const DRAINING: [Role; 2] = [Role::Validator, Role::Broadcaster];
+    for role in DRAINING {
+        target.signal(role, "STOP").await?;
     }
     let pattern = Pattern {
         connections: args.connections,
@@ -163,13 +163,11 @@ async fn drain(target: &mut Target, shape: &Shape, args: &ThroughputArgs, ui: &U
     let before = Before::read(target).await?;
     let url = target.redis_url().to_owned();
     let watched = tokio::task::spawn_blocking(move || received::watch(&url, rids));
-    target.start_role(Role::Validator)?;
-    target.start_role(Role::Broadcaster)?;
+    for role in DRAINING {
+        target.signal(role, "CONT").await?;
+    }
     let drained = watched.await.context("the watcher's thread")??;
-    let pass = before.made(target, Way::Drain, args.requests, drained.per_second, refused).await?;
-    target.wait_ready(Role::Validator).await?;
-    target.wait_ready(Role::Broadcaster).await?;
-    Ok(pass)
+    before.made(target, Way::Drain, args.requests, drained.per_second, refused).await
 }
 
 impl Before {

@@ -122,25 +122,17 @@ impl Target {
         self.stack.wait_ready("broadcaster", self.listens.broadcaster).await
     }
 
-    pub(super) fn start_role(&mut self, role: Role) -> anyhow::Result<()> {
+    fn start_role(&mut self, role: Role) -> anyhow::Result<()> {
         self.stack.start_service(role, &self.found, &self.settings, &self.logs)
     }
 
-    pub(super) async fn stop_role(&mut self, role: Role, ui: &Ui) -> anyhow::Result<()> {
-        self.stack.stop_role(role, ui).await
+    /// Sends a signal (`STOP`, `CONT`) to the processes of one role.
+    pub(super) async fn signal(&self, role: Role, name: &str) -> anyhow::Result<()> {
+        self.stack.signal(role, name).await
     }
 
     pub(super) fn must_run(&mut self) -> anyhow::Result<()> {
         self.stack.must_run()
-    }
-
-    pub(super) async fn wait_ready(&mut self, role: Role) -> anyhow::Result<()> {
-        let (name, listen) = match role {
-            Role::Validator => ("validator", self.listens.validator),
-            Role::Broadcaster => ("broadcaster", self.listens.broadcaster),
-            _ => ("collector", self.listens.collector),
-        };
-        self.stack.wait_ready(name, listen).await
     }
 
     pub(super) fn pids(&self) -> Vec<(Role, u32)> {

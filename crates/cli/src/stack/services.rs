@@ -112,13 +112,11 @@ impl Stack {
         }
     }
 
-    /// Ends the children of one role.
-    pub(crate) async fn stop_role(&mut self, role: Role, ui: &Ui) -> anyhow::Result<()> {
-        let mut rest = Vec::new();
-        for (of, child) in std::mem::take(&mut self.children) {
-            if of == role { stop_one(child, ui).await? } else { rest.push((of, child)) }
+    /// Sends a signal to the children of one role.
+    pub(crate) async fn signal(&self, role: Role, name: &str) -> anyhow::Result<()> {
+        for (_, child) in self.children.iter().filter(|(of, _)| *of == role) {
+            child.signal(name).await?;
         }
-        self.children = rest;
         Ok(())
     }
 
