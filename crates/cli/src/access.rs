@@ -129,7 +129,7 @@ impl Access {
 }
 
 /// A base URL without a slash at its end.
-fn origin(url: &str) -> anyhow::Result<String> {
+pub(crate) fn origin(url: &str) -> anyhow::Result<String> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
         bail!("{url:?} is not an http or https URL");
     }
