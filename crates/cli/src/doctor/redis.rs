@@ -65,13 +65,18 @@ pub(super) async fn look(connection: &mut MultiplexedConnection) -> anyhow::Resu
 /// What every service needs whatever its scripts, and what none may have.
 const OWN: [&[&str]; 3] = [&["PING"], &["INFO"], &["GET", "{oss:financial}:gen"]];
 const FOREIGN: [&[&str]; 3] = [&["FLUSHALL"], &["CONFIG", "GET", "*"], &["DEL", "{oss:financial}:log"]];
+/// What validators alone may do: they send each other a key to where it says.
+const MEMBER: &[&str] = &["HSET", "{oss:financial}:members:validator", "validator-1", "0 0-0"];
 
 async fn of_user(connection: &mut MultiplexedConnection, user: User) -> anyhow::Result<UserFacts> {
     let (mut lacks, mut exceeds) = (Vec::new(), Vec::new());
-    for (commands, is_own) in [(OWN, true), (FOREIGN, false)] {
+    let member: [&[&str]; 1] = [MEMBER];
+    let samples: [(&[&[&str]], bool); 3] =
+        [(&OWN, true), (&FOREIGN, false), (&member, user == User::Validator)];
+    for (commands, is_own) in samples {
         for command in commands {
             let answer: Result<Value, redis::RedisError> =
-                redis::cmd("ACL").arg("DRYRUN").arg(user.name()).arg(command).query_async(connection).await;
+                redis::cmd("ACL").arg("DRYRUN").arg(user.name()).arg(*command).query_async(connection).await;
             let may = matches!(answer, Ok(Value::Okay));
             let list = if is_own { &mut lacks } else { &mut exceeds };
             if may != is_own {
