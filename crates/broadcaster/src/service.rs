@@ -19,7 +19,7 @@ use common::targets::{Target as Configured, TargetKind, Targets};
 use tokio::sync::{mpsc, watch};
 
 use crate::board::Board;
-use crate::config::Settings;
+use crate::config::{NullSettings, Settings};
 use crate::endpoints::Endpoints;
 use crate::error::StartError;
 use crate::http::{self, Api};
@@ -121,7 +121,7 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
                 labels: LaneLabels::new(shard, &target.name, settings.lane.window),
                 drained: drained_sender.clone(),
             };
-            start_lane(parts, target, evm.as_ref(), &shutdown)?;
+            start_lane(parts, target, evm.as_ref(), settings.null, &shutdown)?;
         }
     }
     let servers = vec![server.handle(), admin_server.handle()];
@@ -173,6 +173,7 @@ fn start_lane(
     parts: LaneParts,
     target: &Configured,
     evm: Option<&EvmParts>,
+    null: NullSettings,
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
     let shard = parts.link.shard();
@@ -187,7 +188,7 @@ fn start_lane(
         let rpc = Rpc::new(evm.endpoints.of(&target.name)?, evm.rpc_limit, chain_id);
         drop(Lane::start(parts, Evm::new(place, evm.limits, rpc, wallet), lifeline));
     } else {
-        drop(Lane::start(parts, Null, lifeline));
+        drop(Lane::start(parts, Null::new(null), lifeline));
     }
     Ok(())
 }

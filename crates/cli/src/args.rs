@@ -258,6 +258,40 @@ pub(crate) struct VerifyLogArgs {
 pub(crate) enum BenchCommand {
     /// Durable throughput and latency beside a bare relay in the same run
     Throughput(ThroughputArgs),
+    /// The article's case: three sources of 100 ms, three targets of 80 ms, with the sequential way beside
+    Article(ArticleArgs),
+    /// One to several collectors before a source of 100 ms
+    Scaling(ScalingArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ArticleArgs {
+    /// Requests sent one at a time, whose median is reported
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) requests: u32,
+    /// Folder for article.json and article.svg
+    #[arg(long, default_value = "bench", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScalingArgs {
+    /// Numbers of collectors, each measured on a stack of its own
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4], value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) collectors: Vec<u8>,
+    /// Requests that one collector collects for at one time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) in_flight: u16,
+    /// How long the source takes
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) source_ms: u64,
+    /// Folder for scaling.json and scaling.svg
+    #[arg(long, default_value = "bench", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
 }
 
 #[derive(Debug, Args)]

@@ -77,7 +77,8 @@ impl Keys {
         self.tagged(&format!("req:{rid}"))
     }
 
-    /// String with expiry: stream id of a message SEND has added, so that a repeat adds nothing.
+    /// String with expiry: stream id of a message SEND has added, so that a repeat adds nothing; of a COMMAND its
+    /// fingerprint behind it.
     #[must_use]
     pub fn sent(&self, message_id: &str) -> String {
         self.tagged(&format!("sent:{message_id}"))

@@ -94,7 +94,7 @@ pub use record::StatusRecord;
 pub use relay::{OUT_MAX, RELAY_BYTES_MAX, RelayLimits, Relayed};
 pub use rewind::Rewound;
 pub use script::{Scripts, WITHOUT_VARIABLE};
-pub use send::{SendTo, Sent};
+pub use send::{Ordered, SendTo, Sent};
 pub use sender::SenderReply;
 pub use server::Server;
 pub use start::Started;

@@ -1,13 +1,13 @@
 //! The steps that make one log entry, in order, once:
 //!
-//! [`intake`] (what waits at the fronts) → decode → load from the view → decide → seal → COMMIT →
-//! accept → view → publish (which wakes relay).
+//! [`intake`] (what waits at the fronts) → decode → load → decide → seal → COMMIT → accept → [`Writer`]: view →
+//! publish (which wakes relay).
 //!
 //! Until COMMIT has answered nothing outside this call has changed; after it everything that follows can be
-//! repeated from the log. A crash point stands between any two steps.
+//! repeated from the log. From the view on, it happens beside the making of the next entry. A crash point stands
+//! between any two steps.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::entry::{Body, Entry, EntryKind, InputStream};
@@ -17,12 +17,13 @@ use common::link::{
 use common::message;
 use common::revert::Reverted;
 
+use crate::config::StandInSettings;
 use crate::engine::select::{Fronts as Waits, Waiting, select};
 use crate::engine::{self, Batch, Engine, RawInput, Stamp};
 use crate::error::Failure;
-use crate::relay::Work;
 use crate::shard::ShardState;
-use crate::view::{Record, Snapshot, ViewError};
+use crate::view::ViewError;
+use crate::writer::{self, State, Writer};
 
 /// Longest `code` and `error` that leave the entry for a record or dead letter, bytes.
 const CODE_BYTES_MAX: usize = 64;
@@ -41,12 +42,21 @@ pub(crate) struct Intake {
     pub(crate) consumed: Consumed,
     /// Redis TIME, Unix ms.
     pub(crate) now_ms: u64,
-    /// The view as the intake saw it, if it did: nobody but the sequencer, whose it is, changes it before the entry.
-    pub(crate) snapshot: Option<Snapshot>,
+    /// The state as the intake saw it, if it did: nobody but the sequencer, whose it is, changes it before the entry.
+    pub(crate) state: Option<State>,
     /// Notes in `:att` that the entry settles.
     pub(crate) attempted: Vec<String>,
     /// Nothing of its messages is read: the process died over them.
     pub(crate) is_untouched: bool,
+}
+
+/// Who makes entries, and under what.
+#[derive(Debug)]
+pub(crate) struct Maker<'a> {
+    pub(crate) shard: &'a ShardState,
+    pub(crate) fence: &'a Fence,
+    pub(crate) node: &'a str,
+    pub(crate) stand_in: StandInSettings,
 }
 
 /// What became of one entry.
@@ -62,17 +72,17 @@ pub(crate) enum Step {
 
 /// Takes a prefix of each front, within the bounds of one batch; `None` = nothing is there to be taken, and no
 /// entry is made of it.
-pub(crate) fn intake(fronts: Fronts, snapshot: Snapshot) -> Result<Option<Intake>, ViewError> {
+pub(crate) fn intake(fronts: Fronts, state: State) -> Result<Option<Intake>, ViewError> {
     let fronts = up_to_rollback(fronts);
     let mut rows = BTreeMap::new();
-    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &snapshot, &mut rows));
+    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &state, &mut rows));
     let receipts: Vec<Waiting> = receipts.collect::<Result<_, _>>()?;
     let (express, input) = (waiting(&fronts.express), waiting(&fronts.input));
     let take = select(&Waits { express: &express, receipts: &receipts, input: &input });
     if take.is_nothing() {
         return Ok(None);
     }
-    let mut intake = Intake { now_ms: fronts.now_ms, snapshot: Some(snapshot), ..Intake::default() };
+    let mut intake = Intake { now_ms: fronts.now_ms, state: Some(state), ..Intake::default() };
     intake.consumed = Consumed {
         express: intake.take(InputStream::Inx, fronts.express, take.express),
         receipts: intake.take(InputStream::Receipts, fronts.receipts, take.receipts),
@@ -126,7 +136,7 @@ fn waiting(messages: &[Message]) -> Vec<Waiting> {
 /// one per target, mostly come together.
 fn waiting_receipt(
     receipt: &Message,
-    snapshot: &Snapshot,
+    state: &State,
     rows: &mut BTreeMap<u64, usize>,
 ) -> Result<Waiting, ViewError> {
     let bytes = receipt.payload.len();
@@ -137,36 +147,33 @@ fn waiting_receipt(
     };
     let statuses = match rows.get(&receipt.seq) {
         Some(known) => *known,
-        None => snapshot.deliveries(receipt.seq)?.map_or(1, |row| row.waiting.len().max(1)),
+        None => state.waiting_in(receipt.seq)?.max(1),
     };
     rows.insert(receipt.seq, statuses);
     Ok(Waiting { bytes, statuses })
 }
 
 /// Decides, commits and applies one entry.
-pub(crate) async fn run(
-    shard: &ShardState,
-    fence: &Fence,
-    node: &str,
-    intake: Intake,
-) -> Result<Step, Failure> {
-    let Intake { inputs, consumed, now_ms, snapshot, attempted, is_untouched } = intake;
+pub(crate) async fn run(maker: &Maker<'_>, writer: &mut Writer, intake: Intake) -> Result<Step, Failure> {
+    let Maker { shard, fence, node, stand_in } = *maker;
+    let Intake { inputs, consumed, now_ms, state, attempted, is_untouched } = intake;
     common::crash_point!("validator.after_read");
     if !is_untouched {
         common::crash::over(inputs.iter().map(|input| input.bytes.as_slice()));
     }
     let began = Instant::now();
     let plan = Engine::read(inputs);
-    let loaded = match snapshot {
-        Some(snapshot) => snapshot.load(plan.needs())?,
-        None => shard.view.load(plan.needs())?,
-    };
+    let loaded = writer.load(state, plan.needs()).await?;
     crate::metrics::step(shard.shard, "load", began.elapsed());
     let began = Instant::now();
     let stamp = Stamp { epoch: fence.epoch, node: node.to_owned(), time_ms: now_ms };
     let batch = shard.engine().run(plan, loaded, stamp)?;
-    let entry = Entry::seal(shard.now().digest, &batch.body);
+    let entry = Entry::seal(writer.tip(), &batch.body);
     crate::metrics::step(shard.shard, "decide", began.elapsed());
+    if stand_in.validate_ms > 0 {
+        let decided = u32::try_from(batch.body.outcomes.len()).unwrap_or(u32::MAX);
+        tokio::time::sleep(stand_in.validate().saturating_mul(decided)).await;
+    }
     common::crash_point!("validator.before_commit");
     let began = Instant::now();
     shard.stat(|stats| stats.in_flight = Some(entry.seq));
@@ -179,10 +186,12 @@ pub(crate) async fn run(
     common::crash_point!("validator.after_commit");
     crate::metrics::committed(shard.shard, entry.seq, &batch.body, began.elapsed());
     crate::metrics::withdrawn(shard.shard, &batch.body, &batch.changes.withdrawals);
-    let began = Instant::now();
-    apply(shard, &entry, batch)?;
-    crate::metrics::step(shard.shard, "apply", began.elapsed());
-    common::crash_point!("validator.after_view");
+    // Its effects, and its targets, are looked for in the view right after it.
+    let is_awaited = batch.kind() != EntryKind::Batch || !batch.effects.is_empty();
+    writer.push(accept(shard, entry, batch)?).await?;
+    if is_awaited {
+        writer.join().await?;
+    }
     Ok(Step::Committed)
 }
 
@@ -251,22 +260,14 @@ async fn commit(
     }
 }
 
-/// Moves engine and view over a committed entry and tells the others.
-pub(crate) fn apply(shard: &ShardState, entry: &Entry, batch: Batch) -> Result<(), Failure> {
+/// Moves the engine over a committed entry; the view has still to follow.
+pub(crate) fn accept(shard: &ShardState, entry: Entry, batch: Batch) -> Result<writer::Committed, Failure> {
     let Batch { body, changes, effects, next, .. } = batch;
     let targets = next.position().targets.canonical();
     let effects = crate::effects::encode(&effects);
     shard.engine_mut().accept(next)?;
-    shard.view.write(&Record {
-        entry,
-        body: &body,
-        changes: &changes,
-        effects: &effects,
-        targets: &targets,
-    })?;
-    shard.recent.push(Arc::new(Work::of(&body)));
-    shard.moved(entry.digest);
-    Ok(())
+    let standing = shard.stands(entry.digest);
+    Ok(writer::Committed { entry, body, changes, effects, targets, standing })
 }
 
 fn status_write(write: &engine::StatusWrite, time_ms: u64) -> StatusWrite<'_> {
@@ -319,7 +320,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let settings = ViewSettings { cache_bytes: 1 << 20, sync_ms: 1_000, undo_entries: 1_024 };
         let view = View::open(&folder.path().join("v.redb"), Shard::Financial, settings).expect("opens");
-        let intake = |fronts| intake(fronts, view.snapshot().expect("snapshot")).expect("reads");
+        let intake = |fronts| intake(fronts, State::of(view.snapshot().expect("snapshot"))).expect("reads");
         assert!(intake(Fronts::default()).is_none());
         for bytes in [1, 400 * 1024, 600 * 1024] {
             let id = StreamId::new(1, 0);

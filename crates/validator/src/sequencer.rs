@@ -22,15 +22,16 @@ use common::supervise::halt;
 use common::targets::{Targets, Unfollowed};
 use tokio::sync::watch;
 
-use crate::config::LeaseSettings;
+use crate::config::{LeaseSettings, StandInSettings};
 use crate::effects::{self, CarriedOut};
 use crate::error::{DataLoss, Failure, chain};
 use crate::lease::Tenure;
 use crate::peers::Peers;
-use crate::pipeline::{self, Intake, Step};
+use crate::pipeline::{self, Intake, Maker, Step};
 use crate::read_size::{Came, ReadSize};
 use crate::record_ttl::RecordTtl;
 use crate::shard::ShardState;
+use crate::writer::Writer;
 
 use suspect::{Next, Suspect};
 
@@ -58,6 +59,7 @@ pub(crate) struct Duties {
     /// Who may have what Redis has trimmed.
     pub(crate) peers: Peers,
     pub(crate) readiness: Readiness,
+    pub(crate) stand_in: StandInSettings,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -74,6 +76,7 @@ struct Runner {
     duties: Duties,
     tenure: watch::Receiver<Tenure>,
     reader: Reader,
+    writer: Writer,
     round: u64,
     rate: Rate,
     /// Why the targets file is not taken over.
@@ -105,7 +108,9 @@ impl Sequencer {
         let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
         let rate = Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 };
         let (refused, settled, suspect) = (None, None, None);
-        let runner = Runner { shard, duties, tenure, reader, round: 0, rate, refused, settled, suspect };
+        let writer = Writer::new(Arc::clone(&shard));
+        let runner =
+            Runner { shard, duties, tenure, reader, writer, round: 0, rate, refused, settled, suspect };
         Self { runner: Some(runner), _life: life }
     }
 }
@@ -133,6 +138,8 @@ impl Runner {
             ended = self.work() => ended,
             () = give_up => Ok(()),
         };
+        let written = self.writer.join().await;
+        let ended = ended.and(written);
         shard.set_leading(None);
         shard.order(None);
         if let Err(failure) = ended {
@@ -171,6 +178,7 @@ impl Runner {
             };
             crate::metrics::leading(self.shard.shard, fence.epoch, true);
             let ended = self.lead(&fence).await;
+            self.writer.join().await?;
             self.shard.set_leading(None);
             self.shard.order(None);
             match ended {
@@ -262,7 +270,9 @@ impl Runner {
                 Next::Fenced => return Ok(Ended::Deposed),
             };
             let (requests, consumed) = (intake.inputs.len(), intake.consumed);
-            match pipeline::run(&self.shard, fence, self.duties.node.as_str(), intake).await? {
+            let Duties { node, stand_in, .. } = &self.duties;
+            let maker = Maker { shard: &self.shard, fence, node: node.as_str(), stand_in: *stand_in };
+            match pipeline::run(&maker, &mut self.writer, intake).await? {
                 Step::Committed => {
                     self.count(requests);
                     if let Some(suspect) = &mut self.suspect {
@@ -271,6 +281,7 @@ impl Runner {
                 }
                 Step::Fenced => return Ok(Ended::Deposed),
                 Step::Behind => {
+                    self.writer.join().await?;
                     crate::replay::catch_up(&self.shard).await?;
                     self.settled = None;
                 }
@@ -309,8 +320,9 @@ impl Runner {
         let began = Instant::now();
         let fronts = crate::retry::until_known("read the fronts", call).await?;
         let waiting = fronts.express.len() + fronts.receipts.len() + fronts.input.len();
-        let Some(intake) = pipeline::intake(fronts, shard.view.snapshot()?)? else {
+        let Some(intake) = pipeline::intake(fronts, self.writer.state()?)? else {
             self.count(0);
+            self.writer.join().await?;
             shard.view.sync_if_due()?;
             self.sleep().await?;
             return Ok(None);

@@ -295,6 +295,7 @@ impl Parts<'_> {
             lease: self.settings.lease,
             peers: self.peers.clone(),
             readiness: self.readiness.clone(),
+            stand_in: self.settings.stand_in,
             stop: self.stopped.clone(),
         };
         Sequencer::new(Arc::clone(shard), duties, self.lives.of(format!("sequencer.{}", shard.shard)))

@@ -8,12 +8,14 @@
 //!   trimmed only up to [`View::synced_seq`].
 //! - `entries` is never rewritten: the same seq with another digest is [`ViewError::Fork`].
 //! - The view can be deleted ([`View::clear`]); the replay at start rebuilds it.
-//! - Undo records give the value of a key at an older entry by one range look-up: the record with the
-//!   smallest seq above it holds the value, and without one the present value does.
+//! - Undo records give the value of a key at an older entry: the first record after it that names the key
+//!   holds the value, and without one the present value does.
 
 mod archive;
+mod decided;
 mod read;
 mod tables;
+mod undo;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -237,6 +239,12 @@ impl View {
         }
     }
 
+    /// While it is kept, writes wait.
+    #[cfg(test)]
+    pub(crate) fn hold_writes(&self) -> WriteTransaction {
+        self.db.begin_write().expect("a write transaction")
+    }
+
     fn sync_state(&self) -> std::sync::MutexGuard<'_, SyncState> {
         self.sync.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -268,6 +276,7 @@ fn lay_out(txn: &WriteTransaction) -> Result<Layout, ViewError> {
     txn.open_table(tables::VALUES)?;
     txn.open_table(tables::UNDO)?;
     txn.open_table(tables::DECISIONS)?;
+    txn.open_table(tables::DECIDED)?;
     txn.open_table(tables::WITHDRAWALS)?;
     txn.open_table(tables::DELIVERIES)?;
     txn.open_table(tables::FINALS)?;
@@ -281,6 +290,7 @@ fn delete_view(txn: &WriteTransaction) -> Result<(), ViewError> {
     txn.delete_table(tables::VALUES)?;
     txn.delete_table(tables::UNDO)?;
     txn.delete_table(tables::DECISIONS)?;
+    txn.delete_table(tables::DECIDED)?;
     txn.delete_table(tables::WITHDRAWALS)?;
     txn.delete_table(tables::DELIVERIES)?;
     txn.delete_table(tables::FINALS)?;

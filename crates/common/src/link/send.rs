@@ -1,8 +1,11 @@
 //! SEND: puts one message that belongs to no SUBMIT (CANCEL, COMMAND, WITHDRAWN, PROOF) into `:inx` or `:in`.
 //!
 //! `:sent:<message id>` remembers the stream id for a minute, so that a repeat after a lost reply adds
-//! nothing. Replies: `OK <id>`, `DUP <id>`, `BUSY` (the stream is at its bound, which is all that limits it: SEND
-//! runs at full memory too).
+//! nothing; of a COMMAND, whose id a client chooses, the fingerprint too. Replies: `OK <id>`, `DUP <id>`, `OTHER` (the id
+//! was used for another content), `BUSY` (the stream is at its bound, which is all that limits it: SEND runs at full
+//! memory too).
+
+use crate::hash::Digest;
 
 use super::{Link, LinkError, MESSAGE_BYTES_MAX, Stream, StreamId};
 
@@ -30,6 +33,15 @@ pub enum Sent {
     Busy,
 }
 
+/// What SEND answers of a COMMAND.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Ordered {
+    Sent(Sent),
+    /// Another command was added under this id before.
+    Other,
+}
+
 impl Link {
     /// Adds `payload`, at most [`MESSAGE_BYTES_MAX`], unless the stream holds `bound` entries. `message_id` names the message: a repeat
     /// carries the same one (a CANCEL may use `cancel:<rid>`).
@@ -43,6 +55,35 @@ impl Link {
         payload: &[u8],
         bound: u64,
     ) -> Result<Sent, LinkError> {
+        match self.send_content(to, message_id, payload, (bound, "")).await? {
+            Ordered::Sent(sent) => Ok(sent),
+            Ordered::Other => {
+                Err(LinkError::Reply { call: self.scripts.send.name, detail: "OTHER".to_owned() })
+            }
+        }
+    }
+
+    /// Adds a COMMAND of this fingerprint to `:inx`, as [`Self::send`] does.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn order(
+        &self,
+        message_id: &str,
+        fp: Digest,
+        payload: &[u8],
+        bound: u64,
+    ) -> Result<Ordered, LinkError> {
+        self.send_content(SendTo::Express, message_id, payload, (bound, &fp.to_string())).await
+    }
+
+    async fn send_content(
+        &self,
+        to: SendTo,
+        message_id: &str,
+        payload: &[u8],
+        (bound, content): (u64, &str),
+    ) -> Result<Ordered, LinkError> {
         let script = &self.scripts.send;
         super::bounded(script.name, "message id", message_id.len(), 128)?;
         super::bounded(script.name, "payload", payload.len(), MESSAGE_BYTES_MAX)?;
@@ -52,12 +93,13 @@ impl Link {
         };
         let mut invocation = script.script.prepare_invoke();
         invocation.key(stream.key(&self.keys)).key(self.keys.sent(message_id));
-        invocation.arg(payload).arg(bound).arg(REPEAT_MS);
+        invocation.arg(payload).arg(bound).arg(REPEAT_MS).arg(content);
         let mut reply = self.run(script, &invocation).await?;
         match reply.word() {
-            "OK" => Ok(Sent::Ok { id: reply.next()? }),
-            "DUP" => Ok(Sent::Dup { id: reply.next()? }),
-            "BUSY" => Ok(Sent::Busy),
+            "OK" => Ok(Ordered::Sent(Sent::Ok { id: reply.next()? })),
+            "DUP" => Ok(Ordered::Sent(Sent::Dup { id: reply.next()? })),
+            "BUSY" => Ok(Ordered::Sent(Sent::Busy)),
+            "OTHER" => Ok(Ordered::Other),
             _ => reply.unknown(),
         }
     }

@@ -24,8 +24,9 @@ use utoipa::ToSchema;
 use super::command::{Order, REPLAYED, backpressure};
 use super::{Api, blocking, broken, not_found, query, unreachable};
 use crate::engine::Decision;
+use crate::engine::Needs;
 use crate::engine::codes::Code;
-use crate::engine::revert::{Refusal, check};
+use crate::engine::revert::{Refusal, foresee};
 use crate::shard::ShardState;
 use crate::view::Page;
 
@@ -232,16 +233,17 @@ async fn refusal(api: &Api, order: &Order, rid: Rid, tenant: &str) -> Result<Opt
     if let Some(seq) = record.as_ref().and_then(|record| record.seq) {
         api.reached(rid.shard(), Some(seq)).await?;
     }
-    let (state, tenant) = (Arc::clone(&order.state), tenant.to_owned());
+    let (state, about) = (Arc::clone(&order.state), order.about.clone());
     let (is_known, refusal) = blocking(move || {
         let snapshot = state.view.snapshot().map_err(|error| broken(&error))?;
         let decision = snapshot.decision(rid).map_err(|error| broken(&error))?;
-        let decision = decision.filter(|decision| decision.tenant == tenant);
-        let past = match &decision {
-            Some(_) => snapshot.past(rid).map_err(|error| broken(&error))?,
-            None => None,
-        };
-        Ok((decision.is_some(), check(&tenant, decision.as_ref(), past.as_ref()).err()))
+        let is_known = decision.is_some_and(|decision| decision.tenant == about.tenant.as_str());
+        // Nothing is looked for on behalf of who may not know.
+        let needs = Needs { rids: [rid].into(), undone: Some(rid), ..Needs::default() };
+        let needs = if is_known { needs } else { Needs::default() };
+        let loaded = snapshot.load(&needs).map_err(|error| broken(&error))?;
+        let targets = snapshot.head().and_then(|head| head.targets()).map_err(|error| broken(&error))?;
+        Ok((is_known, foresee(about, rid, loaded, &targets).map_err(|error| broken(&error))?))
     })
     .await?;
     if is_known || record.is_some() { Ok(refusal) } else { Err(not_found("There is no such request")) }

@@ -2,7 +2,7 @@
 
 use common::ids::Tenant;
 use common::link::{
-    Collected, Collecting, Collection, Initialised, Link, Route, SendTo, Sent, StreamId, Submission,
+    Collected, Collecting, Collection, Initialised, Link, Ordered, Route, SendTo, Sent, StreamId, Submission,
     SubmitBounds, Submitted,
 };
 use common::status::Status;
@@ -26,6 +26,7 @@ guarded! {
     "collected" "exists" collected_makes_no_record;
     "collected" "upwards" collected_moves_no_record_back;
     "send" "repeat" the_same_message_is_sent_once;
+    "send" "content" another_command_under_the_same_id_is_refused;
     "send" "bound" send_is_refused_at_the_bound;
 }
 
@@ -246,6 +247,19 @@ async fn the_same_message_is_sent_once(bed: Bed) -> Check {
     };
     same!(bed.link.send(SendTo::Input, "m1", b"{}", 10).await?, Sent::Dup { id });
     same!(bed.length(&bed.keys.input()), 1);
+    Ok(())
+}
+
+async fn another_command_under_the_same_id_is_refused(bed: Bed) -> Check {
+    let Ordered::Sent(Sent::Ok { id }) = bed.link.order("command:1", fp(1), b"{}", 10).await? else {
+        return Err("not sent".into());
+    };
+    same!(bed.link.order("command:1", fp(1), b"{\"v\":1}", 10).await?, Ordered::Sent(Sent::Dup { id }));
+    same!(bed.link.order("command:1", fp(2), b"{}", 10).await?, Ordered::Other);
+    same!(bed.length(&bed.keys.input_express()), 1);
+    // What was noted by a release that kept no fingerprints.
+    bed.command(&["SET", &bed.keys.sent("command:2"), &id.to_string()]);
+    same!(bed.link.order("command:2", fp(2), b"{}", 10).await?, Ordered::Sent(Sent::Dup { id }));
     Ok(())
 }
 
