@@ -92,6 +92,14 @@ async fn a_backup_of_both_folders_goes_on_with_what_was_under_way_and_half_of_on
     let delivered = mint("delivered");
     assert_eq!(api.submit(&delivered.key, &delivered.body, None).await.must().status, 202);
     until("it is decided", async || status_of(&api, &delivered).await["status"] == "committed").await;
+    // COMMIT is not yet RELAY.
+    let outbox = keys.out(&"sink".parse().expect("a name"));
+    until("it is relayed", async || {
+        let seq = status_of(&api, &delivered).await["seq"].as_u64().expect("an entry");
+        let last = stack.redis().command(&["XRANGE", &outbox, &format!("{seq}-0"), "+"]).must();
+        matches!(last, redis::Value::Array(entries) if !entries.is_empty())
+    })
+    .await;
     stack.kill(VALIDATOR).must();
     stack.launch(BROADCASTER).must();
     until("its receipt waits", async || length(&stack, &keys.receipts()) > 0).await;
