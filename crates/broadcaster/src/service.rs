@@ -30,7 +30,7 @@ use crate::target::evm::{Evm, Limits, Place, Rpc, Wallets};
 use crate::target::null::Null;
 use crate::watch::{ShardWatch, WatchParts};
 
-/// Broadcasters among the members of a shard have names that start so.
+/// What the names of broadcasters begin with, in leases and among members.
 const MEMBER_PREFIX: &str = "broadcaster-";
 /// How long lanes get to finish their turns; a turn is bounded by the time limits of its calls.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
@@ -99,7 +99,6 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
             link: link.clone(),
             targets: names.clone(),
             digest: targets.digest(),
-            prefix: MEMBER_PREFIX,
             every: Duration::from_millis(settings.lane.watch_ms),
             member_ttl_ms: settings.lane.lease_ttl_ms,
             readiness: readiness.clone(),

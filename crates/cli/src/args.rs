@@ -143,7 +143,17 @@ pub(crate) struct DoctorArgs {
     /// File with the password of Redis' user `admin`, instead of the stack's
     #[arg(long, value_name = "FILE")]
     pub(crate) redis_password_file: Option<PathBuf>,
-    /// A service's admin port as NAME=URL; may be repeated. Without it those of the settings in the stack's folder
+    /// PEM: who may have signed Redis' certificate (rediss://), in place of those the system trusts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redis_ca_file: Option<PathBuf>,
+    /// PEM: a client certificate for Redis
+    #[arg(long, value_name = "FILE", requires = "redis_key_file")]
+    pub(crate) redis_cert_file: Option<PathBuf>,
+    /// PEM: its key
+    #[arg(long, value_name = "FILE", requires = "redis_cert_file")]
+    pub(crate) redis_key_file: Option<PathBuf>,
+    /// A service's admin port as NAME=URL; may be repeated; of a host name every address is asked. Without it those of the
+    /// settings in the stack's folder
     #[arg(long, value_name = "NAME=URL")]
     pub(crate) admin: Vec<NamedUrl>,
 }

@@ -29,8 +29,20 @@ struct Stages {
 
 static STAGES: OnceLock<Vec<Stages>> = OnceLock::new();
 
-/// Says how many workers the stages have. Once per process, before anything is counted.
-pub(crate) fn begin(settings: &Settings) {
+/// What alerts watch for its first event, of every source whose chain is followed.
+const FIRST_EVENT: [&str; 3] =
+    ["oss_source_reorg_too_deep_total", "oss_source_follow_failures_total", "oss_source_watch_dropped_total"];
+
+/// Says how many workers the stages have, which bound the backlog has, and which sources' chains are followed. Once per
+/// process, before anything is counted.
+pub(crate) fn begin(settings: &Settings, followed: &[&Name]) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    gauge!("oss_backlog_max").set(settings.limits.backlog_max as f64);
+    for source in followed {
+        for name in FIRST_EVENT {
+            counter!(name, "source" => source.as_str().to_owned()).increment(0);
+        }
+    }
     let of = |shard: Shard| {
         let busy = |stage, workers| Busy::new(stage, workers, &[("shard", shard.name().to_owned())]);
         let places = settings.collect.in_flight_max;

@@ -65,6 +65,7 @@ mod record;
 mod server;
 
 pub use attempt::Attempted;
+pub use beat::Member;
 pub use bind::{Bind, Bound};
 pub use collected::{Collected, Collection};
 pub use collecting::Collecting;

@@ -70,6 +70,10 @@ impl Api {
         self.keys.authorize(request, scope)
     }
 
+    fn authorize_any(&self, request: &HttpRequest, scopes: &[Scope]) -> Result<Principal, Problem> {
+        self.keys.authorize_any(request, scopes)
+    }
+
     /// The shard, if this process leads it.
     fn led(&self, shard: Shard) -> Result<&Arc<ShardState>, Problem> {
         let state = self.shard(shard)?;

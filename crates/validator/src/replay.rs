@@ -184,7 +184,7 @@ async fn tell(shard: &ShardState) -> Result<Instant, Failure> {
     let told = Instant::now();
     let archived = StreamId::of_seq(shard.view.synced_seq());
     crate::retry::until_known("tell how far the log is here", async || {
-        shard.link.beat_at(archived, &shard.url).await
+        shard.link.beat_validator(archived, &shard.url).await
     })
     .await?;
     Ok(told)
