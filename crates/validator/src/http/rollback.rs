@@ -251,12 +251,11 @@ fn outcome(state: &ShardState, rid: Rid, seq: u64) -> Result<Option<Outcome>, Pr
 
 /// Why the request cannot be undone, as far as this process' view says.
 async fn refusal(api: &Api, order: &Order, rid: Rid, tenant: &str) -> Result<Option<Refusal>, Problem> {
-    // A client that was told of the decision by the record must not be told that there is none.
     let record = order.state.link.record(rid).await.map_err(|error| unreachable(&error))?;
     let record = record.filter(|record| record.tenant.as_str() == tenant);
-    if let Some(seq) = record.as_ref().and_then(|record| record.seq) {
-        api.reached(rid.shard(), Some(seq)).await?;
-    }
+    // What a client was told by a record, of this request or of one that rests on it, has to be seen.
+    let head = order.state.link.head().await.map_err(|error| unreachable(&error))?;
+    api.reached(rid.shard(), Some(head.seq)).await?;
     let (state, about, permit) = (Arc::clone(&order.state), order.about.clone(), api.searches.begin()?);
     let (is_known, refusal) = blocking(move || {
         let _permit = permit;

@@ -199,7 +199,6 @@ async fn what_only_the_deliveries_under_way_forbid_is_told_at_once_too() {
         last = bed.submit(transfer("bond:A", "acct:zoe", "acct:yan", 1)).await;
     }
     let head = bed.decided(last).await.seq;
-    validator.reach_head(&bed).await;
     let dry = post(&validator, "dry", &json!({"rid": crowded, "dry_run": true}), "operate", &[]).await;
     assert_eq!((dry.status, &dry.body["code"]), (StatusCode::OK, &json!("ROLLBACK_TOO_LARGE")), "{dry:?}");
     let refused = undo(&validator, "undo", crowded).await;
