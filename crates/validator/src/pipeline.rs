@@ -48,6 +48,8 @@ pub(crate) struct Intake {
     pub(crate) attempted: Vec<String>,
     /// Nothing of its messages is read: the process died over them.
     pub(crate) is_untouched: bool,
+    /// A rollback alone.
+    pub(crate) is_rollback: bool,
 }
 
 /// Who makes entries, and under what.
@@ -73,7 +75,6 @@ pub(crate) enum Step {
 /// Takes a prefix of each front, within the bounds of one batch; `None` = nothing is there to be taken, and no
 /// entry is made of it.
 pub(crate) fn intake(fronts: Fronts, state: State) -> Result<Option<Intake>, ViewError> {
-    let fronts = up_to_rollback(fronts);
     let mut rows = BTreeMap::new();
     let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &state, &mut rows));
     let receipts: Vec<Waiting> = receipts.collect::<Result<_, _>>()?;
@@ -101,31 +102,6 @@ impl Intake {
         }
         last
     }
-}
-
-/// A rollback makes an entry of its own: what is before it comes first, and nothing comes with it.
-fn up_to_rollback(mut fronts: Fronts) -> Fronts {
-    match fronts.express.iter().position(|message| is_rollback(&message.payload)) {
-        None => fronts,
-        Some(0) => {
-            fronts.express.truncate(1);
-            Fronts { receipts: Vec::new(), input: Vec::new(), ..fronts }
-        }
-        Some(place) => {
-            fronts.express.truncate(place);
-            fronts
-        }
-    }
-}
-
-fn is_rollback(payload: &[u8]) -> bool {
-    // Few messages name the word, or hide it behind escapes; only those are read.
-    let may_be =
-        std::str::from_utf8(payload).is_ok_and(|text| text.contains("rollback") || text.contains('\\'));
-    let is_one = |message: &message::Message| {
-        matches!(message.body, message::Body::Command { command: message::Command::Rollback { .. }, .. })
-    };
-    may_be && message::Message::decode(payload).is_ok_and(|message| is_one(&message))
 }
 
 fn waiting(messages: &[Message]) -> Vec<Waiting> {
@@ -156,7 +132,7 @@ fn waiting_receipt(
 /// Decides, commits and applies one entry.
 pub(crate) async fn run(maker: &Maker<'_>, writer: &mut Writer, intake: Intake) -> Result<Step, Failure> {
     let Maker { shard, fence, node, stand_in } = *maker;
-    let Intake { inputs, consumed, now_ms, state, attempted, is_untouched } = intake;
+    let Intake { inputs, consumed, now_ms, state, attempted, is_untouched, .. } = intake;
     common::crash_point!("validator.after_read");
     if !is_untouched {
         common::crash::over(inputs.iter().map(|input| input.bytes.as_slice()));
@@ -332,41 +308,6 @@ mod tests {
             ] {
                 assert_eq!(intake(fronts).map(|intake| intake.inputs.len()), Some(1), "{bytes}");
             }
-        }
-    }
-
-    #[test]
-    fn a_rollback_gets_an_entry_of_its_own_after_what_was_before_it() {
-        let rid = "00000000-0000-7000-8000-000000000000".parse().expect("a rid");
-        let about = message::About {
-            rid,
-            tenant: "acme".parse().expect("a tenant"),
-            fp: common::hash::Digest::ZERO,
-            accepted_ms: None,
-        };
-        let encode = |body| message::Message { id: "m".to_owned(), traceparent: None, body }.encode();
-        let command = message::Command::Rollback { rid };
-        let rollback = encode(message::Body::Command { about: about.clone(), command });
-        let hidden = String::from_utf8(rollback.clone()).expect("JSON").replace("rollback", "r\\u006fllback");
-        let other = encode(message::Body::Cancel { about });
-        let taken = |express: &[&[u8]]| {
-            let message = |payload: &[u8]| {
-                let id = StreamId::new(1, 0);
-                Message { id, first: id, payload: payload.to_vec() }
-            };
-            let fronts = Fronts {
-                express: express.iter().map(|payload| message(payload)).collect(),
-                receipts: vec![message(b"r")],
-                input: vec![message(b"i")],
-                ..Fronts::default()
-            };
-            let fronts = up_to_rollback(fronts);
-            (fronts.express.len(), fronts.receipts.len(), fronts.input.len())
-        };
-        assert_eq!(taken(&[&other, &other]), (2, 1, 1));
-        for rollback in [rollback.as_slice(), hidden.as_bytes()] {
-            assert_eq!(taken(&[rollback, &other]), (1, 0, 0));
-            assert_eq!(taken(&[&other, rollback, rollback]), (1, 1, 1));
         }
     }
 }

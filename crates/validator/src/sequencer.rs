@@ -9,6 +9,7 @@
 mod facts;
 mod fill;
 mod suspect;
+mod turn;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ use crate::shard::ShardState;
 use crate::writer::Writer;
 
 use suspect::{Next, Suspect};
+use turn::Turn;
 
 /// Messages read from each front: at first, at least after a surplus, at most (what one batch takes). One has
 /// up to 128 KiB.
@@ -85,6 +87,7 @@ struct Runner {
     settled: Option<Targets>,
     /// The last process that led here did not end in order.
     suspect: Option<Suspect>,
+    turn: Turn,
 }
 
 /// Counts decided requests for the records' time to live.
@@ -107,10 +110,10 @@ impl Sequencer {
     pub(crate) fn new(shard: Arc<ShardState>, duties: Duties, life: Life) -> Self {
         let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
         let rate = Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 };
-        let (refused, settled, suspect) = (None, None, None);
+        let (refused, settled, suspect, turn) = (None, None, None, Turn::default());
         let writer = Writer::new(Arc::clone(&shard));
         let runner =
-            Runner { shard, duties, tenure, reader, writer, round: 0, rate, refused, settled, suspect };
+            Runner { shard, duties, tenure, reader, writer, round: 0, rate, refused, settled, suspect, turn };
         Self { runner: Some(runner), _life: life }
     }
 }
@@ -270,10 +273,12 @@ impl Runner {
                 Next::Fenced => return Ok(Ended::Deposed),
             };
             let (requests, consumed) = (intake.inputs.len(), intake.consumed);
+            let (is_rollback, began) = (intake.is_rollback, Instant::now());
             let Duties { node, stand_in, .. } = &self.duties;
             let maker = Maker { shard: &self.shard, fence, node: node.as_str(), stand_in: *stand_in };
             match pipeline::run(&maker, &mut self.writer, intake).await? {
                 Step::Committed => {
+                    self.turn.made(is_rollback, began.elapsed(), Instant::now());
                     self.count(requests);
                     if let Some(suspect) = &mut self.suspect {
                         suspect.through(consumed);
@@ -319,6 +324,7 @@ impl Runner {
         };
         let began = Instant::now();
         let fronts = crate::retry::until_known("read the fronts", call).await?;
+        let turn::Share { fronts, is_rollback } = self.turn.share(fronts, Instant::now());
         let waiting = fronts.express.len() + fronts.receipts.len() + fronts.input.len();
         let Some(intake) = pipeline::intake(fronts, self.writer.state()?)? else {
             self.count(0);
@@ -331,7 +337,7 @@ impl Runner {
         let used = intake.inputs.len();
         crate::metrics::step(shard.shard, "read", began.elapsed());
         *size = size.after(if used < waiting { Came::TooMuch { used } } else { Came::Right });
-        Ok(Some(intake))
+        Ok(Some(Intake { is_rollback, ..intake }))
     }
 
     /// Sleeps until a message arrives, the targets change, or a moment has passed.

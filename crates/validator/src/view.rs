@@ -13,6 +13,7 @@
 
 mod archive;
 mod decided;
+mod past;
 mod read;
 mod tables;
 mod undo;
@@ -92,8 +93,8 @@ impl View {
             sync: Mutex::new(SyncState { last: Instant::now(), dirty: None }),
         };
         let txn = view.db.begin_write()?;
-        if lay_out(&txn)? == Layout::Renewed {
-            tracing::warn!(%shard, "The view has another schema and is rebuilt from the archive");
+        if lay_out(&txn, settings.undo_entries)? == Layout::Renewed {
+            tracing::warn!(%shard, "The view has another schema, or fewer undo records than wanted, and is rebuilt from the archive");
         }
         txn.commit()?;
         // Whatever an open finds is what the last fsynced transaction left.
@@ -190,7 +191,7 @@ impl View {
     pub(crate) fn clear(&self) -> Result<(), ViewError> {
         let txn = self.db.begin_write()?;
         delete_view(&txn)?;
-        lay_out(&txn)?;
+        lay_out(&txn, self.settings.undo_entries)?;
         txn.commit()?;
         Ok(())
     }
@@ -254,17 +255,21 @@ impl View {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     Present,
-    /// The view had another schema and is empty now.
+    /// The view had another schema or kept fewer undo records, and is empty now.
     Renewed,
 }
 
 /// Makes every table, so that readers find them. A view of another schema is deleted in the same transaction that
-/// notes the new schema: a crash leaves the old view under its old schema, or none.
-fn lay_out(txn: &WriteTransaction) -> Result<Layout, ViewError> {
+/// notes the new schema: a crash leaves the old view under its old schema, or none. So is one in which older undo records
+/// than it kept so far would be looked for.
+fn lay_out(txn: &WriteTransaction, undo_entries: u64) -> Result<Layout, ViewError> {
     let layout = {
         let mut identity = txn.open_table(tables::IDENTITY)?;
+        let kept = identity.insert(tables::UNDO_ENTRIES, undo_entries.to_string().as_str())?;
+        let kept = kept.and_then(|text| text.value().parse::<u64>().ok());
+        let is_short = kept.is_none_or(|kept| kept < undo_entries);
         match identity.insert(tables::SCHEMA, tables::SCHEMA_VERSION)? {
-            Some(schema) if schema.value() != tables::SCHEMA_VERSION => Layout::Renewed,
+            Some(schema) if is_short || schema.value() != tables::SCHEMA_VERSION => Layout::Renewed,
             _ => Layout::Present,
         }
     };

@@ -19,6 +19,7 @@ use common::message::Command;
 use common::problem::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 
 use super::command::{Order, REPLAYED, backpressure};
@@ -33,10 +34,33 @@ use crate::view::Page;
 const BODY_BYTES_MAX: usize = 4 * 1024;
 /// Rollbacks in `:ctl` that some target has not passed; with more no further one is taken.
 const CONTROL_MAX: u64 = 1_000;
+/// Searches through the log at a time; for more a client has to come again.
+const SEARCHES_MAX: usize = 2;
 /// Longest wait a client gets.
 const WAIT_SECONDS_MAX: u64 = 30;
 /// How often a waiting answer looks at the view if no entry wakes it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Permits to look through the log, which takes a thread, and up to 64 MiB of messages, for a part of a second.
+#[derive(Debug, Clone)]
+pub(super) struct Searches(Arc<Semaphore>);
+
+impl Default for Searches {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(SEARCHES_MAX)))
+    }
+}
+
+impl Searches {
+    /// To be held as long as the search goes on, whether the client waits for it or not.
+    fn begin(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let busy = |_| {
+            let title = "Other rollbacks are being looked at";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title).retry_after(1)
+        };
+        Arc::clone(&self.0).try_acquire_owned().map_err(busy)
+    }
+}
 
 /// What to undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -227,14 +251,14 @@ fn outcome(state: &ShardState, rid: Rid, seq: u64) -> Result<Option<Outcome>, Pr
 
 /// Why the request cannot be undone, as far as this process' view says.
 async fn refusal(api: &Api, order: &Order, rid: Rid, tenant: &str) -> Result<Option<Refusal>, Problem> {
-    // A client that was told of the decision by the record must not be told that there is none.
     let record = order.state.link.record(rid).await.map_err(|error| unreachable(&error))?;
     let record = record.filter(|record| record.tenant.as_str() == tenant);
-    if let Some(seq) = record.as_ref().and_then(|record| record.seq) {
-        api.reached(rid.shard(), Some(seq)).await?;
-    }
-    let (state, about) = (Arc::clone(&order.state), order.about.clone());
+    // What a client was told by a record, of this request or of one that rests on it, has to be seen.
+    let head = order.state.link.head().await.map_err(|error| unreachable(&error))?;
+    api.reached(rid.shard(), Some(head.seq)).await?;
+    let (state, about, permit) = (Arc::clone(&order.state), order.about.clone(), api.searches.begin()?);
     let (is_known, refusal) = blocking(move || {
+        let _permit = permit;
         let snapshot = state.view.snapshot().map_err(|error| broken(&error))?;
         let decision = snapshot.decision(rid).map_err(|error| broken(&error))?;
         let is_known = decision.is_some_and(|decision| decision.tenant == about.tenant.as_str());
@@ -317,6 +341,16 @@ fn parse(body: &[u8]) -> Result<Asked, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_so_many_search_at_a_time_and_one_that_ends_makes_room() {
+        let searches = Searches::default();
+        let held: Vec<_> = (0..SEARCHES_MAX).map(|_| searches.begin().expect("a permit")).collect();
+        let problem = searches.clone().begin().expect_err("no more");
+        assert_eq!((problem.status, problem.code.as_str()), (503, "busy"));
+        drop(held);
+        assert!(searches.begin().is_ok());
+    }
 
     #[test]
     fn every_fault_of_a_body_is_told_with_its_place() {

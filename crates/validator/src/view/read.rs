@@ -13,12 +13,11 @@ use super::tables::{self, HeadRow};
 use super::{View, ViewError, decode, undo};
 use crate::engine::boundary::{Changes, Decision, Deliveries, Loaded, Needs, Withdrawal};
 use crate::engine::tree::LeafWrite;
-use crate::engine::{Past, Search};
 
 /// One moment of the view.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    txn: ReadTransaction,
+    pub(super) txn: ReadTransaction,
 }
 
 impl View {
@@ -93,51 +92,6 @@ impl Snapshot {
             self.load_past(rid, &mut loaded)?;
         }
         Ok(loaded)
-    }
-
-    /// What the log says of a request that is to be undone, as of this moment. `None`: its decision alone says that
-    /// there is nothing to undo. Reads the archive from its entry on.
-    ///
-    /// # Errors
-    /// See [`ViewError`].
-    pub(crate) fn past(&self, rid: Rid) -> Result<Option<Past>, ViewError> {
-        let Some(mut search) = Search::begin(rid, self.decision(rid)?.as_ref(), self.head()?.seq + 1) else {
-            return Ok(None);
-        };
-        let entries = self.txn.open_table(tables::ENTRIES)?;
-        // An archive may reach beyond its view while that is rebuilt.
-        for row in entries.range(search.first()..=self.head()?.seq)? {
-            let (seq, row) = row?;
-            let unreadable = |_| ViewError::Row { table: "entries", row: seq.value().to_string() };
-            let body = serde_json::from_slice(row.value().2).map_err(unreadable)?;
-            if search.take(&body).is_break() {
-                break;
-            }
-        }
-        let mut past = search.end();
-        for key in past.keys() {
-            if let Some(value) = self.value_at(&key, past.first().saturating_sub(1))? {
-                past.set_before(key, value);
-            }
-        }
-        Ok(Some(past))
-    }
-
-    /// The past of a request, and what else of the state it calls for.
-    fn load_past(&self, rid: Rid, loaded: &mut Loaded) -> Result<(), ViewError> {
-        let Some(past) = self.past(rid)? else { return Ok(()) };
-        for key in past.keys() {
-            if let Some(value) = self.value(&key)? {
-                loaded.values.insert(key, value);
-            }
-        }
-        for seq in past.seqs() {
-            if let Some(row) = self.deliveries(seq)? {
-                loaded.deliveries.insert(seq, row);
-            }
-        }
-        loaded.past = Some(past);
-        Ok(())
     }
 
     /// # Errors

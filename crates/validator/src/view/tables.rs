@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `entries` | seq | prev (32), digest (32), body | the archive: whole, never rewritten |
 //! | `effects` | seq | JSON list | effects of that entry which are not carried out yet |
-//! | `identity` | name | text | `generation`, `schema`, `leading` |
+//! | `identity` | name | text | `generation`, `schema`, `undo_entries`, `leading` |
 //! | `values` | state key | value | borsh, `docs/formats.md` |
 //! | `undo` | seq | [`super::undo`]: per key of that entry the value before it | the last `undo_entries` entries |
 //! | `decisions` | rid (16) | seq of the entry that decided it | permanent |
@@ -47,6 +47,8 @@ pub(super) const HEAD: &str = "head";
 /// The rows of `identity`.
 pub(super) const GENERATION: &str = "generation";
 pub(super) const SCHEMA: &str = "schema";
+/// How many entries' undo records the view keeps. Fewer than the settings say: the view is rebuilt.
+pub(super) const UNDO_ENTRIES: &str = "undo_entries";
 /// There while a process leads, and after it until one has ended cleanly.
 pub(super) const LEADING: &str = "leading";
 /// Version of the view tables' layouts. Another one in the file: the view is rebuilt.

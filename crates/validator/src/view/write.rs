@@ -85,11 +85,10 @@ impl View {
 
     /// Drops the undo records of entries that are older than what is kept.
     fn forget_undo(&self, txn: &WriteTransaction, run: &[Record<'_>]) -> Result<(), ViewError> {
-        let mut records = txn.open_table(tables::UNDO)?;
-        for record in run {
-            if let Some(old) = record.entry.seq.checked_sub(self.settings.undo_entries) {
-                records.remove(old)?;
-            }
+        let last = run.last().and_then(|last| last.entry.seq.checked_sub(self.settings.undo_entries));
+        if let Some(last) = last {
+            // Mostly those of as many entries as were written; all that are too many once fewer are to be kept.
+            txn.open_table(tables::UNDO)?.retain_in(..=last, |_, _| false)?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::traffic::{ACCOUNTS, ASSETS, Ask, Change, Random, name};
 use super::world::{World, raw, rid, rollback, verdict};
 use crate::engine::past::{DEPENDENTS_MAX, WINDOW_BYTES, WINDOW_ENTRIES};
 use crate::engine::revert::{WAITING_MAX, check};
-use crate::engine::{Batch, Search};
+use crate::engine::{Batch, Engine, Search};
 
 /// One entry of these requests.
 pub(super) fn entry(world: &mut World, lines: &[&str]) -> Batch {
@@ -341,6 +341,45 @@ fn a_command_that_is_too_far_back_is_too_old_like_a_request() {
         let _: std::ops::ControlFlow<()> = search.take(&later);
         let refusal = check("acme", Some(&decision), Some(&search.end())).expect_err("a command");
         assert_eq!(refusal.reason().0, code);
+    }
+}
+
+#[test]
+fn a_rollback_that_an_older_engine_failed_on_stays_without_effect() {
+    let mut world = world();
+    entry(&mut world, &["t: TRANSFER alice bob 1"]);
+    let plan = || Engine::read(vec![rollback("undo", "acme", rid("t", "acme"))]);
+    let broken = [rid("undo", "acme")].into();
+    let failed = world.engine.decide(plan(), world.load(&plan()), world.stamp(), &broken).expect("runs");
+    assert_eq!(refusal(&failed), "INTERNAL");
+    world.engine.replay(&failed.body, plan(), world.load(&plan())).expect("the log's word is taken");
+    assert_eq!(undo(&mut world, "undo", "t").kind(), EntryKind::Revert, "this one can do it");
+}
+
+#[test]
+fn on_a_retired_chain_nothing_is_opened_and_nobody_waits_for_it() {
+    for (used, retired, open) in
+        [(&["base", "arb"][..], &["op"][..], &["base"][..]), (&["arb"], &["base", "op"], &[])]
+    {
+        let mut world = world();
+        let covered = entry(&mut world, &["t: TRANSFER alice bob 1", "u: TRANSFER carol dave 1"]).body.seq;
+        world.retire(used, retired);
+        let batch = undo(&mut world, "undo", "t");
+        assert_eq!(from(&batch), on(&[("base", 1), ("op", 1)]), "whoever reads the log is told");
+        let row = world.deliveries.get(&batch.body.seq);
+        let expected: BTreeSet<String> = open.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(row.map(|row| row.open.clone()).unwrap_or_default(), expected);
+        let waits = |row: &crate::engine::Deliveries| row.waiting.contains_key(rid("t", "acme").as_bytes());
+        assert!(!world.deliveries.get(&covered).is_some_and(waits), "what is undone waits for nothing");
+        // As the leader does with what was open when the target was retired.
+        for (seq, target) in self::open(&world) {
+            let status = if retired.contains(&target.as_str()) { Delivery::Failed } else { Delivery::Final };
+            receipt(&mut world, seq, &target, status);
+        }
+        assert!(world.deliveries.is_empty(), "{:?}", world.deliveries);
+        let delivered = |key| world.decisions[&rid(key, "acme")].delivered.clone();
+        assert_eq!(delivered("undo").as_deref(), Some("completed"));
+        assert_eq!(delivered("t"), None);
     }
 }
 
