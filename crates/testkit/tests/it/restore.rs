@@ -64,6 +64,14 @@ fn parts(stack: &Stack) -> [(PathBuf, &'static str); 2] {
     [(stack.redis().folder().to_owned(), "redis"), (stack.folder().join("validator"), "validator")]
 }
 
+fn back_up(stack: &Stack) -> tempfile::TempDir {
+    let backup = tempfile::tempdir().expect("a folder");
+    for (place, name) in parts(stack) {
+        copy(&place, &backup.path().join(name));
+    }
+    backup
+}
+
 async fn stop_everything(stack: &mut Stack) {
     let ended: Vec<(Service, ExitStatus)> = stack.stop_services().await.must();
     assert!(ended.iter().all(|(_, status)| status.success()), "{ended:?}");
@@ -115,10 +123,7 @@ async fn a_backup_of_both_folders_goes_on_with_what_was_under_way_and_half_of_on
     }
 
     stop_everything(&mut stack).await;
-    let backup = tempfile::tempdir().expect("a folder");
-    for (place, name) in parts(&stack) {
-        copy(&place, &backup.path().join(name));
-    }
+    let backup = back_up(&stack);
 
     // The stack goes on without it, so that the archive gets entries that the backup lacks.
     stack.restart_redis().must();
