@@ -2,7 +2,7 @@
 # make test    everything CI checks, cheapest first
 # make up      start the stack and keep it running (Ctrl-C drains it)
 # make schema  asks a running stack everything its OpenAPI description allows, and much that it does not
-# make bench   throughput beside the bare relay: target/bench/*.json, *.svg
+# make bench   throughput beside the bare relay, and the article's case: target/bench/*.json, *.svg
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -37,6 +37,7 @@ up: build
 bench: bootstrap
 	cargo build --locked --release $(bins)
 	$(CARGO_TARGET_DIR)/release/oss bench throughput --out $(CARGO_TARGET_DIR)/bench
+	$(CARGO_TARGET_DIR)/release/oss bench article --out $(CARGO_TARGET_DIR)/bench
 
 # Not among the tests: it takes two minutes, and more packages than everything else.
 schema:

@@ -58,11 +58,30 @@ function unknownNames(text, metrics) {
 
 const alerts = (rules) => [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name)
 
+/** Alert → what its tests expect: those that fire and those that stay silent while a metric of its rule is there. */
+function expectations(rules, tests) {
+  const kept = new Map(alerts(rules).map((name) => [name, { firing: 0, silent: 0 }]))
+  const expressions = new Map([...rules.matchAll(/- alert: (\w+)\n\s*expr: '(.*)'$/gm)].map(([, name, expression]) => [name, expression]))
+  for (const test of tests.split(/^ {2}- name: /m).slice(1)) {
+    const [series, checks = ''] = test.split(/^ {4}alert_rule_test:\n/m)
+    const given = new Set([...series.matchAll(/- series: '(\w+)/g)].map(([, name]) => name))
+    for (const check of checks.split(/^ {6}- alertname: /m).slice(1)) {
+      const [, name] = check.match(/^(\w+)/)
+      const found = kept.get(name)
+      if (!found) continue
+      const named = [...(expressions.get(name) ?? '').matchAll(/\b(?:oss|process)_\w+|\bup\b/g)].map(([metric]) => metric)
+      if (/^ {8}exp_alerts: \[\]$/m.test(check)) found.silent += named.some((metric) => given.has(metric)) ? 1 : 0
+      else if (/^ {8}exp_alerts:\n {10}- exp_labels: /m.test(check)) found.firing += 1
+    }
+  }
+  return kept
+}
+
+/** An alert is tested if one of its tests expects it to fire and another one expects silence. */
 function untested(rules, tests) {
-  const says = (name, end) => new RegExp(`- name: '${name} ${end}'[\\s\\S]*?alertname: ${name}\\n`).test(tests)
-  return alerts(rules).flatMap((name) => [
-    ...(says(name, 'fires') ? [] : [`${name} has no test that it fires`]),
-    ...(says(name, 'does not fire') ? [] : [`${name} has no test that it does not fire`]),
+  return [...expectations(rules, tests)].flatMap(([name, { firing, silent }]) => [
+    ...(firing > 0 ? [] : [`${name} has no test that it fires`]),
+    ...(silent > 0 ? [] : [`${name} has no test that it stays silent while its metrics are there`]),
   ])
 }
 
@@ -86,11 +105,28 @@ const faults = [
   ...unexplained(rules, guide),
 ]
 
+/** The tests, without the checks of an alert that expect it to fire, or those that expect silence. */
+function without(tests, name, firing) {
+  const check = new RegExp(`^ {6}- alertname: ${name}\\n(?: {8}.*\\n?)+`, 'gm')
+  return tests.replace(check, (text) => (text.includes('exp_alerts: []') === firing ? text : ''))
+}
+
+/** The tests, where those that expect an alert's silence have series of nothing. */
+function emptied(tests, name) {
+  const silent = new RegExp(`- alertname: ${name}\\n.*\\n {8}exp_alerts: \\[\\]`)
+  return tests.split(/^(?= {2}- name: )/m).map((test) => (silent.test(test) ? test.replace(/- series: '\w+/g, "- series: 'nothing") : test)).join('')
+}
+
 // Controls: each check finds the fault it is for.
 const controls = [
   ['a metric nobody exports', unknownNames(rules.replace('oss_validator_leader', 'oss_validator_leading'), metrics)],
   ['a label a metric does not have', unknownNames(rules.replace('outcome="failed"', 'result="failed"'), metrics)],
   ['an alert without a test', untested(`${rules}\n      - alert: OssNew\n`, tests)],
+  ...alerts(rules).flatMap((name) => [
+    [`that ${name} is never expected to fire`, untested(rules, without(tests, name, true))],
+    [`that ${name} is never expected to be silent`, untested(rules, without(tests, name, false))],
+    [`that the silence of ${name} is that of an empty test`, untested(rules, emptied(tests, name))],
+  ]),
   ['an alert without a section', unexplained(`${rules}\n      - alert: OssNew\n`, guide)],
   ['a section without an alert', unexplained(rules, `${guide}\n### OssOld\n`)],
 ]

@@ -92,6 +92,41 @@ contract StateBridgeTest is BridgeFixture {
         equal(versionOf(A), 0, "version");
     }
 
+    function test_a_chain_that_is_taken_away_and_joins_again_follows_in_every_order_of_arrival() public {
+        // What the validator logs for it: joining 0->3, a REVERT 0->4 that takes it away, joining again 4->6 (version 5
+        // was told to other chains only), a REVERT 4->7 that takes it away again.
+        StateBridge.SignedBatch[4] memory logged = [
+            signed(1, single(update(A, 0, 3))),
+            signed(2, single(update(A, 0, 4))),
+            signed(3, single(update(A, 4, 6))),
+            signed(4, single(update(A, 4, 7)))
+        ];
+        expectApplied(logged[2].h, [uint64(0), 0, 1, 0]);
+        send(logged[2]);
+        equal(versionOf(A), 0, "it waits for the REVERT that took the chain away");
+        expectApplied(logged[1].h, [uint64(1), 0, 0, 0]);
+        send(logged[1]);
+        expectApplied(logged[0].h, [uint64(0), 1, 0, 0]);
+        send(logged[0]);
+        equal(versionOf(A), 4, "what was undone does not land after it");
+        expectApplied(logged[2].h, [uint64(1), 0, 0, 0]);
+        send(logged[2]);
+        expectApplied(logged[3].h, [uint64(1), 0, 0, 0]);
+        send(logged[3]);
+        equal(versionOf(A), 7, "version");
+    }
+
+    function test_the_last_revert_lands_whether_the_joining_before_it_did_or_not() public {
+        send(signed(2, single(update(A, 0, 4))));
+        StateBridge.SignedBatch memory undo = signed(4, single(update(A, 4, 7)));
+        expectApplied(undo.h, [uint64(1), 0, 0, 0]);
+        send(undo);
+        StateBridge.SignedBatch memory unsent = signed(3, single(update(A, 4, 6)));
+        expectApplied(unsent.h, [uint64(0), 1, 0, 0]);
+        send(unsent);
+        equal(versionOf(A), 7, "version");
+    }
+
     function test_an_update_whose_version_is_not_above_its_from_is_never_applied() public {
         send(signed(1, single(update(A, 0, 1))));
         StateBridge.SignedBatch memory b = signed(2, single(update(A, 1, 1)));

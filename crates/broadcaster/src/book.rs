@@ -178,6 +178,14 @@ impl Book {
         stages.filter(|stage| !matches!(stage, Stage::Free | Stage::Finished(_))).count()
     }
 
+    /// Entries that only wait for blocks above `tier_block`: every part is in a block or finished, and one is above it.
+    pub(crate) fn confirming(&self, tier_block: u64) -> usize {
+        let is_landed = |stage: &Stage| matches!(stage, Stage::Included { .. } | Stage::Finished(_));
+        let is_above = |stage: &Stage| matches!(stage, Stage::Included { block, .. } if *block > tier_block);
+        let waits = |work: &&Work| work.stages.iter().all(is_landed) && work.stages.iter().any(is_above);
+        self.works.values().filter(waits).count()
+    }
+
     /// Up to `max` entries whose parts are all finished, oldest first.
     pub(crate) fn finished(&self, max: usize) -> Vec<u64> {
         let is_finished = |work: &Work| work.stages.iter().all(|stage| matches!(stage, Stage::Finished(_)));

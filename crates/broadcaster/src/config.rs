@@ -30,6 +30,15 @@ pub struct Settings {
     pub evm: EvmSettings,
     #[serde(default)]
     pub telemetry: TelemetrySettings,
+    pub null: NullSettings,
+}
+
+/// What targets of kind `null` stand in for.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NullSettings {
+    /// How long each part takes; 0 = it is final at once.
+    pub delay_ms: u64,
 }
 
 /// As many entries as an outbox holds.
@@ -120,6 +129,7 @@ impl Settings {
             (evm.resend_ms >= 100, "evm.resend_ms must be at least 100"),
             (evm.stuck_ms >= 100, "evm.stuck_ms must be at least 100"),
             (evm.rpc_timeout_ms >= 50, "evm.rpc_timeout_ms must be at least 50"),
+            (self.null.delay_ms <= 60_000, "null.delay_ms must be at most 60000"),
             (evm.retry_min_ms > 0 && evm.retry_min_ms <= evm.retry_max_ms, "evm.retry_*_ms must rise from 1"),
         ];
         let mut faults: Vec<String> =

@@ -7,6 +7,9 @@ use anyhow::Context as _;
 use broadcaster::{Settings, StartError};
 use clap::{Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(
     version,

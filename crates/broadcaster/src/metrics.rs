@@ -91,6 +91,12 @@ impl LaneLabels {
         gauge!("oss_stage_inflight", &self.staged()).set(figure(transactions as u64));
     }
 
+    /// The newest block of the target's tier, and how many entries are in blocks above it and wait for nothing else.
+    pub(crate) fn confirming(&self, tier_block: u64, entries: usize) {
+        gauge!("oss_chain_tier_block", &self.pairs()).set(figure(tier_block));
+        gauge!("oss_broadcaster_entries_confirming", &self.pairs()).set(figure(entries as u64));
+    }
+
     /// This process drives the lane, or does not any more.
     pub(crate) fn tenure(&self, epoch: Option<u64>) {
         if let Some(epoch) = epoch {
@@ -106,6 +112,7 @@ impl LaneLabels {
     /// sees the difference between a lane nobody drives and a process that tells nothing.
     fn not_held(&self) {
         gauge!("oss_broadcaster_lane_held", &self.pairs()).set(0.0);
+        gauge!("oss_broadcaster_entries_confirming", &self.pairs()).set(0.0);
         self.load(0, 0);
     }
 

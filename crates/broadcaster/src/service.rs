@@ -19,7 +19,7 @@ use common::targets::{Target as Configured, TargetKind, Targets};
 use tokio::sync::{mpsc, watch};
 
 use crate::board::Board;
-use crate::config::Settings;
+use crate::config::{NullSettings, Settings};
 use crate::endpoints::Endpoints;
 use crate::error::StartError;
 use crate::http::{self, Api};
@@ -30,7 +30,7 @@ use crate::target::evm::{Evm, Limits, Place, Rpc, Wallets};
 use crate::target::null::Null;
 use crate::watch::{ShardWatch, WatchParts};
 
-/// Broadcasters among the members of a shard have names that start so.
+/// What the names of broadcasters begin with, in leases and among members.
 const MEMBER_PREFIX: &str = "broadcaster-";
 /// How long lanes get to finish their turns; a turn is bounded by the time limits of its calls.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
@@ -99,7 +99,6 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
             link: link.clone(),
             targets: names.clone(),
             digest: targets.digest(),
-            prefix: MEMBER_PREFIX,
             every: Duration::from_millis(settings.lane.watch_ms),
             member_ttl_ms: settings.lane.lease_ttl_ms,
             readiness: readiness.clone(),
@@ -122,7 +121,7 @@ pub async fn build_with_scripts(settings: Settings, scripts: Arc<Scripts>) -> Re
                 labels: LaneLabels::new(shard, &target.name, settings.lane.window),
                 drained: drained_sender.clone(),
             };
-            start_lane(parts, target, evm.as_ref(), &shutdown)?;
+            start_lane(parts, target, evm.as_ref(), settings.null, &shutdown)?;
         }
     }
     let servers = vec![server.handle(), admin_server.handle()];
@@ -174,6 +173,7 @@ fn start_lane(
     parts: LaneParts,
     target: &Configured,
     evm: Option<&EvmParts>,
+    null: NullSettings,
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
     let shard = parts.link.shard();
@@ -188,7 +188,7 @@ fn start_lane(
         let rpc = Rpc::new(evm.endpoints.of(&target.name)?, evm.rpc_limit, chain_id);
         drop(Lane::start(parts, Evm::new(place, evm.limits, rpc, wallet), lifeline));
     } else {
-        drop(Lane::start(parts, Null, lifeline));
+        drop(Lane::start(parts, Null::new(null), lifeline));
     }
     Ok(())
 }

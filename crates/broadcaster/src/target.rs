@@ -51,6 +51,11 @@ pub(crate) trait Target: 'static {
 
     /// Nonces in flight.
     fn in_flight(&self) -> usize;
+
+    /// The newest block of the target's tier that the last round saw; `None` = it has not looked, or there are no blocks.
+    fn tier_block(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What a look at the target showed.

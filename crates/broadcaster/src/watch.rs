@@ -1,6 +1,6 @@
 //! What the lanes of a shard need to know of the rest of the world: one actor per shard looks twice a second.
 //!
-//! In: `:gen`, `:members`, `:head`, `:ctl`, the pause marks. Out: a [`ShardView`] that lanes follow, this process' own
+//! In: `:gen`, `:members:broadcaster`, `:head`, `:ctl`, the pause marks. Out: a [`ShardView`] that lanes follow, this process' own
 //! heartbeat, readiness. A wiped or restored Redis (`:gen` gone or different) ends the process with exit code 4.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Co
 use common::admin::Readiness;
 use common::hash::Digest;
 use common::ids::Name;
-use common::link::{Disposition, Link, LinkError, StreamId};
+use common::link::{Disposition, Link, LinkError, Member, StreamId};
 use common::supervise::{self, Lifeline};
 use tokio::sync::watch;
 
@@ -49,8 +49,6 @@ pub(crate) struct WatchParts {
     pub(crate) link: Link,
     pub(crate) targets: Vec<Name>,
     pub(crate) digest: Digest,
-    /// Broadcasters in `:members` have names with this prefix.
-    pub(crate) prefix: &'static str,
     pub(crate) every: Duration,
     /// A member is live for so long after its last heartbeat.
     pub(crate) member_ttl_ms: u64,
@@ -142,8 +140,8 @@ impl Looker {
             }
             (_, found) => self.generation = found,
         }
-        let now_ms = link.beat(self.cursor).await?;
-        let members = self.live(link.members().await?, now_ms);
+        let now_ms = link.beat_broadcaster(self.cursor).await?;
+        let members = self.live(link.broadcasters().await?, now_ms);
         let head = link.head().await?;
         let covers = self.read_control().await?;
         let paused = self.parts.link.paused(&self.parts.targets).await?;
@@ -158,13 +156,9 @@ impl Looker {
         Ok(ShardView { standing, members, covers, rewinds: head.rewinds, paused })
     }
 
-    fn live(&self, members: BTreeMap<String, (u64, StreamId)>, now_ms: u64) -> BTreeSet<String> {
+    fn live(&self, members: BTreeMap<String, Member>, now_ms: u64) -> BTreeSet<String> {
         let is_live = |beat: u64| now_ms.saturating_sub(beat) <= self.parts.member_ttl_ms;
-        members
-            .into_iter()
-            .filter(|(name, (beat, _))| name.starts_with(self.parts.prefix) && is_live(*beat))
-            .map(|(name, _)| name)
-            .collect()
+        members.into_iter().filter(|(_, member)| is_live(member.beat_ms)).map(|(name, _)| name).collect()
     }
 
     async fn read_control(&mut self) -> Result<Arc<Covers>, LookError> {

@@ -41,7 +41,7 @@ pub(crate) struct SourceChain {
     pub(crate) token: Address,
 }
 
-/// One full token `oss_<id>_<secret>` per scope.
+/// One full token `oss_<id>_<secret>` per scope of clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tokens {
@@ -56,7 +56,8 @@ impl Tokens {
         match scope {
             Scope::Submit => &self.submit,
             Scope::Read => &self.read,
-            Scope::Operate => &self.operate,
+            // `operate` opens what `peer` does.
+            Scope::Operate | Scope::Peer => &self.operate,
             Scope::Regulate => &self.regulate,
         }
     }
@@ -128,7 +129,7 @@ impl Access {
 }
 
 /// A base URL without a slash at its end.
-fn origin(url: &str) -> anyhow::Result<String> {
+pub(crate) fn origin(url: &str) -> anyhow::Result<String> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
         bail!("{url:?} is not an http or https URL");
     }

@@ -143,7 +143,17 @@ pub(crate) struct DoctorArgs {
     /// File with the password of Redis' user `admin`, instead of the stack's
     #[arg(long, value_name = "FILE")]
     pub(crate) redis_password_file: Option<PathBuf>,
-    /// A service's admin port as NAME=URL; may be repeated. Without it those of the settings in the stack's folder
+    /// PEM: who may have signed Redis' certificate (rediss://), in place of those the system trusts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redis_ca_file: Option<PathBuf>,
+    /// PEM: a client certificate for Redis
+    #[arg(long, value_name = "FILE", requires = "redis_key_file")]
+    pub(crate) redis_cert_file: Option<PathBuf>,
+    /// PEM: its key
+    #[arg(long, value_name = "FILE", requires = "redis_cert_file")]
+    pub(crate) redis_key_file: Option<PathBuf>,
+    /// A service's admin port as NAME=URL; may be repeated; of a host name every address is asked. Without it those of the
+    /// settings in the stack's folder
     #[arg(long, value_name = "NAME=URL")]
     pub(crate) admin: Vec<NamedUrl>,
 }
@@ -248,6 +258,40 @@ pub(crate) struct VerifyLogArgs {
 pub(crate) enum BenchCommand {
     /// Durable throughput and latency beside a bare relay in the same run
     Throughput(ThroughputArgs),
+    /// The article's case: three sources of 100 ms, three targets of 80 ms, with the sequential way beside
+    Article(ArticleArgs),
+    /// One to several collectors before a source of 100 ms
+    Scaling(ScalingArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ArticleArgs {
+    /// Requests sent one at a time, whose median is reported
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) requests: u32,
+    /// Folder for article.json and article.svg
+    #[arg(long, default_value = "bench", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScalingArgs {
+    /// Numbers of collectors, each measured on a stack of its own
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4], value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) collectors: Vec<u8>,
+    /// Requests that one collector collects for at one time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) in_flight: u16,
+    /// How long the source takes
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) source_ms: u64,
+    /// Folder for scaling.json and scaling.svg
+    #[arg(long, default_value = "bench", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
 }
 
 #[derive(Debug, Args)]
@@ -265,7 +309,7 @@ pub(crate) struct ThroughputArgs {
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) in_flight: u32,
     /// Keep-alive connections of the load
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub(crate) connections: u16,
     /// Folder for throughput.json and throughput.svg
     #[arg(long, default_value = "bench", value_name = "DIR")]

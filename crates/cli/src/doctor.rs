@@ -5,15 +5,16 @@
 //! files, and of URLs only host and port are named.
 
 mod chains;
+mod compose;
 mod finding;
 mod redis;
 mod services;
 mod shards;
 mod sources;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Context as _;
+use common::config::RedisSettings;
 use common::targets::Targets;
 
 use crate::access::StackFile;
@@ -28,7 +29,12 @@ const VALIDATOR_KEY_FILE: &str = "secrets/validator/validator.key";
 const SOURCES_FILE: &str = "sources.json";
 
 pub(crate) async fn run(global: &Global, args: &DoctorArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let stack = StackFile::load(&global.data)?;
+    let mut stack = StackFile::load(&global.data)?;
+    if let Some(url) = &global.url {
+        // Seen from where this runs the services may be elsewhere than the stack file says.
+        let origin = crate::access::origin(url)?;
+        (stack.collector, stack.validator, stack.broadcaster) = (origin.clone(), origin.clone(), origin);
+    }
     let (targets, mut findings) = match Targets::load(&stack.targets_file) {
         Ok(targets) => (Some(targets), Vec::new()),
         Err(error) => {
@@ -41,8 +47,9 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs, ui: &Ui) -> anyhow::
         }
     };
     let spinner = ui.spinner("looking");
-    findings.extend(of_redis(global, args, &stack, targets.as_ref()).await);
     let services = services::look(&stack, &admin_urls(&global.data, args)).await;
+    let redis = settings(global, args, &stack);
+    findings.extend(of_redis(redis, targets.as_ref(), services::backlog_max(&services)).await);
     findings.extend(services::judge(&services));
     findings.extend(sources::check(&global.data.join(SOURCES_FILE)).await);
     if let Some(targets) = &targets {
@@ -58,31 +65,42 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs, ui: &Ui) -> anyhow::
     Ok(if verdict == Verdict::Fail { Exit::Failed } else { Exit::Done })
 }
 
+/// How to reach Redis as its administrator; `None` = nobody says where it is.
+fn settings(global: &Global, args: &DoctorArgs, stack: &StackFile) -> Option<RedisSettings> {
+    let password = args.redis_password_file.clone().unwrap_or_else(|| global.data.join(PASSWORD_FILE));
+    Some(RedisSettings {
+        url: args.redis_url.as_ref().or(stack.redis_url.as_ref())?.clone(),
+        username: Some(redis::ADMIN.to_owned()),
+        password_file: Some(password),
+        ca_file: args.redis_ca_file.clone(),
+        cert_file: args.redis_cert_file.clone(),
+        key_file: args.redis_key_file.clone(),
+    })
+}
+
 async fn of_redis(
-    global: &Global,
-    args: &DoctorArgs,
-    stack: &StackFile,
+    settings: Option<RedisSettings>,
     targets: Option<&Targets>,
+    backlog_max: Option<u64>,
 ) -> Vec<Finding> {
-    let Some(url) = args.redis_url.as_ref().or(stack.redis_url.as_ref()) else {
+    let Some(settings) = settings else {
         return vec![Finding::warn("redis", "not looked at: the stack file names none", "give --redis-url")];
     };
-    let password = args.redis_password_file.clone().unwrap_or_else(|| global.data.join(PASSWORD_FILE));
     let looked = async {
-        let mut connection = redis::connect(url, &password).await?;
+        let mut connection = settings.address()?.dedicated(redis::PATIENCE).await?;
         let facts = redis::look(&mut connection).await?;
-        let shards = shards::look(&mut connection, facts.time_ms).await?;
+        let shards = shards::look(&mut connection, facts.time_ms, targets).await?;
         anyhow::Ok((facts, shards))
     };
     match looked.await {
         Ok((facts, shards)) => {
             let mut findings = vec![Finding::ok("redis", format!("answers as {}", redis::ADMIN))];
             findings.extend(redis::judge(&facts));
-            findings.extend(shards::judge(&shards, targets));
+            findings.extend(shards::judge(&shards, targets, backlog_max));
             findings
         }
         Err(error) => {
-            let advice = "start Redis, or correct --redis-url and --redis-password-file; its shards were not looked at";
+            let advice = "start Redis, or correct --redis-url and the --redis-…-file options (under compose: docker compose run --rm doctor); its shards were not looked at";
             vec![Finding::fail("redis", format!("{error:#}"), advice)]
         }
     }
@@ -114,10 +132,4 @@ fn human(findings: &[Finding], verdict: Verdict) -> String {
     let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     let (warnings, faults) = (count(Verdict::Warn), count(Verdict::Fail));
     format!("{table}\n{}: {} checks, {warnings} to look at, {faults} failed", verdict.word(), findings.len())
-}
-
-/// The text of a file that holds one secret; its path is named in the error, never its content.
-fn secret(path: &PathBuf) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text.trim_end().to_owned())
 }

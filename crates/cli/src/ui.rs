@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Row, Table, presets};
 use common::problem::Problem;
 use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -123,7 +123,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// A table with a head, as wide as it needs to be when stdout is no terminal.
-pub(crate) fn table<const N: usize>(head: [&str; N]) -> Table {
+pub(crate) fn table(head: impl Into<Row>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     let arrangement = if std::io::stdout().is_terminal() {

@@ -7,6 +7,9 @@ use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand, ValueEnum};
 use collector::{DEFAULTS, Settings};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(name = "collector", version, about = "Stage 1 of the Oracle State Synchronizer")]
 struct Cli {

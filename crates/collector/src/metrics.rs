@@ -29,8 +29,22 @@ struct Stages {
 
 static STAGES: OnceLock<Vec<Stages>> = OnceLock::new();
 
-/// Says how many workers the stages have. Once per process, before anything is counted.
-pub(crate) fn begin(settings: &Settings) {
+/// What alerts watch for its first event, of every source whose chain is followed.
+const FIRST_EVENT: [&str; 2] = ["oss_source_reorg_too_deep_total", "oss_source_follow_failures_total"];
+
+/// Says how many workers the stages have, which bound the backlog has, and which sources' chains are followed. Once per
+/// process, before anything is counted.
+pub(crate) fn begin(settings: &Settings, followed: &[&Name]) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    gauge!("oss_backlog_max").set(settings.limits.backlog_max as f64);
+    for source in followed {
+        for name in FIRST_EVENT {
+            counter!(name, "source" => source.as_str().to_owned()).increment(0);
+        }
+        for why in Dropped::ALL {
+            dropped(source, why).increment(0);
+        }
+    }
     let of = |shard: Shard| {
         let busy = |stage, workers| Busy::new(stage, workers, &[("shard", shard.name().to_owned())]);
         let places = settings.collect.in_flight_max;
@@ -212,18 +226,29 @@ pub(crate) enum Dropped {
     Unreadable,
 }
 
+impl Dropped {
+    const ALL: [Self; 3] = [Self::Full, Self::Memory, Self::Unreadable];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Memory => "memory",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+fn dropped(source: &Name, why: Dropped) -> metrics::Counter {
+    counter!("oss_source_watch_dropped_total", "source" => source.as_str().to_owned(), "why" => why.name())
+}
+
 /// Observations are not watched any more, the oldest ones.
 pub(crate) fn watch_dropped(source: &Name, why: Dropped, observations: usize) {
     if observations == 0 {
         return;
     }
-    let why = match why {
-        Dropped::Full => "full",
-        Dropped::Memory => "memory",
-        Dropped::Unreadable => "unreadable",
-    };
-    counter!("oss_source_watch_dropped_total", "source" => source.as_str().to_owned(), "why" => why)
-        .increment(observations as u64);
+    dropped(source, why).increment(observations as u64);
+    let why = why.name();
     tracing::warn!(%source, why, observations, "Observations are not watched any more; if their blocks go, nobody may be told");
 }
 

@@ -84,7 +84,7 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
     let readiness = Readiness::new();
     readiness.set("redis", Err("not reached yet"));
     let metrics = exposition::install("collector", env!("CARGO_PKG_VERSION"), &crate::metrics::TABLES);
-    crate::metrics::begin(&settings);
+    crate::metrics::begin(&settings, &catalog.followed());
     let (version, listen) = (env!("CARGO_PKG_VERSION"), &settings.http.admin_listen);
     let (admin, admin_address) = admin::serve(listen, "collector", version, readiness.clone(), metrics)
         .map_err(|source| StartError::Listen { address: listen.clone(), source })?;

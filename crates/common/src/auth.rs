@@ -23,10 +23,13 @@ pub enum Scope {
     Read,
     Operate,
     Regulate,
+    /// Read the log, as another validator: nothing else.
+    Peer,
 }
 
 impl Scope {
-    pub const ALL: [Self; 4] = [Self::Submit, Self::Read, Self::Operate, Self::Regulate];
+    /// Those of people and their programs; `peer` is for the validators among themselves.
+    pub const CLIENT: [Self; 4] = [Self::Submit, Self::Read, Self::Operate, Self::Regulate];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Scope {
             Self::Read => "read",
             Self::Operate => "operate",
             Self::Regulate => "regulate",
+            Self::Peer => "peer",
         }
     }
 }
@@ -132,6 +136,14 @@ impl KeyRing {
     /// # Errors
     /// 401 without a known key, 403 without the scope.
     pub fn authorize(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
+        self.authorize_any(request, &[scope])
+    }
+
+    /// The principal of a request that needs one of `scopes`.
+    ///
+    /// # Errors
+    /// 401 without a known key, 403 without any of the scopes.
+    pub fn authorize_any(&self, request: &HttpRequest, scopes: &[Scope]) -> Result<Principal, Problem> {
         let token = request
             .headers()
             .get(header::AUTHORIZATION)
@@ -144,7 +156,7 @@ impl KeyRing {
                 "expected Bearer oss_<id>_<secret>",
             )
         })?;
-        principal.require(scope)?;
+        principal.require_any(scopes)?;
         Ok(principal)
     }
 }
@@ -155,13 +167,12 @@ impl Principal {
         self.scopes.contains(&scope)
     }
 
-    /// # Errors
-    /// 403 when the key lacks the scope.
-    pub fn require(&self, scope: Scope) -> Result<(), Problem> {
-        if self.has(scope) {
+    fn require_any(&self, scopes: &[Scope]) -> Result<(), Problem> {
+        if scopes.iter().any(|scope| self.has(*scope)) {
             return Ok(());
         }
+        let names: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
         Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "The API key lacks a scope")
-            .detail(format!("scope {} is needed", scope.name())))
+            .detail(format!("scope {} is needed", names.join(" or "))))
     }
 }

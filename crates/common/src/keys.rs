@@ -56,8 +56,11 @@ impl Keys {
         log = "log";
         /// Stream: barriers, pause, membership.
         control = "ctl";
-        /// Hash: instance → heartbeat and last control id.
-        members = "members";
+        /// Hash: validator → heartbeat, last entry on its disk, URL of its API. Validators alone write it: they send
+        /// each other a key to where it says.
+        validators = "members:validator";
+        /// Hash: broadcaster → heartbeat and last control id.
+        broadcasters = "members:broadcaster";
         /// Stream of notifications.
         status = "status";
         /// Stream of messages of an unknown schema version.
@@ -74,7 +77,8 @@ impl Keys {
         self.tagged(&format!("req:{rid}"))
     }
 
-    /// String with expiry: stream id of a message SEND has added, so that a repeat adds nothing.
+    /// String with expiry: stream id of a message SEND has added, so that a repeat adds nothing; of a COMMAND its
+    /// fingerprint behind it.
     #[must_use]
     pub fn sent(&self, message_id: &str) -> String {
         self.tagged(&format!("sent:{message_id}"))

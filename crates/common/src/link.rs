@@ -65,6 +65,7 @@ mod record;
 mod server;
 
 pub use attempt::Attempted;
+pub use beat::Member;
 pub use bind::{Bind, Bound};
 pub use collected::{Collected, Collection};
 pub use collecting::Collecting;
@@ -93,7 +94,7 @@ pub use record::StatusRecord;
 pub use relay::{OUT_MAX, RELAY_BYTES_MAX, RelayLimits, Relayed};
 pub use rewind::Rewound;
 pub use script::{Scripts, WITHOUT_VARIABLE};
-pub use send::{EXPRESS_SHARE_MAX, SendTo, Sent};
+pub use send::{EXPRESS_SHARE_MAX, Ordered, SendTo, Sent};
 pub use sender::SenderReply;
 pub use server::Server;
 pub use start::Started;

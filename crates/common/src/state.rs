@@ -1,9 +1,10 @@
 //! The values of the state tree, in borsh. Layouts with vectors: `docs/formats.md`.
 //!
-//! A field is only ever added at the end, under a new record version, since the SHA-256 of these bytes is
+//! A field is only ever added at the end and is not there while it is empty, since the SHA-256 of these bytes is
 //! what chains hold.
 
 use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind, Read, Result, Write};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,30 @@ pub struct AssetRecord {
     pub version: u64,
     /// `SHA-256(previous ‖ digest of the request's changes)`.
     pub history_hash: Digest,
+    /// Chains that the asset has left by a rollback → the last version that each was told, from which it goes on if the
+    /// asset comes back. Without bytes while it is empty.
+    #[borsh(serialize_with = "write_if_any", deserialize_with = "read_if_any")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left: BTreeMap<String, u64>,
+}
+
+fn write_if_any<W: Write>(map: &BTreeMap<String, u64>, writer: &mut W) -> Result<()> {
+    if map.is_empty() { Ok(()) } else { BorshSerialize::serialize(map, writer) }
+}
+
+/// Of the last field of a record: the end of the bytes is an empty map.
+fn read_if_any<R: Read>(reader: &mut R) -> Result<BTreeMap<String, u64>> {
+    let mut first = [0];
+    if reader.read(&mut first)? == 0 {
+        return Ok(BTreeMap::new());
+    }
+    let map = BTreeMap::deserialize_reader(&mut first.as_slice().chain(reader))?;
+    // One record has one form.
+    if map.is_empty() {
+        Err(Error::new(ErrorKind::InvalidData, "an empty map that is written"))
+    } else {
+        Ok(map)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -79,6 +104,6 @@ pub fn encode<T: BorshSerialize>(record: &T) -> Vec<u8> {
 
 /// # Errors
 /// The bytes are not a record of this type: the view is damaged.
-pub fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, std::io::Error> {
+pub fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T> {
     T::try_from_slice(bytes)
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use alloy::primitives::{Address, B256, U256};
 use alloy::providers::ext::AnvilApi as _;
 use alloy::providers::{Provider as _, RootProvider};
+use alloy::rpc::types::anvil::ReorgOptions;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::transports::TransportError;
 use tempfile::TempDir;
@@ -23,6 +24,8 @@ pub use bridge::{Bridge, BridgeError};
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
+/// Without a new block for so long, none is being made.
+const SETTLED_AFTER: Duration = Duration::from_millis(300);
 const START_ATTEMPTS: usize = 5;
 /// Accounts with money; 0 deploys contracts.
 const ACCOUNTS: usize = 16;
@@ -193,6 +196,33 @@ impl Anvil {
     /// The chain refuses.
     pub async fn mine(&self, blocks: u64) -> Result<(), AnvilError> {
         Ok(self.provider().anvil_mine(Some(blocks), None).await?)
+    }
+
+    /// Replaces the newest blocks by empty ones; `depth` makes of the newest block's number how many.
+    ///
+    /// Blocks are not made meanwhile: one that anvil 1.7.1 is making when it reorganises (ticks that a busy machine
+    /// or SIGCONT has held up come all at once) stays in the chain on a parent that is gone, with its transactions,
+    /// which then land again.
+    ///
+    /// # Errors
+    /// The chain refuses.
+    pub async fn reorganise(&self, depth: impl FnOnce(u64) -> u64) -> Result<(), AnvilError> {
+        let provider = self.provider();
+        provider.anvil_set_interval_mining(0).await?;
+        let mut newest = provider.get_block_number().await?;
+        loop {
+            tokio::time::sleep(SETTLED_AFTER).await;
+            let now = provider.get_block_number().await?;
+            if std::mem::replace(&mut newest, now) == now {
+                break;
+            }
+        }
+        let options = ReorgOptions { depth: depth(newest), tx_block_pairs: Vec::new() };
+        let reorganised = provider.anvil_reorg(options).await;
+        if let Mining::Every(seconds) = self.options.mining {
+            provider.anvil_set_interval_mining(seconds).await?;
+        }
+        Ok(reorganised?)
     }
 
     /// The next nonce of an address at the newest block.

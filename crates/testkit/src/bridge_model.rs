@@ -4,7 +4,7 @@
 //! explored or the first counter-example, with the log and the landings that lead to it.
 //!
 //! The model is one asset on two chains. A log entry adds changes to the asset (each takes its version up by one), lets the
-//! second chain join, or is a REVERT that undoes any set of the live changes. Every entry emits one [`Update`] per chain of
+//! second chain join (again, if a REVERT has taken it away), or is a REVERT that undoes any set of the live changes. Every entry emits one [`Update`] per chain of
 //! the asset; a REVERT also to the chains it takes the asset away from. Any logged update may land on its chain at any time,
 //! before or after later entries are logged, in any order and repeatedly, covered or not: anybody may send a signed batch.
 //! Only the uncovered ones are sure to be sent at last.
@@ -36,6 +36,15 @@ pub enum RevertFrom {
     PreviousVersion,
 }
 
+/// What a chain that joins is taken to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinFrom {
+    /// The last version that it was told: 0, or that of the REVERT that took the asset from it.
+    LastTold,
+    /// Nothing.
+    Zero,
+}
+
 /// The conditions under test; [`Rule::FULL`] is the rule with all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one condition, to be switched off on its own")]
@@ -49,6 +58,7 @@ pub struct Rule {
     /// A REVERT covers only updates with `update.version < revert.version`.
     pub covers_by_version: bool,
     pub revert_from: RevertFrom,
+    pub join_from: JoinFrom,
 }
 
 impl Rule {
@@ -58,6 +68,7 @@ impl Rule {
         covers_by_from: true,
         covers_by_version: true,
         revert_from: RevertFrom::LowestCarrier,
+        join_from: JoinFrom::LastTold,
     };
 
     /// Whether the REVERT `by` tells the lanes to leave `update` out.
@@ -131,6 +142,8 @@ pub struct Explored {
     pub superseded: u64,
     /// REVERTs that cover an earlier REVERT.
     pub overlapping: u64,
+    /// Logs in which the second chain joins again.
+    pub rejoining: u64,
     /// States in which nothing uncovered is left to land.
     pub settled: u64,
 }
@@ -174,7 +187,9 @@ impl Explorer {
             return Ok(());
         }
         for entry in log.choices() {
-            let longer = log.with(entry, self.rule.revert_from);
+            let longer = log.with(entry, &self.rule);
+            self.explored.rejoining +=
+                u64::from(entry == Entry::Join && !log.updates(Chain::Second).is_empty());
             let mut next = reached.clone();
             for (chain, states) in [Chain::First, Chain::Second].into_iter().zip(&mut next) {
                 let updates = longer.updates(chain);

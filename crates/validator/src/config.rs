@@ -33,6 +33,16 @@ pub struct Settings {
     pub peer: PeerSettings,
     #[serde(default)]
     pub telemetry: TelemetrySettings,
+    #[serde(default)]
+    pub stand_in: StandInSettings,
+}
+
+/// Stands in, for benches, for validation that takes longer than ours.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandInSettings {
+    /// Before an entry is committed, so long per request that it decides.
+    pub validate_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -125,6 +135,7 @@ impl Settings {
             ((1..=256).contains(&self.relay.run_max), "relay.run_max must be between 1 and 256"),
             (self.relay.out_max >= 1, "relay.out_max must be at least 1"),
             (self.log.trim_ms >= 1, "log.trim_ms must be at least 1"),
+            (self.stand_in.validate_ms <= 1_000, "stand_in.validate_ms must be at most 1000"),
             (self.relay.full_retry_ms >= 1, "relay.full_retry_ms must be at least 1"),
         ];
         let mut faults: Vec<String> =
@@ -138,6 +149,13 @@ impl LeaseSettings {
     #[must_use]
     pub fn renew(&self) -> Duration {
         Duration::from_millis(self.renew_ms)
+    }
+}
+
+impl StandInSettings {
+    #[must_use]
+    pub(crate) fn validate(&self) -> Duration {
+        Duration::from_millis(self.validate_ms)
     }
 }
 

@@ -198,7 +198,7 @@ impl Engine {
                 return Err(Fault::RollbackNotAlone { others: messages.len() - 1 });
             }
             let is_broken = broken.contains(&rollback.about.rid);
-            let given = revert::Given { past, values, tree, targets, is_broken };
+            let given = revert::Given { past, values, tree: Some(tree), targets, is_broken };
             let reverted = revert::run(&rollback, given, &mut draft)?;
             kind = if reverted.is_some() { EntryKind::Revert } else { kind };
             reverted.unwrap_or_default()

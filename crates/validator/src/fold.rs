@@ -201,3 +201,6 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,11 +53,13 @@ pub(crate) struct Api {
     node: Name,
     /// Whoever holds it may rebuild a tree.
     rebuilt: Arc<tokio::sync::Mutex<Option<proofs::Rebuilt>>>,
+    searches: rollback::Searches,
 }
 
 impl Api {
     pub(crate) fn new(shards: Vec<Arc<ShardState>>, keys: KeyRing, node: Name) -> Self {
-        Self { shards: Arc::new(shards), keys: Arc::new(keys), node, rebuilt: Arc::default() }
+        let (rebuilt, searches) = (Arc::default(), rollback::Searches::default());
+        Self { shards: Arc::new(shards), keys: Arc::new(keys), node, rebuilt, searches }
     }
 
     /// The shard, if this process knows it, which it does.
@@ -68,6 +70,10 @@ impl Api {
 
     fn authorize(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
         self.keys.authorize(request, scope)
+    }
+
+    fn authorize_any(&self, request: &HttpRequest, scopes: &[Scope]) -> Result<Principal, Problem> {
+        self.keys.authorize_any(request, scopes)
     }
 
     /// The shard, if this process leads it.

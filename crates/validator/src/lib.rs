@@ -4,7 +4,8 @@
 //! `:out:<target>`, and the read API. The files in the order of the data:
 //!
 //! `service` wires → `data_dir`, `view` (archive and state) → `lease` → `sequencer` runs `replay` (with `peers`), then
-//! `pipeline` per entry with the pure `engine` (`old_roots` brings its history back) → `effects`, `relay` (with `signer`), `trim` → `http` answers.
+//! `pipeline` per entry with the pure `engine` (`old_roots` brings its history back) → `writer` keeps the view up → `effects`,
+//! `relay` (with `signer`), `trim` → `http` answers.
 
 mod data_dir;
 mod targets_file;
@@ -26,6 +27,7 @@ mod replay;
 mod sequencer;
 mod targets_entry;
 mod unpark;
+mod writer;
 
 mod effects;
 mod relay;
@@ -40,7 +42,9 @@ mod look;
 mod metrics;
 mod service;
 
-pub use config::{LeaseSettings, LogSettings, PeerSettings, RelaySettings, Settings, ViewSettings};
+pub use config::{
+    LeaseSettings, LogSettings, PeerSettings, RelaySettings, Settings, StandInSettings, ViewSettings,
+};
 pub use data_dir::{DataDir, DataDirError};
 pub use fold::{Fold, FoldError};
 pub use service::{Service, StartError, build, clear_views};

@@ -1,6 +1,7 @@
 //! Peers: what Redis has trimmed is read from another validator's log route.
 //!
-//! In: the validators in `:members` with their URLs (BEAT), and an API key of scope operate from a file. Out: pages of
+//! In: the validators in `:members:validator` with their URLs (BEAT; no other service may write them), and an API key of
+//! scope peer, which opens the log route alone, from a file. Out: pages of
 //! entries. Nothing is taken on trust: whoever asked replays each entry as one from Redis, digest, chain and content.
 
 use std::time::Duration;
@@ -76,10 +77,11 @@ impl Peers {
     /// Entries from `from_seq` on, from the first validator that has them.
     pub(crate) async fn page(&self, shard: &ShardState, from_seq: u64) -> Result<Vec<Entry>, NoPage> {
         let key = self.key.as_ref().ok_or(NoPage::NoKey)?;
-        let now_ms = shard.link.beat_at(StreamId::of_seq(shard.view.synced_seq()), &shard.url).await?;
+        let now_ms = shard.link.beat_validator(StreamId::of_seq(shard.view.synced_seq()), &shard.url).await?;
         let mut failed = NoPage::NoPeer;
-        for (name, (beat_ms, url)) in shard.link.member_urls().await? {
-            if name == self.node.as_str() || now_ms.saturating_sub(beat_ms) > SILENT_MS {
+        for (name, member) in shard.link.validators().await? {
+            let Some(url) = member.url else { continue };
+            if name == self.node.as_str() || now_ms.saturating_sub(member.beat_ms) > SILENT_MS {
                 continue;
             }
             match self.ask(&url, key, shard, from_seq).await {

@@ -1,13 +1,13 @@
 //! The steps that make one log entry, in order, once:
 //!
-//! [`intake`] (what waits at the fronts) → decode → load from the view → decide → seal → COMMIT →
-//! accept → view → publish (which wakes relay).
+//! [`intake`] (what waits at the fronts) → decode → load → decide → seal → COMMIT → accept → [`Writer`]: view →
+//! publish (which wakes relay).
 //!
 //! Until COMMIT has answered nothing outside this call has changed; after it everything that follows can be
-//! repeated from the log. A crash point stands between any two steps.
+//! repeated from the log. From the view on, it happens beside the making of the next entry. A crash point stands
+//! between any two steps.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::entry::{Body, Entry, EntryKind, InputStream};
@@ -17,12 +17,13 @@ use common::link::{
 use common::message;
 use common::revert::Reverted;
 
+use crate::config::StandInSettings;
 use crate::engine::select::{Fronts as Waits, Waiting, select};
 use crate::engine::{self, Batch, Engine, RawInput, Stamp};
 use crate::error::Failure;
-use crate::relay::Work;
 use crate::shard::ShardState;
-use crate::view::{Record, Snapshot, ViewError};
+use crate::view::ViewError;
+use crate::writer::{self, State, Writer};
 
 /// Longest `code` and `error` that leave the entry for a record or dead letter, bytes.
 const CODE_BYTES_MAX: usize = 64;
@@ -41,12 +42,23 @@ pub(crate) struct Intake {
     pub(crate) consumed: Consumed,
     /// Redis TIME, Unix ms.
     pub(crate) now_ms: u64,
-    /// The view as the intake saw it, if it did: nobody but the sequencer, whose it is, changes it before the entry.
-    pub(crate) snapshot: Option<Snapshot>,
+    /// The state as the intake saw it, if it did: nobody but the sequencer, whose it is, changes it before the entry.
+    pub(crate) state: Option<State>,
     /// Notes in `:att` that the entry settles.
     pub(crate) attempted: Vec<String>,
     /// Nothing of its messages is read: the process died over them.
     pub(crate) is_untouched: bool,
+    /// A rollback alone.
+    pub(crate) is_rollback: bool,
+}
+
+/// Who makes entries, and under what.
+#[derive(Debug)]
+pub(crate) struct Maker<'a> {
+    pub(crate) shard: &'a ShardState,
+    pub(crate) fence: &'a Fence,
+    pub(crate) node: &'a str,
+    pub(crate) stand_in: StandInSettings,
 }
 
 /// What became of one entry.
@@ -62,17 +74,16 @@ pub(crate) enum Step {
 
 /// Takes a prefix of each front, within the bounds of one batch; `None` = nothing is there to be taken, and no
 /// entry is made of it.
-pub(crate) fn intake(fronts: Fronts, snapshot: Snapshot) -> Result<Option<Intake>, ViewError> {
-    let fronts = up_to_rollback(fronts);
+pub(crate) fn intake(fronts: Fronts, state: State) -> Result<Option<Intake>, ViewError> {
     let mut rows = BTreeMap::new();
-    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &snapshot, &mut rows));
+    let receipts = fronts.receipts.iter().map(|receipt| waiting_receipt(receipt, &state, &mut rows));
     let receipts: Vec<Waiting> = receipts.collect::<Result<_, _>>()?;
     let (express, input) = (waiting(&fronts.express), waiting(&fronts.input));
     let take = select(&Waits { express: &express, receipts: &receipts, input: &input });
     if take.is_nothing() {
         return Ok(None);
     }
-    let mut intake = Intake { now_ms: fronts.now_ms, snapshot: Some(snapshot), ..Intake::default() };
+    let mut intake = Intake { now_ms: fronts.now_ms, state: Some(state), ..Intake::default() };
     intake.consumed = Consumed {
         express: intake.take(InputStream::Inx, fronts.express, take.express),
         receipts: intake.take(InputStream::Receipts, fronts.receipts, take.receipts),
@@ -93,31 +104,6 @@ impl Intake {
     }
 }
 
-/// A rollback makes an entry of its own: what is before it comes first, and nothing comes with it.
-fn up_to_rollback(mut fronts: Fronts) -> Fronts {
-    match fronts.express.iter().position(|message| is_rollback(&message.payload)) {
-        None => fronts,
-        Some(0) => {
-            fronts.express.truncate(1);
-            Fronts { receipts: Vec::new(), input: Vec::new(), ..fronts }
-        }
-        Some(place) => {
-            fronts.express.truncate(place);
-            fronts
-        }
-    }
-}
-
-fn is_rollback(payload: &[u8]) -> bool {
-    // Few messages name the word, or hide it behind escapes; only those are read.
-    let may_be =
-        std::str::from_utf8(payload).is_ok_and(|text| text.contains("rollback") || text.contains('\\'));
-    let is_one = |message: &message::Message| {
-        matches!(message.body, message::Body::Command { command: message::Command::Rollback { .. }, .. })
-    };
-    may_be && message::Message::decode(payload).is_ok_and(|message| is_one(&message))
-}
-
 fn waiting(messages: &[Message]) -> Vec<Waiting> {
     messages.iter().map(|message| Waiting { bytes: message.payload.len(), statuses: 1 }).collect()
 }
@@ -126,7 +112,7 @@ fn waiting(messages: &[Message]) -> Vec<Waiting> {
 /// one per target, mostly come together.
 fn waiting_receipt(
     receipt: &Message,
-    snapshot: &Snapshot,
+    state: &State,
     rows: &mut BTreeMap<u64, usize>,
 ) -> Result<Waiting, ViewError> {
     let bytes = receipt.payload.len();
@@ -137,36 +123,33 @@ fn waiting_receipt(
     };
     let statuses = match rows.get(&receipt.seq) {
         Some(known) => *known,
-        None => snapshot.deliveries(receipt.seq)?.map_or(1, |row| row.waiting.len().max(1)),
+        None => state.waiting_in(receipt.seq)?.max(1),
     };
     rows.insert(receipt.seq, statuses);
     Ok(Waiting { bytes, statuses })
 }
 
 /// Decides, commits and applies one entry.
-pub(crate) async fn run(
-    shard: &ShardState,
-    fence: &Fence,
-    node: &str,
-    intake: Intake,
-) -> Result<Step, Failure> {
-    let Intake { inputs, consumed, now_ms, snapshot, attempted, is_untouched } = intake;
+pub(crate) async fn run(maker: &Maker<'_>, writer: &mut Writer, intake: Intake) -> Result<Step, Failure> {
+    let Maker { shard, fence, node, stand_in } = *maker;
+    let Intake { inputs, consumed, now_ms, state, attempted, is_untouched, .. } = intake;
     common::crash_point!("validator.after_read");
     if !is_untouched {
         common::crash::over(inputs.iter().map(|input| input.bytes.as_slice()));
     }
     let began = Instant::now();
     let plan = Engine::read(inputs);
-    let loaded = match snapshot {
-        Some(snapshot) => snapshot.load(plan.needs())?,
-        None => shard.view.load(plan.needs())?,
-    };
+    let loaded = writer.load(state, plan.needs()).await?;
     crate::metrics::step(shard.shard, "load", began.elapsed());
     let began = Instant::now();
     let stamp = Stamp { epoch: fence.epoch, node: node.to_owned(), time_ms: now_ms };
     let batch = shard.engine().run(plan, loaded, stamp)?;
-    let entry = Entry::seal(shard.now().digest, &batch.body);
+    let entry = Entry::seal(writer.tip(), &batch.body);
     crate::metrics::step(shard.shard, "decide", began.elapsed());
+    if stand_in.validate_ms > 0 {
+        let decided = u32::try_from(batch.body.outcomes.len()).unwrap_or(u32::MAX);
+        tokio::time::sleep(stand_in.validate().saturating_mul(decided)).await;
+    }
     common::crash_point!("validator.before_commit");
     let began = Instant::now();
     shard.stat(|stats| stats.in_flight = Some(entry.seq));
@@ -179,10 +162,12 @@ pub(crate) async fn run(
     common::crash_point!("validator.after_commit");
     crate::metrics::committed(shard.shard, entry.seq, &batch.body, began.elapsed());
     crate::metrics::withdrawn(shard.shard, &batch.body, &batch.changes.withdrawals);
-    let began = Instant::now();
-    apply(shard, &entry, batch)?;
-    crate::metrics::step(shard.shard, "apply", began.elapsed());
-    common::crash_point!("validator.after_view");
+    // Its effects, and its targets, are looked for in the view right after it.
+    let is_awaited = batch.kind() != EntryKind::Batch || !batch.effects.is_empty();
+    writer.push(accept(shard, entry, batch)?).await?;
+    if is_awaited {
+        writer.join().await?;
+    }
     Ok(Step::Committed)
 }
 
@@ -251,22 +236,14 @@ async fn commit(
     }
 }
 
-/// Moves engine and view over a committed entry and tells the others.
-pub(crate) fn apply(shard: &ShardState, entry: &Entry, batch: Batch) -> Result<(), Failure> {
+/// Moves the engine over a committed entry; the view has still to follow.
+pub(crate) fn accept(shard: &ShardState, entry: Entry, batch: Batch) -> Result<writer::Committed, Failure> {
     let Batch { body, changes, effects, next, .. } = batch;
     let targets = next.position().targets.canonical();
     let effects = crate::effects::encode(&effects);
     shard.engine_mut().accept(next)?;
-    shard.view.write(&Record {
-        entry,
-        body: &body,
-        changes: &changes,
-        effects: &effects,
-        targets: &targets,
-    })?;
-    shard.recent.push(Arc::new(Work::of(&body)));
-    shard.moved(entry.digest);
-    Ok(())
+    let standing = shard.stands(entry.digest);
+    Ok(writer::Committed { entry, body, changes, effects, targets, standing })
 }
 
 fn status_write(write: &engine::StatusWrite, time_ms: u64) -> StatusWrite<'_> {
@@ -319,7 +296,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let settings = ViewSettings { cache_bytes: 1 << 20, sync_ms: 1_000, undo_entries: 1_024 };
         let view = View::open(&folder.path().join("v.redb"), Shard::Financial, settings).expect("opens");
-        let intake = |fronts| intake(fronts, view.snapshot().expect("snapshot")).expect("reads");
+        let intake = |fronts| intake(fronts, State::of(view.snapshot().expect("snapshot"))).expect("reads");
         assert!(intake(Fronts::default()).is_none());
         for bytes in [1, 400 * 1024, 600 * 1024] {
             let id = StreamId::new(1, 0);
@@ -331,41 +308,6 @@ mod tests {
             ] {
                 assert_eq!(intake(fronts).map(|intake| intake.inputs.len()), Some(1), "{bytes}");
             }
-        }
-    }
-
-    #[test]
-    fn a_rollback_gets_an_entry_of_its_own_after_what_was_before_it() {
-        let rid = "00000000-0000-7000-8000-000000000000".parse().expect("a rid");
-        let about = message::About {
-            rid,
-            tenant: "acme".parse().expect("a tenant"),
-            fp: common::hash::Digest::ZERO,
-            accepted_ms: None,
-        };
-        let encode = |body| message::Message { id: "m".to_owned(), traceparent: None, body }.encode();
-        let command = message::Command::Rollback { rid };
-        let rollback = encode(message::Body::Command { about: about.clone(), command });
-        let hidden = String::from_utf8(rollback.clone()).expect("JSON").replace("rollback", "r\\u006fllback");
-        let other = encode(message::Body::Cancel { about });
-        let taken = |express: &[&[u8]]| {
-            let message = |payload: &[u8]| {
-                let id = StreamId::new(1, 0);
-                Message { id, first: id, payload: payload.to_vec() }
-            };
-            let fronts = Fronts {
-                express: express.iter().map(|payload| message(payload)).collect(),
-                receipts: vec![message(b"r")],
-                input: vec![message(b"i")],
-                ..Fronts::default()
-            };
-            let fronts = up_to_rollback(fronts);
-            (fronts.express.len(), fronts.receipts.len(), fronts.input.len())
-        };
-        assert_eq!(taken(&[&other, &other]), (2, 1, 1));
-        for rollback in [rollback.as_slice(), hidden.as_bytes()] {
-            assert_eq!(taken(&[rollback, &other]), (1, 0, 0));
-            assert_eq!(taken(&[&other, rollback, rollback]), (1, 1, 1));
         }
     }
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use common::entry::Entry;
 use common::link::{Head, Initialised, LinkError, LoggedEntry, StreamId};
-use common::targets::Targets;
 use tokio::sync::watch;
 
 use crate::engine::{Divergence, Engine, Position, inputs_of};
@@ -17,7 +16,7 @@ use crate::error::{DataLoss, Failure};
 use crate::peers::{NoPage, Peers};
 use crate::read_size::{Came, ReadSize};
 use crate::shard::ShardState;
-use crate::view::{Page, Record, ViewError};
+use crate::view::{Page, Record};
 
 /// Entries read at once.
 const PAGE: Page = Page { entries_max: 64, bytes_max: 8 << 20 };
@@ -71,12 +70,7 @@ pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
     let snapshot = shard.view.snapshot()?;
     let head = snapshot.head()?;
     if head.seq > 0 {
-        let targets = if head.targets.is_empty() {
-            Ok(Targets::default())
-        } else {
-            serde_json::from_slice(&head.targets)
-        };
-        let targets = targets.map_err(|_| ViewError::Row { table: "meta", row: "head".to_owned() })?;
+        let targets = head.targets()?;
         let position = Position {
             seq: head.seq,
             root: head.root,
@@ -190,7 +184,7 @@ async fn tell(shard: &ShardState) -> Result<Instant, Failure> {
     let told = Instant::now();
     let archived = StreamId::of_seq(shard.view.synced_seq());
     crate::retry::until_known("tell how far the log is here", async || {
-        shard.link.beat_at(archived, &shard.url).await
+        shard.link.beat_validator(archived, &shard.url).await
     })
     .await?;
     Ok(told)

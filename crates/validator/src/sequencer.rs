@@ -9,6 +9,7 @@
 mod facts;
 mod fill;
 mod suspect;
+mod turn;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,17 +23,19 @@ use common::supervise::halt;
 use common::targets::{Targets, Unfollowed};
 use tokio::sync::watch;
 
-use crate::config::LeaseSettings;
+use crate::config::{LeaseSettings, StandInSettings};
 use crate::effects::{self, CarriedOut};
 use crate::error::{DataLoss, Failure, chain};
 use crate::lease::Tenure;
 use crate::peers::Peers;
-use crate::pipeline::{self, Intake, Step};
+use crate::pipeline::{self, Intake, Maker, Step};
 use crate::read_size::{Came, ReadSize};
 use crate::record_ttl::RecordTtl;
 use crate::shard::ShardState;
+use crate::writer::Writer;
 
 use suspect::{Next, Suspect};
+use turn::Turn;
 
 /// Messages read from each front: at first, at least after a surplus, at most (what one batch takes). One has
 /// up to 128 KiB.
@@ -58,6 +61,7 @@ pub(crate) struct Duties {
     /// Who may have what Redis has trimmed.
     pub(crate) peers: Peers,
     pub(crate) readiness: Readiness,
+    pub(crate) stand_in: StandInSettings,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -74,6 +78,7 @@ struct Runner {
     duties: Duties,
     tenure: watch::Receiver<Tenure>,
     reader: Reader,
+    writer: Writer,
     round: u64,
     rate: Rate,
     /// Why the targets file is not taken over.
@@ -82,6 +87,7 @@ struct Runner {
     settled: Option<Targets>,
     /// The last process that led here did not end in order.
     suspect: Option<Suspect>,
+    turn: Turn,
 }
 
 /// Counts decided requests for the records' time to live.
@@ -104,8 +110,10 @@ impl Sequencer {
     pub(crate) fn new(shard: Arc<ShardState>, duties: Duties, life: Life) -> Self {
         let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
         let rate = Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 };
-        let (refused, settled, suspect) = (None, None, None);
-        let runner = Runner { shard, duties, tenure, reader, round: 0, rate, refused, settled, suspect };
+        let (refused, settled, suspect, turn) = (None, None, None, Turn::default());
+        let writer = Writer::new(Arc::clone(&shard));
+        let runner =
+            Runner { shard, duties, tenure, reader, writer, round: 0, rate, refused, settled, suspect, turn };
         Self { runner: Some(runner), _life: life }
     }
 }
@@ -133,6 +141,8 @@ impl Runner {
             ended = self.work() => ended,
             () = give_up => Ok(()),
         };
+        let written = self.writer.join().await;
+        let ended = ended.and(written);
         shard.set_leading(None);
         shard.order(None);
         if let Err(failure) = ended {
@@ -171,6 +181,7 @@ impl Runner {
             };
             crate::metrics::leading(self.shard.shard, fence.epoch, true);
             let ended = self.lead(&fence).await;
+            self.writer.join().await?;
             self.shard.set_leading(None);
             self.shard.order(None);
             match ended {
@@ -262,8 +273,12 @@ impl Runner {
                 Next::Fenced => return Ok(Ended::Deposed),
             };
             let (requests, consumed) = (intake.inputs.len(), intake.consumed);
-            match pipeline::run(&self.shard, fence, self.duties.node.as_str(), intake).await? {
+            let (is_rollback, began) = (intake.is_rollback, Instant::now());
+            let Duties { node, stand_in, .. } = &self.duties;
+            let maker = Maker { shard: &self.shard, fence, node: node.as_str(), stand_in: *stand_in };
+            match pipeline::run(&maker, &mut self.writer, intake).await? {
                 Step::Committed => {
+                    self.turn.made(is_rollback, began.elapsed(), Instant::now());
                     self.count(requests);
                     if let Some(suspect) = &mut self.suspect {
                         suspect.through(consumed);
@@ -271,6 +286,7 @@ impl Runner {
                 }
                 Step::Fenced => return Ok(Ended::Deposed),
                 Step::Behind => {
+                    self.writer.join().await?;
                     crate::replay::catch_up(&self.shard).await?;
                     self.settled = None;
                 }
@@ -308,9 +324,11 @@ impl Runner {
         };
         let began = Instant::now();
         let fronts = crate::retry::until_known("read the fronts", call).await?;
+        let turn::Share { fronts, is_rollback } = self.turn.share(fronts, Instant::now());
         let waiting = fronts.express.len() + fronts.receipts.len() + fronts.input.len();
-        let Some(intake) = pipeline::intake(fronts, shard.view.snapshot()?)? else {
+        let Some(intake) = pipeline::intake(fronts, self.writer.state()?)? else {
             self.count(0);
+            self.writer.join().await?;
             shard.view.sync_if_due()?;
             self.sleep().await?;
             return Ok(None);
@@ -319,7 +337,7 @@ impl Runner {
         let used = intake.inputs.len();
         crate::metrics::step(shard.shard, "read", began.elapsed());
         *size = size.after(if used < waiting { Came::TooMuch { used } } else { Came::Right });
-        Ok(Some(intake))
+        Ok(Some(Intake { is_rollback, ..intake }))
     }
 
     /// Sleeps until a message arrives, the targets change, or a moment has passed.

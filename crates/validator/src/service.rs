@@ -135,6 +135,8 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
         exposition::install("validator", env!("CARGO_PKG_VERSION"), &crate::metrics::TABLES),
     )
     .map_err(|source| StartError::Listen { address: settings.http.admin_listen.clone(), source })?;
+    // As long as nothing was heard of Redis it does not answer.
+    crate::metrics::redis(None);
     tracing::info!(node = %data.node(), signer = %signer.address(), %http_address, %admin_address, "Built the validator");
     Ok(Service {
         settings,
@@ -293,6 +295,7 @@ impl Parts<'_> {
             lease: self.settings.lease,
             peers: self.peers.clone(),
             readiness: self.readiness.clone(),
+            stand_in: self.settings.stand_in,
             stop: self.stopped.clone(),
         };
         Sequencer::new(Arc::clone(shard), duties, self.lives.of(format!("sequencer.{}", shard.shard)))

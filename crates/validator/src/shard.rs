@@ -130,12 +130,21 @@ impl ShardState {
         self.standing.borrow().clone()
     }
 
-    /// Publishes the engine's position. `digest` is that of its last entry.
+    /// Publishes the engine's position, which the view has reached. `digest` is that of its last entry.
     pub(crate) fn moved(&self, digest: Digest) {
-        let moved = standing_of(&self.engine(), digest);
+        self.reached(&self.stands(digest));
+    }
+
+    /// Where the engine stands. `digest` is that of its last entry.
+    pub(crate) fn stands(&self, digest: Digest) -> Standing {
+        standing_of(&self.engine(), digest)
+    }
+
+    /// The view has got that far.
+    pub(crate) fn reached(&self, moved: &Standing) {
         self.epoch_floor.fetch_max(moved.epoch, Ordering::SeqCst);
         self.standing.send_modify(|standing| {
-            *standing = Standing { leading: standing.leading, ..moved };
+            *standing = Standing { leading: standing.leading, ..moved.clone() };
         });
     }
 

@@ -1,6 +1,6 @@
 //! TRIM: forgets log entries in Redis that are on this leader's disk.
 //!
-//! One task per process. In: what each shard's archive has fsynced, and how far the other validators in `:members`
+//! One task per process. In: what each shard's archive has fsynced, and how far the other validators in `:members:validator`
 //! have it. Out: TRIM calls under the lease. What a live standby does not have on disk stays; one that is silent, or too
 //! far behind, holds nothing back. The last `log.keep_entries` stay in any case, so that a process that was away
 //! for a moment can join. Rollbacks in `:ctl` go once every target in use has passed them (TRIM_CONTROL).
@@ -11,15 +11,13 @@ use std::sync::Arc;
 use crate::life::Life;
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 use common::ids::Name;
-use common::link::{LinkError, StreamId, Trimmed};
+use common::link::{LinkError, Member, StreamId, Trimmed};
 use tokio::sync::watch;
 
 use crate::config::LogSettings;
 use crate::error::chain;
 use crate::shard::ShardState;
 
-/// What the names of validators among the members begin with.
-const VALIDATOR: &str = "validator-";
 /// A standby tells its place every second; after this silence it is dead.
 const SILENT_MS: u64 = 10_000;
 /// A standby further behind than this holds nothing back: the log in Redis is bounded.
@@ -128,17 +126,16 @@ async fn trim_control(shard: &ShardState) {
 /// The first entry that a live standby does not have.
 async fn unread(shard: &ShardState, node: &Name) -> Result<u64, LinkError> {
     let head = shard.now().seq;
-    let now_ms = shard.link.beat_at(StreamId::of_seq(shard.view.synced_seq()), &shard.url).await?;
-    Ok(first_unread(&shard.link.members().await?, node.as_str(), now_ms, head))
+    let now_ms = shard.link.beat_validator(StreamId::of_seq(shard.view.synced_seq()), &shard.url).await?;
+    Ok(first_unread(&shard.link.validators().await?, node.as_str(), now_ms, head))
 }
 
-/// `members`: instance → (last heartbeat, for validators `<last entry on disk>-0`).
-fn first_unread(members: &BTreeMap<String, (u64, StreamId)>, node: &str, now_ms: u64, head: u64) -> u64 {
-    members
+fn first_unread(validators: &BTreeMap<String, Member>, node: &str, now_ms: u64, head: u64) -> u64 {
+    validators
         .iter()
-        .filter(|(name, _)| name.starts_with(VALIDATOR) && name.as_str() != node)
-        .filter(|(_, (beat_ms, _))| now_ms.saturating_sub(*beat_ms) <= SILENT_MS)
-        .map(|(_, (_, read))| read.ms())
+        .filter(|(name, _)| name.as_str() != node)
+        .filter(|(_, member)| now_ms.saturating_sub(member.beat_ms) <= SILENT_MS)
+        .map(|(_, member)| member.read.ms())
         .filter(|read| head.saturating_sub(*read) <= BEHIND_MAX)
         .min()
         .map_or(u64::MAX, |read| read.saturating_add(1))
@@ -153,13 +150,13 @@ mod tests {
         let now_ms = 1_000_000;
         let first = |members: &[(&str, u64, u64)]| {
             let member = |(name, age_ms, read): &(&str, u64, u64)| {
-                ((*name).to_owned(), (now_ms - age_ms, StreamId::of_seq(*read)))
+                let (beat_ms, read) = (now_ms - age_ms, StreamId::of_seq(*read));
+                ((*name).to_owned(), Member { beat_ms, read, url: None })
             };
             first_unread(&members.iter().map(member).collect(), "validator-1", now_ms, 20_000)
         };
         assert_eq!(first(&[]), u64::MAX);
         assert_eq!(first(&[("validator-1", 0, 15_000)]), u64::MAX, "the leader itself");
-        assert_eq!(first(&[("broadcaster-a", 0, 15_000)]), u64::MAX, "not a validator");
         assert_eq!(first(&[("validator-2", 0, 15_000), ("validator-3", 0, 16_000)]), 15_001);
         assert_eq!(first(&[("validator-2", SILENT_MS, 15_000)]), 15_001);
         assert_eq!(first(&[("validator-2", SILENT_MS + 1, 15_000)]), u64::MAX, "silent");

@@ -8,12 +8,15 @@
 //!   trimmed only up to [`View::synced_seq`].
 //! - `entries` is never rewritten: the same seq with another digest is [`ViewError::Fork`].
 //! - The view can be deleted ([`View::clear`]); the replay at start rebuilds it.
-//! - Undo records give the value of a key at an older entry by one range look-up: the record with the
-//!   smallest seq above it holds the value, and without one the present value does.
+//! - Undo records give the value of a key at an older entry: the first record after it that names the key
+//!   holds the value, and without one the present value does.
 
 mod archive;
+mod decided;
+mod past;
 mod read;
 mod tables;
+mod undo;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -90,8 +93,8 @@ impl View {
             sync: Mutex::new(SyncState { last: Instant::now(), dirty: None }),
         };
         let txn = view.db.begin_write()?;
-        if lay_out(&txn)? == Layout::Renewed {
-            tracing::warn!(%shard, "The view has another schema and is rebuilt from the archive");
+        if lay_out(&txn, settings.undo_entries)? == Layout::Renewed {
+            tracing::warn!(%shard, "The view has another schema, or fewer undo records than wanted, and is rebuilt from the archive");
         }
         txn.commit()?;
         // Whatever an open finds is what the last fsynced transaction left.
@@ -188,7 +191,7 @@ impl View {
     pub(crate) fn clear(&self) -> Result<(), ViewError> {
         let txn = self.db.begin_write()?;
         delete_view(&txn)?;
-        lay_out(&txn)?;
+        lay_out(&txn, self.settings.undo_entries)?;
         txn.commit()?;
         Ok(())
     }
@@ -237,6 +240,12 @@ impl View {
         }
     }
 
+    /// While it is kept, writes wait.
+    #[cfg(test)]
+    pub(crate) fn hold_writes(&self) -> WriteTransaction {
+        self.db.begin_write().expect("a write transaction")
+    }
+
     fn sync_state(&self) -> std::sync::MutexGuard<'_, SyncState> {
         self.sync.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -246,17 +255,21 @@ impl View {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     Present,
-    /// The view had another schema and is empty now.
+    /// The view had another schema or kept fewer undo records, and is empty now.
     Renewed,
 }
 
 /// Makes every table, so that readers find them. A view of another schema is deleted in the same transaction that
-/// notes the new schema: a crash leaves the old view under its old schema, or none.
-fn lay_out(txn: &WriteTransaction) -> Result<Layout, ViewError> {
+/// notes the new schema: a crash leaves the old view under its old schema, or none. So is one in which older undo records
+/// than it kept so far would be looked for.
+fn lay_out(txn: &WriteTransaction, undo_entries: u64) -> Result<Layout, ViewError> {
     let layout = {
         let mut identity = txn.open_table(tables::IDENTITY)?;
+        let kept = identity.insert(tables::UNDO_ENTRIES, undo_entries.to_string().as_str())?;
+        let kept = kept.and_then(|text| text.value().parse::<u64>().ok());
+        let is_short = kept.is_none_or(|kept| kept < undo_entries);
         match identity.insert(tables::SCHEMA, tables::SCHEMA_VERSION)? {
-            Some(schema) if schema.value() != tables::SCHEMA_VERSION => Layout::Renewed,
+            Some(schema) if is_short || schema.value() != tables::SCHEMA_VERSION => Layout::Renewed,
             _ => Layout::Present,
         }
     };
@@ -268,6 +281,7 @@ fn lay_out(txn: &WriteTransaction) -> Result<Layout, ViewError> {
     txn.open_table(tables::VALUES)?;
     txn.open_table(tables::UNDO)?;
     txn.open_table(tables::DECISIONS)?;
+    txn.open_table(tables::DECIDED)?;
     txn.open_table(tables::WITHDRAWALS)?;
     txn.open_table(tables::DELIVERIES)?;
     txn.open_table(tables::FINALS)?;
@@ -281,6 +295,7 @@ fn delete_view(txn: &WriteTransaction) -> Result<(), ViewError> {
     txn.delete_table(tables::VALUES)?;
     txn.delete_table(tables::UNDO)?;
     txn.delete_table(tables::DECISIONS)?;
+    txn.delete_table(tables::DECIDED)?;
     txn.delete_table(tables::WITHDRAWALS)?;
     txn.delete_table(tables::DELIVERIES)?;
     txn.delete_table(tables::FINALS)?;

@@ -80,6 +80,20 @@ fn an_entry_is_finished_with_its_last_part() {
 }
 
 #[test]
+fn an_entry_confirms_while_all_of_it_is_in_blocks_and_one_of_them_is_above_the_tier() {
+    let mut book = Book::default();
+    book.take(body(1, 2));
+    assert_eq!(book.confirming(0), 0, "nothing is sent");
+    book.set(item(1, 0), included(7));
+    assert_eq!(book.confirming(0), 0, "the other part is in no block");
+    book.set(item(1, 1), sent());
+    assert_eq!(book.confirming(0), 0, "it is only sent");
+    book.set(item(1, 1), included(9));
+    let at = [6, 7, 8, 9, 10].map(|tier_block| book.confirming(tier_block));
+    assert_eq!(at, [1, 1, 1, 0, 0], "the tier has reached its last block: it must be settled now");
+}
+
+#[test]
 fn clients_are_told_each_change_once() {
     let mut book = Book::default();
     book.take(body(3, 2));

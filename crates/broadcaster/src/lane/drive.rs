@@ -230,6 +230,9 @@ impl<T: Target> Driver<T> {
         self.phase(if desk.is_paused { Phase::Paused } else { Phase::Driving });
         let in_flight = self.target.in_flight();
         self.parts.labels.load(book.len(), in_flight);
+        if let Some(block) = self.target.tier_block() {
+            self.parts.labels.confirming(block, book.confirming(block));
+        }
         self.parts
             .board
             .update(self.parts.link.shard(), &self.parts.target, |report| report.in_flight = in_flight);

@@ -5,6 +5,12 @@ use common::exposition::Metric;
 
 pub(crate) const TABLE: &[Metric] = &[
     Metric::new(
+        "oss_broadcaster_entries_confirming",
+        Gauge,
+        &["shard", "target"],
+        "Entries of which everything is in blocks and that wait for the target's tier to reach them.",
+    ),
+    Metric::new(
         "oss_broadcaster_entries_done_total",
         Counter,
         &["shard", "target"],
@@ -51,6 +57,12 @@ pub(crate) const TABLE: &[Metric] = &[
         Histogram,
         &["chain", "method", "outcome"],
         "Time of a call to a node, by chain id: ok, refused or failed.",
+    ),
+    Metric::new(
+        "oss_chain_tier_block",
+        Gauge,
+        &["shard", "target"],
+        "The newest block at the target's tier that the lane has seen while it had work.",
     ),
     Metric::new(
         "oss_chain_tx_total",

@@ -14,6 +14,7 @@ fn record_all() {
     lane.turned(took);
     lane.done(1);
     lane.load(1, 1);
+    lane.confirming(7, 1);
     lane.tenure(Some(1));
     lane.balance("1000000000000000000");
     lane.root_lag(1);

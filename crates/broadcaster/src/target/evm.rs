@@ -82,6 +82,8 @@ pub(crate) struct Evm {
     stuck: StuckWatch,
     /// An observation of the chain and not of the journal: it outlives what the lane forgets.
     reset: ResetWatch,
+    /// The newest block of the place's tier that was seen.
+    tier_block: Option<u64>,
 }
 
 /// What the comparison of journal and chain allows.
@@ -96,7 +98,8 @@ enum Compared {
 impl Evm {
     pub(crate) fn new(place: Place, limits: Limits, rpc: Rpc, wallet: PrivateKeySigner) -> Self {
         let (gap, stuck, reset) = (GapWatch::default(), StuckWatch::default(), ResetWatch::default());
-        Self { place, limits, rpc, wallet, slots: Slots::default(), counter: 0, used: 0, gap, stuck, reset }
+        let (slots, tier_block) = (Slots::default(), None);
+        Self { place, limits, rpc, wallet, slots, counter: 0, used: 0, gap, stuck, reset, tier_block }
     }
 
     fn shard_number(&self) -> u32 {
@@ -240,5 +243,9 @@ impl Target for Evm {
 
     fn in_flight(&self) -> usize {
         self.slots.unsettled().len()
+    }
+
+    fn tier_block(&self) -> Option<u64> {
+        self.tier_block
     }
 }

@@ -163,6 +163,7 @@ impl Bed {
             keys: vec![
                 key("operate", SECRET, "demo", &[Scope::Read, Scope::Operate])?,
                 key("read", SECRET, "demo", &[Scope::Read])?,
+                key("peer", SECRET, "demo", &[Scope::Peer])?,
                 key("other", SECRET, "other", &[Scope::Read])?,
             ],
         };

@@ -247,3 +247,20 @@ async fn an_operator_lists_dead_letters_of_all_shards_page_by_page() -> Check {
     }
     Ok(())
 }
+
+#[actix_rt::test]
+async fn a_key_of_scope_peer_opens_nothing() -> Check {
+    let bed = Bed::one_chain().await?;
+    let process = Process::start(&bed)?;
+    let rid = Rid::fresh(SHARD).to_string();
+    let operations =
+        testkit::generated::operations("broadcaster.openapi.json", &[("rid", &rid), ("id", "base")]);
+    assert!(operations.len() >= 5, "{operations:?}");
+    for (method, path) in operations {
+        let method: reqwest::Method = method.parse()?;
+        assert_eq!(process.ask(method.clone(), &path, "peer").await?.0, 403, "{method} {path}");
+        // The control: another scope opens it.
+        assert_ne!(process.ask(method.clone(), &path, "operate").await?.0, 403, "{method} {path}");
+    }
+    Ok(())
+}

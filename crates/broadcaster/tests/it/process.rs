@@ -138,7 +138,7 @@ impl Process {
         self.ask(reqwest::Method::POST, path, key).await
     }
 
-    async fn ask(&self, method: reqwest::Method, path: &str, key: &str) -> Check<(u16, Value)> {
+    pub(crate) async fn ask(&self, method: reqwest::Method, path: &str, key: &str) -> Check<(u16, Value)> {
         let request = reqwest::Client::new().request(method, format!("{}{path}", self.http));
         let answer = request.bearer_auth(format!("oss_{key}_{SECRET}")).send().await?;
         Ok((answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)))

@@ -1,4 +1,4 @@
-//! `throughput.svg`: requests per second of each way, the relay beside, the design's floor as a line.
+//! Bar charts as SVG: what was measured, and where a target is, a line over the bar.
 
 use std::path::Path;
 
@@ -8,80 +8,71 @@ use plotters::prelude::{
     SVGBackend, Text, WHITE,
 };
 
-use super::measure::Way;
-use super::report::{Median, Report};
-
 const SIZE: (u32, u32) = (900, 420);
-const RELAY: RGBColor = RGBColor(140, 140, 140);
+const BESIDE: RGBColor = RGBColor(140, 140, 140);
 const OURS: RGBColor = RGBColor(38, 98, 168);
-const FLOOR: RGBColor = RGBColor(196, 62, 46);
+const TARGET: RGBColor = RGBColor(196, 62, 46);
 
-pub(super) fn draw(path: &Path, report: &Report) -> anyhow::Result<()> {
-    // The drawing library's errors borrow the area they come from.
-    render(path, report).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
+/// One measured way.
+#[derive(Debug, Clone)]
+pub(super) struct Bar {
+    pub(super) label: String,
+    /// Under the label.
+    pub(super) figures: String,
+    pub(super) value: f64,
+    /// The design's bound.
+    pub(super) target: Option<f64>,
+    /// What ours is compared with, and not ours.
+    pub(super) is_beside: bool,
 }
 
-fn render(path: &Path, report: &Report) -> Result<(), Box<dyn std::error::Error>> {
-    let medians = &report.medians;
-    let highest = medians.iter().map(|median| median.per_second).fold(1.0, f64::max);
+/// What the bars show.
+#[derive(Debug, Clone)]
+pub(super) struct Chart {
+    pub(super) caption: String,
+    pub(super) unit: &'static str,
+    pub(super) bars: Vec<Bar>,
+}
+
+pub(super) fn draw(path: &Path, chart: &Chart) -> anyhow::Result<()> {
+    // The drawing library's errors borrow the area they come from.
+    render(path, chart).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
+}
+
+fn render(path: &Path, what: &Chart) -> Result<(), Box<dyn std::error::Error>> {
+    let bars = &what.bars;
+    let highest = bars.iter().flat_map(|bar| [Some(bar.value), bar.target]).flatten().fold(1.0, f64::max);
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let caption =
-        format!("{} B messages, fsync on every write, {} cores", report.message_bytes, report.cores);
-    let bars = medians.len();
     let mut chart = ChartBuilder::on(&area)
-        .caption(caption, ("sans-serif", 18))
+        .caption(&what.caption, ("sans-serif", 18))
         .margin(12)
         .y_label_area_size(72)
         .x_label_area_size(12)
-        .build_cartesian_2d(0.0..super::float(bars as u64), 0.0..highest * 1.25)?;
+        .build_cartesian_2d(0.0..super::float(bars.len() as u64), 0.0..highest * 1.25)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
         .disable_x_axis()
-        .y_desc("requests per second")
+        .y_desc(what.unit)
         .y_max_light_lines(0)
-        .y_label_formatter(&|rate| format!("{rate:.0}"))
+        .y_label_formatter(&|value| format!("{value:.0}"))
         .draw()?;
-    let relay =
-        medians.iter().find(|median| median.way == Way::Relay).map_or(0.0, |median| median.per_second);
-    for (position, median) in medians.iter().enumerate() {
+    for (position, bar) in bars.iter().enumerate() {
         let left = super::float(position as u64);
-        let colour = if median.way == Way::Relay { RELAY } else { OURS };
-        let corners = [(left + 0.15, 0.0), (left + 0.85, median.per_second)];
+        let colour = if bar.is_beside { BESIDE } else { OURS };
+        let corners = [(left + 0.15, 0.0), (left + 0.85, bar.value)];
         chart.draw_series([Rectangle::new(corners, colour.filled())])?;
-        if let Some(floor) = floor(median.way) {
-            let line = [(left + 0.08, floor * relay), (left + 0.92, floor * relay)];
-            chart.draw_series([PathElement::new(line, FLOOR.stroke_width(3))])?;
+        if let Some(target) = bar.target {
+            let line = [(left + 0.08, target), (left + 0.92, target)];
+            chart.draw_series([PathElement::new(line, TARGET.stroke_width(3))])?;
         }
         let font = ("sans-serif", 13).into_font().color(&BLACK);
-        let over = |lines: f64| (left + 0.05, median.per_second + highest * (0.02 + 0.06 * lines));
-        chart.draw_series([Text::new(figures(median), over(0.7), font.clone())])?;
-        chart.draw_series([Text::new(label(median.way).to_owned(), over(1.6), font)])?;
+        let top = bar.target.map_or(bar.value, |target| bar.value.max(target));
+        let over = |lines: f64| (left + 0.05, top + highest * (0.02 + 0.06 * lines));
+        chart.draw_series([Text::new(bar.figures.clone(), over(0.7), font.clone())])?;
+        chart.draw_series([Text::new(bar.label.clone(), over(1.6), font)])?;
     }
     area.present()?;
     Ok(())
-}
-
-fn figures(median: &Median) -> String {
-    format!("{:.0}/s, x{:.2}, Redis {:.0} us", median.per_second, median.ratio, median.redis_cpu_us)
-}
-
-const fn label(way: Way) -> &'static str {
-    match way {
-        Way::Relay => "bare relay",
-        Way::Direct => "nothing to collect",
-        Way::NullSource => "one null source",
-        Way::Drain => "draining a backlog",
-    }
-}
-
-/// The first bound of DESIGN §13, to the relay.
-const fn floor(way: Way) -> Option<f64> {
-    match way {
-        Way::Relay => None,
-        Way::Direct => Some(0.45),
-        Way::NullSource => Some(0.35),
-        Way::Drain => Some(0.7),
-    }
 }

@@ -60,8 +60,10 @@ struct Shared {
 }
 
 /// Sends all requests and, unless it is told to send only, waits until all are received. Blocks its thread.
+///
+/// Connections take turns over `addresses`.
 pub(super) fn run(
-    address: &str,
+    addresses: &[String],
     redis_url: &str,
     requests: Vec<Prepared>,
     pattern: Pattern,
@@ -80,7 +82,7 @@ pub(super) fn run(
         let board = &shared.board;
         let reader =
             after.map(|after| scope.spawn(move || on_thread(received::read(redis_url, after, board))));
-        let sent = on_thread(send_all(address, Arc::clone(&shared)));
+        let sent = on_thread(send_all(addresses, Arc::clone(&shared)));
         let read = reader.map_or(Ok(()), |reader| match reader.join() {
             Ok(read) => read.map(drop),
             Err(_) => bail!("the receiver panicked"),
@@ -96,10 +98,10 @@ pub(super) fn run(
     })
 }
 
-async fn send_all(address: &str, shared: Arc<Shared>) -> anyhow::Result<()> {
+async fn send_all(addresses: &[String], shared: Arc<Shared>) -> anyhow::Result<()> {
     let mut connections = tokio::task::JoinSet::new();
-    for _ in 0..shared.pattern.connections {
-        let (address, shared) = (address.to_owned(), Arc::clone(&shared));
+    for address in addresses.iter().cycle().take(usize::from(shared.pattern.connections)) {
+        let (address, shared) = (address.clone(), Arc::clone(&shared));
         connections.spawn(async move { connection(&address, &shared).await });
     }
     while let Some(ended) = connections.join_next().await {

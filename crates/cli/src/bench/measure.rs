@@ -1,14 +1,15 @@
 //! The measurements, in alternation.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 use super::load::{self, Pattern};
-use super::machine::Clocks;
+use super::machine::{Clocks, Part};
 use super::relay::{self, Pace};
-use super::requests::Shape;
+use super::requests::{ASSETS, Shape};
 use super::target::Target;
 use super::{MESSAGE_BYTES, received, redis_cpu};
 use crate::args::ThroughputArgs;
@@ -27,6 +28,8 @@ pub(super) struct Pass {
     pub(super) way: Way,
     pub(super) per_second: f64,
     pub(super) redis_cpu_us: f64,
+    /// CPU time of each program per request, microseconds; empty where it cannot be told.
+    pub(super) cpu_us: BTreeMap<Part, f64>,
     /// Answers 503; those requests were sent again.
     pub(super) refused: u64,
     /// Share of all cores that other programs used meanwhile, where it can be told.
@@ -34,8 +37,8 @@ pub(super) struct Pass {
 }
 
 /// Everything that is read before and after a pass.
-#[derive(Debug, Clone, Copy)]
-struct Before {
+#[derive(Debug, Clone)]
+pub(super) struct Before {
     redis_cpu: Duration,
     clocks: Option<Clocks>,
 }
@@ -68,8 +71,8 @@ pub(super) struct Figures {
 pub(super) async fn all(target: &mut Target, args: &ThroughputArgs, ui: &Ui) -> anyhow::Result<Figures> {
     let direct = Shape::find(&target.tenant, false)?;
     let sourced = Shape::find(&target.tenant, true)?;
-    target.set_up(&direct, "direct", ui).await?;
-    target.set_up(&sourced, "sourced", ui).await?;
+    target.set_up((0..ASSETS).map(|asset| direct.setup(asset)), "direct", ui).await?;
+    target.set_up((0..ASSETS).map(|asset| sourced.setup(asset)), "sourced", ui).await?;
     ui.progress("warming up");
     throughput(target, Way::Direct, &direct, args.requests / WARM_UP_DIVISOR, args).await?;
     relay_pass(target, args.requests / WARM_UP_DIVISOR).await?;
@@ -83,7 +86,7 @@ pub(super) async fn all(target: &mut Target, args: &ThroughputArgs, ui: &Ui) -> 
         if args.sources.sourced() {
             done.push(throughput(target, Way::NullSource, &sourced, args.requests, args).await?);
         }
-        done.push(drain(target, &direct, args, ui).await?);
+        done.push(drain(target, &direct, args).await?);
         for pass in &done {
             ui.progress(format!(
                 "run {run}: {:?} {:.0}/s, Redis {:.1} us each",
@@ -125,8 +128,9 @@ async fn throughput(
         per_second: None,
         send_only: false,
     };
+    let prepared = prepare(target, shape, requests)?;
     let before = Before::read(target).await?;
-    let outcome = send(target, shape, requests, pattern).await?;
+    let outcome = send(target, prepared, pattern).await?;
     before.made(target, way, requests, f64::from(requests) / outcome.seconds, outcome.refused).await
 }
 
@@ -137,15 +141,15 @@ async fn latency(target: &Target, shape: &Shape) -> anyhow::Result<Latency> {
         per_second: Some(LATENCY_PER_SECOND),
         send_only: false,
     };
-    let outcome = send(target, shape, LATENCY_REQUESTS, pattern).await?;
+    let outcome = send(target, prepare(target, shape, LATENCY_REQUESTS)?, pattern).await?;
     distribution(Way::Direct, &outcome.latencies)
 }
 
-/// A backlog is filled while validator and broadcaster are down; then they drain it alone.
-async fn drain(target: &mut Target, shape: &Shape, args: &ThroughputArgs, ui: &Ui) -> anyhow::Result<Pass> {
-    let quiet = ui.quieted();
-    for role in [Role::Validator, Role::Broadcaster] {
-        target.stop_role(role, &quiet).await?;
+/// A backlog is filled while validator and broadcaster stand still (SIGSTOP); then they drain it alone.
+async fn drain(target: &Target, shape: &Shape, args: &ThroughputArgs) -> anyhow::Result<Pass> {
+    const DRAINING: [Role; 2] = [Role::Validator, Role::Broadcaster];
+    for role in DRAINING {
+        target.signal(role, "STOP").await?;
     }
     let pattern = Pattern {
         connections: args.connections,
@@ -155,27 +159,24 @@ async fn drain(target: &mut Target, shape: &Shape, args: &ThroughputArgs, ui: &U
     };
     let prepared = prepare(target, shape, args.requests)?;
     let rids = prepared.iter().map(|request| request.rid).collect();
-    let (address, url) = (target.collector_address(), target.redis_url().to_owned());
-    let refused = blocking(move || load::run(&address, &url, prepared, pattern)).await?.refused;
+    let refused = send(target, prepared, pattern).await?.refused;
     let before = Before::read(target).await?;
     let url = target.redis_url().to_owned();
     let watched = tokio::task::spawn_blocking(move || received::watch(&url, rids));
-    target.start_role(Role::Validator)?;
-    target.start_role(Role::Broadcaster)?;
+    for role in DRAINING {
+        target.signal(role, "CONT").await?;
+    }
     let drained = watched.await.context("the watcher's thread")??;
-    let pass = before.made(target, Way::Drain, args.requests, drained.per_second, refused).await?;
-    target.wait_ready(Role::Validator).await?;
-    target.wait_ready(Role::Broadcaster).await?;
-    Ok(pass)
+    before.made(target, Way::Drain, args.requests, drained.per_second, refused).await
 }
 
 impl Before {
-    async fn read(target: &Target) -> anyhow::Result<Self> {
+    pub(super) async fn read(target: &Target) -> anyhow::Result<Self> {
         let redis_cpu = redis_cpu::used(target.redis_url()).await?;
         Ok(Self { redis_cpu, clocks: Clocks::read(&target.pids()) })
     }
 
-    async fn made(
+    pub(super) async fn made(
         self,
         target: &Target,
         way: Way,
@@ -186,34 +187,34 @@ impl Before {
         let after = Self::read(target).await?;
         let cpu = after.redis_cpu.saturating_sub(self.redis_cpu);
         let redis_cpu_us = cpu.as_secs_f64() * 1e6 / f64::from(requests);
-        let others = self.clocks.zip(after.clocks).map(|(before, after)| before.others_until(&after));
-        Ok(Pass { way, per_second, redis_cpu_us, refused, others })
+        let clocks = self.clocks.zip(after.clocks);
+        let others = clocks.as_ref().map(|(before, after)| before.others_until(after));
+        let cpu_us = clocks.map(|(before, after)| before.each_until(&after, requests)).unwrap_or_default();
+        Ok(Pass { way, per_second, redis_cpu_us, cpu_us, refused, others })
     }
 }
 
-fn prepare(target: &Target, shape: &Shape, requests: u32) -> anyhow::Result<Vec<load::Prepared>> {
+pub(super) fn prepare(target: &Target, shape: &Shape, requests: u32) -> anyhow::Result<Vec<load::Prepared>> {
     let run = format!("{:016x}", rand::random::<u64>());
     shape.prepare(&run, requests, &target.collector_address(), &target.tokens.submit)
 }
 
-async fn send(
+pub(super) async fn send(
     target: &Target,
-    shape: &Shape,
-    requests: u32,
+    prepared: Vec<load::Prepared>,
     pattern: Pattern,
 ) -> anyhow::Result<load::Outcome> {
-    let prepared = prepare(target, shape, requests)?;
-    let (address, url) = (target.collector_address(), target.redis_url().to_owned());
-    blocking(move || load::run(&address, &url, prepared, pattern)).await
+    let (addresses, url) = (target.collector_addresses(), target.redis_url().to_owned());
+    blocking(move || load::run(&addresses, &url, prepared, pattern)).await
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(work).await.context("a measuring thread ended")?
 }
 
-fn distribution(way: Way, samples: &[Duration]) -> anyhow::Result<Latency> {
+pub(super) fn distribution(way: Way, samples: &[Duration]) -> anyhow::Result<Latency> {
     let mut histogram = hdrhistogram::Histogram::<u64>::new(3).context("a histogram")?;
     for sample in samples {
         histogram.record(u64::try_from(sample.as_micros()).unwrap_or(u64::MAX)).context("a latency")?;

@@ -77,7 +77,7 @@ impl Board {
 /// Watches a backlog being drained, from its first commit on. Blocks its thread.
 pub(super) fn watch(redis_url: &str, rids: Vec<Rid>) -> anyhow::Result<Drained> {
     let board = Board::new(rids, 0);
-    // Nothing of the run can have been committed yet: the validator is not running.
+    // Nothing of the run can have been committed yet: the validator stands still.
     let after = on_thread(newest(redis_url))?;
     let first = on_thread(read(redis_url, after, &board))?;
     let last = board.received_us.iter().map(|time| time.load(Ordering::Relaxed)).max().unwrap_or(0);

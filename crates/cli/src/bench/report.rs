@@ -1,12 +1,16 @@
 //! The report: medians, ratios to the relay of the same run, the design's targets beside.
 
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::MESSAGE_BYTES;
+use super::chart::{Bar, Chart};
+use super::figure::{self, Figure};
+use super::machine::Part;
 use super::measure::{Figures, Latency, Pass, Way};
 use crate::args::ThroughputArgs;
+use crate::stack::services::Role;
 use crate::ui;
 
 /// Above this share of the cores for others a run is not to be relied on.
@@ -34,28 +38,12 @@ pub(super) struct Median {
     pub(super) way: Way,
     pub(super) per_second: f64,
     pub(super) redis_cpu_us: f64,
+    /// CPU time of each program per request, microseconds: the median of each.
+    cpu_us: BTreeMap<Part, f64>,
     /// To the relay's median.
     pub(super) ratio: f64,
     /// Largest share of the cores that others used in a pass of it.
     pub(super) others_max: Option<f64>,
-}
-
-/// One line of DESIGN §13.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Figure {
-    pub(super) name: &'static str,
-    pub(super) value: f64,
-    /// First and later bound.
-    pub(super) first: f64,
-    pub(super) later: Option<f64>,
-    /// Whether smaller is better.
-    pub(super) at_most: bool,
-}
-
-impl Figure {
-    pub(super) fn meets(&self, bound: f64) -> bool {
-        if self.at_most { self.value <= bound } else { self.value >= bound }
-    }
 }
 
 impl Way {
@@ -65,6 +53,25 @@ impl Way {
             Self::Direct => "submit to received, nothing to collect",
             Self::NullSource => "submit to received, one null source",
             Self::Drain => "validator and broadcaster draining",
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Relay => "bare relay",
+            Self::Direct => "nothing to collect",
+            Self::NullSource => "one null source",
+            Self::Drain => "draining a backlog",
+        }
+    }
+
+    /// The first bound of DESIGN §13, to the relay.
+    const fn floor(self) -> Option<f64> {
+        match self {
+            Self::Relay => None,
+            Self::Direct => Some(0.45),
+            Self::NullSource => Some(0.35),
+            Self::Drain => Some(0.7),
         }
     }
 }
@@ -105,6 +112,7 @@ impl Report {
                 median.others_max.map_or_else(String::new, |share| format!("{:.0} %", share * 100.0)),
             ]);
         }
+        let spent = self.cpu_table();
         let mut low = ui::table(["at 200 requests/s", "p50 ms", "p99 ms", "max ms"]);
         for latency in &self.latencies {
             let ms = |us: u64| format!("{:.2}", super::float(us) / 1e3);
@@ -115,21 +123,61 @@ impl Report {
                 ms(latency.max_us),
             ]);
         }
-        let mut targets = ui::table(["figure", "value", "target", "met"]);
-        for figure in &self.figures {
-            let sign = if figure.at_most { "at most" } else { "at least" };
-            let mut target = format!("{sign} {}", figure.first);
-            let mut met = if figure.meets(figure.first) { "yes" } else { "NO" }.to_owned();
-            if let Some(later) = figure.later {
-                let _infallible = write!(target, ", then {later}");
-                met.push_str(if figure.meets(later) { ", yes" } else { ", not yet" });
-            }
-            targets.add_row([figure.name.to_owned(), format!("{:.2}", figure.value), target, met]);
-        }
+        let targets = figure::table(&self.figures);
         format!(
-            "{} B messages, {} requests a pass, median of {} passes, {} cores, appendfsync {}\n{rates}\n{low}\n{targets}",
+            "{} B messages, {} requests a pass, median of {} passes, {} cores, appendfsync {}\n{rates}\n{spent}\n{low}\n{targets}",
             self.message_bytes, self.requests_per_pass, self.runs, self.cores, self.appendfsync
         )
+    }
+
+    /// Requests per second of each way, the relay beside, the design's floor as a line.
+    pub(super) fn chart(&self) -> Chart {
+        let relay = self.medians.iter().find(|median| median.way == Way::Relay);
+        let relay = relay.map_or(0.0, |median| median.per_second);
+        let bars = self.medians.iter().map(|median| Bar {
+            label: median.way.label().to_owned(),
+            figures: format!(
+                "{:.0}/s, x{:.2}, Redis {:.0} us",
+                median.per_second, median.ratio, median.redis_cpu_us
+            ),
+            value: median.per_second,
+            target: median.way.floor().map(|floor| floor * relay),
+            is_beside: median.way == Way::Relay,
+        });
+        let caption =
+            format!("{} B messages, fsync on every write, {} cores", self.message_bytes, self.cores);
+        Chart { caption, unit: "requests per second", bars: bars.collect() }
+    }
+
+    /// Where the CPU time of a request goes.
+    fn cpu_table(&self) -> String {
+        let parts: BTreeSet<Part> =
+            self.medians.iter().flat_map(|median| median.cpu_us.keys().copied()).collect();
+        let names = parts.iter().map(|part| part.title().to_owned());
+        let head = ["CPU us per request".to_owned()].into_iter().chain(names).chain(["all".to_owned()]);
+        let mut table = ui::table(head.collect::<Vec<_>>());
+        for median in &self.medians {
+            let cell = |us: Option<&f64>| us.map_or_else(String::new, |us| format!("{us:.1}"));
+            let all: f64 = median.cpu_us.values().sum();
+            let cells = parts.iter().map(|part| cell(median.cpu_us.get(part)));
+            let row = [median.way.title().to_owned()].into_iter().chain(cells).chain([cell(Some(&all))]);
+            table.add_row(row.collect::<Vec<_>>());
+        }
+        table.to_string()
+    }
+}
+
+impl Part {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Stack(Role::Collector) => "collector",
+            Self::Stack(Role::Validator) => "validator",
+            Self::Stack(Role::Broadcaster) => "broadcaster",
+            Self::Stack(Role::RateSource) => "rate source",
+            Self::Stack(Role::Chain) => "chain",
+            Self::Stack(Role::Redis) => "redis",
+            Self::Bench => "bench itself",
+        }
     }
 }
 
@@ -137,7 +185,7 @@ fn medians(passes: &[Pass]) -> Vec<Median> {
     let of = |way: Way, value: fn(&Pass) -> f64| {
         let mut values: Vec<f64> = passes.iter().filter(|pass| pass.way == way).map(value).collect();
         values.sort_by(f64::total_cmp);
-        median(&values)
+        figure::median(&values)
     };
     let relay = of(Way::Relay, |pass| pass.per_second).unwrap_or(f64::NAN);
     [Way::Relay, Way::Direct, Way::NullSource, Way::Drain]
@@ -147,16 +195,22 @@ fn medians(passes: &[Pass]) -> Vec<Median> {
             let redis_cpu_us = of(way, |pass| pass.redis_cpu_us)?;
             let others = passes.iter().filter(|pass| pass.way == way).filter_map(|pass| pass.others);
             let others_max = others.reduce(f64::max);
-            Some(Median { way, per_second, redis_cpu_us, ratio: per_second / relay, others_max })
+            let cpu_us = cpu_medians(passes, way);
+            Some(Median { way, per_second, redis_cpu_us, cpu_us, ratio: per_second / relay, others_max })
         })
         .collect()
 }
 
-/// Of sorted values.
-fn median(values: &[f64]) -> Option<f64> {
-    let upper = *values.get(values.len() / 2)?;
-    let lower = *values.get((values.len() - 1) / 2)?;
-    Some(f64::midpoint(lower, upper))
+fn cpu_medians(passes: &[Pass], way: Way) -> BTreeMap<Part, f64> {
+    let mut values: BTreeMap<Part, Vec<f64>> = BTreeMap::new();
+    for (part, us) in passes.iter().filter(|pass| pass.way == way).flat_map(|pass| &pass.cpu_us) {
+        values.entry(*part).or_default().push(*us);
+    }
+    let of = |(part, mut values): (Part, Vec<f64>)| {
+        values.sort_by(f64::total_cmp);
+        Some((part, figure::median(&values)?))
+    };
+    values.into_iter().filter_map(of).collect()
 }
 
 fn against_targets(medians: &[Median], latencies: &[Latency]) -> Vec<Figure> {
@@ -168,7 +222,7 @@ fn against_targets(medians: &[Median], latencies: &[Latency]) -> Vec<Figure> {
     let low = |name, quantile: fn(&Latency) -> u64, first| {
         let (ours, relay) = (latency(Way::Direct)?, latency(Way::Relay)?);
         let value = super::float(quantile(ours)) / super::float(quantile(relay));
-        Some(Figure { name, value, first, later: None, at_most: true })
+        Some(Figure::at_most(name, value, first))
     };
     [
         at_least("throughput, nothing to collect / relay", Way::Direct, 0.45, Some(0.65)),
@@ -187,7 +241,8 @@ mod tests {
     use super::*;
 
     fn pass(way: Way, per_second: f64) -> Pass {
-        Pass { way, per_second, redis_cpu_us: 30.0, refused: 0, others: Some(per_second / 1e3) }
+        let (cpu_us, others) = (BTreeMap::from([(Part::Bench, per_second)]), Some(per_second / 1e3));
+        Pass { way, per_second, redis_cpu_us: 30.0, cpu_us, refused: 0, others }
     }
 
     #[test]
@@ -204,13 +259,6 @@ mod tests {
         assert_eq!(medians.len(), 2);
         assert!((medians[1].ratio - 0.4).abs() < 1e-9);
         assert_eq!(medians[0].others_max, Some(0.3));
-    }
-
-    #[test]
-    fn a_target_is_missed_below_a_floor_and_above_a_cap() {
-        let floor = Figure { name: "f", value: 0.44, first: 0.45, later: None, at_most: false };
-        let cap = Figure { name: "c", value: 3.1, first: 3.0, later: None, at_most: true };
-        assert!(!floor.meets(0.45) && floor.meets(0.44));
-        assert!(!cap.meets(3.0) && cap.meets(3.1));
+        assert!((medians[1].cpu_us[&Part::Bench] - 80.0).abs() < 1e-9);
     }
 }

@@ -1,4 +1,4 @@
-//! What is measured: a stack with a `null` target and a `null` source, without chains.
+//! What is measured: a stack with `null` targets and `null` sources, without chains.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,11 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use common::ids::{IdempotencyKey, Tenant};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::requests::{ASSETS, NULL_SOURCE, NULL_TARGET, Shape};
 use crate::access::{StackFile, Tokens};
-use crate::args::{ThroughputArgs, Until};
+use crate::args::{Programs, Until};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::stack::files::{self, Access};
@@ -27,6 +26,24 @@ use crate::watch;
 const BACKLOG_MAX: u64 = 4_000_000;
 const SETUP_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// How a stack is made.
+#[derive(Debug, Clone)]
+pub(super) struct Plan<'a> {
+    /// Names of `null` targets and of `null` sources, which take so long.
+    pub(super) targets: &'a [&'a str],
+    pub(super) sources: &'a [&'a str],
+    pub(super) source_ms: u64,
+    pub(super) collectors: u8,
+    pub(super) tuning: Tuning,
+}
+
+impl Plan<'_> {
+    /// With room for a backlog of any length that a bench makes.
+    pub(super) const fn roomy() -> Tuning {
+        Tuning { backlog_max: Some(BACKLOG_MAX), in_flight_max: None, validate_ms: 0, deliver_ms: 0 }
+    }
+}
+
 /// The running stack.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -42,24 +59,33 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) async fn start(data: &Path, args: &ThroughputArgs, ui: &Ui) -> anyhow::Result<Self> {
-        let found = programs::find(&args.programs)?;
+    pub(super) async fn start(
+        data: &Path,
+        plan: &Plan<'_>,
+        programs: &Programs,
+        ui: &Ui,
+    ) -> anyhow::Result<Self> {
+        let found = programs::find(programs)?;
         let logs = data.join("logs");
         std::fs::create_dir_all(&logs)?;
         let mut ports = Ports::new(None);
         let mut listen = || anyhow::Ok(Listen { api: ports.take()?, admin: ports.take()? });
         let (collector, validator, broadcaster) = (listen()?, listen()?, listen()?);
+        let more_collectors = (1..plan.collectors).map(|_| listen()).collect::<Result<_, _>>()?;
         let redis_port = ports.take()?;
         drop(ports);
-        let listens = Listens { redis_url: redis_server::url(redis_port), collector, validator, broadcaster };
+        let redis_url = redis_server::url(redis_port);
+        let listens = Listens { redis_url, collector, more_collectors, validator, broadcaster };
         let secrets = secrets::ensure(data)?;
         let file = |name: &str, value: serde_json::Value| {
             files::write_json(&data.join(name), &value, Access::Everybody)
         };
-        file(TARGETS_FILE, json!({"targets": [{"name": NULL_TARGET, "kind": "null"}]}))?;
+        let target = |name: &&str| json!({"name": name, "kind": "null"});
+        let source = |name: &&str| json!({"name": name, "kind": "null", "delay_ms": plan.source_ms});
+        file(TARGETS_FILE, json!({"targets": plan.targets.iter().map(target).collect::<Vec<_>>()}))?;
         file(ENDPOINTS_FILE, json!({}))?;
-        file(SOURCES_FILE, json!({"sources": [{"name": NULL_SOURCE, "kind": "null", "delay_ms": 0}]}))?;
-        let settings = settings::write(data, &listens, Tuning { backlog_max: Some(BACKLOG_MAX) })?;
+        file(SOURCES_FILE, json!({"sources": plan.sources.iter().map(source).collect::<Vec<_>>()}))?;
+        let settings = settings::write(data, &listens, plan.tuning)?;
         let mut target = Self {
             stack: Stack::default(),
             found,
@@ -90,32 +116,26 @@ impl Target {
         self.start_role(Role::Collector)?;
         self.start_role(Role::Broadcaster)?;
         self.stack.wait_ready("validator", self.listens.validator).await?;
-        self.stack.wait_ready("collector", self.listens.collector).await?;
+        for listen in [self.listens.collector].iter().chain(&self.listens.more_collectors) {
+            self.stack.wait_ready("collector", *listen).await?;
+        }
         self.stack.wait_ready("broadcaster", self.listens.broadcaster).await
     }
 
-    pub(super) fn start_role(&mut self, role: Role) -> anyhow::Result<()> {
+    fn start_role(&mut self, role: Role) -> anyhow::Result<()> {
         self.stack.start_service(role, &self.found, &self.settings, &self.logs)
     }
 
-    pub(super) async fn stop_role(&mut self, role: Role, ui: &Ui) -> anyhow::Result<()> {
-        self.stack.stop_role(role, ui).await
+    /// Sends a signal (`STOP`, `CONT`) to the processes of one role.
+    pub(super) async fn signal(&self, role: Role, name: &str) -> anyhow::Result<()> {
+        self.stack.signal(role, name).await
     }
 
     pub(super) fn must_run(&mut self) -> anyhow::Result<()> {
         self.stack.must_run()
     }
 
-    pub(super) async fn wait_ready(&mut self, role: Role) -> anyhow::Result<()> {
-        let (name, listen) = match role {
-            Role::Validator => ("validator", self.listens.validator),
-            Role::Broadcaster => ("broadcaster", self.listens.broadcaster),
-            _ => ("collector", self.listens.collector),
-        };
-        self.stack.wait_ready(name, listen).await
-    }
-
-    pub(super) fn pids(&self) -> Vec<u32> {
+    pub(super) fn pids(&self) -> Vec<(Role, u32)> {
         self.stack.pids()
     }
 
@@ -128,8 +148,14 @@ impl Target {
         format!("127.0.0.1:{}", self.listens.collector.api)
     }
 
-    /// Registers the assets of a shape; those that are there stay.
-    pub(super) async fn set_up(&self, shape: &Shape, run: &str, ui: &Ui) -> anyhow::Result<()> {
+    /// `host:port` of every collector.
+    pub(super) fn collector_addresses(&self) -> Vec<String> {
+        let listens =
+            [self.listens.collector].into_iter().chain(self.listens.more_collectors.iter().copied());
+        listens.map(|listen| format!("127.0.0.1:{}", listen.api)).collect()
+    }
+
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
         let file = StackFile {
             collector: self.listens.collector.url(),
             validator: self.listens.validator.url(),
@@ -140,14 +166,25 @@ impl Target {
             redis_url: None,
             source_chain: None,
         };
-        let client = Client::new(file.access())?;
-        let quiet = ui.quieted();
-        for asset in 0..ASSETS {
-            let key: IdempotencyKey = format!("{run}-setup-{asset}").parse().context("an idempotency key")?;
-            let body = serde_json::to_vec(&shape.setup(asset))?;
-            let answer = client.submit(body, Some(&key), None).await.context("setting up an asset")?;
-            // One after the other would wait for each; the last one's end is the end of all, in log order.
-            if asset + 1 == ASSETS {
+        Client::new(file.access())
+    }
+
+    /// Submits requests, one after the other, and waits until the last one is completed: in log order that is all.
+    pub(super) async fn set_up(
+        &self,
+        requests: impl ExactSizeIterator<Item = Value>,
+        run: &str,
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
+        let (client, quiet, count) = (self.client()?, ui.quieted(), requests.len());
+        for (number, request) in requests.enumerate() {
+            let key: IdempotencyKey =
+                format!("{run}-setup-{number}").parse().context("an idempotency key")?;
+            let answer = client
+                .submit(serde_json::to_vec(&request)?, Some(&key), None)
+                .await
+                .context("setting up an asset")?;
+            if number + 1 == count {
                 let view = watch::follow(&client, answer, Until::Completed, SETUP_TIMEOUT, &quiet).await?;
                 if view.exit() != Exit::Done {
                     anyhow::bail!("setting up the assets ended as {}", view.fields.status.name());

@@ -21,6 +21,8 @@ pub(super) struct Facts {
     /// The state and the parts that are not ready, from its admin port.
     pub(super) readiness: Option<Result<(String, Vec<String>), String>>,
     pub(super) version: Option<String>,
+    /// `limits.backlog_max`, which collectors show among their metrics.
+    pub(super) backlog_max: Option<u64>,
     pub(super) lanes: Vec<Lane>,
 }
 
@@ -73,18 +75,52 @@ pub(super) async fn look(stack: &StackFile, admins: &[(String, String)]) -> Vec<
         });
     }
     for (name, url) in admins {
-        let (readiness, version) = admin(&http, url).await;
-        match services.iter_mut().find(|facts| facts.name == *name && facts.readiness.is_none()) {
-            Some(facts) => (facts.readiness, facts.version) = (Some(readiness), version),
-            None => services.push(Facts {
+        for url in replicas(url).await {
+            let (readiness, version) = admin(&http, &url).await;
+            let facts = Facts {
                 name: format!("{name} at {url}"),
                 readiness: Some(readiness),
                 version,
+                backlog_max: backlog_bound(&http, &url).await,
                 ..Facts::default()
-            }),
+            };
+            match services.iter_mut().find(|known| known.name == *name && known.readiness.is_none()) {
+                Some(known) => {
+                    let (name, api) = (std::mem::take(&mut known.name), known.api.take());
+                    *known = Facts { name, api, lanes: std::mem::take(&mut known.lanes), ..facts };
+                }
+                None => services.push(facts),
+            }
         }
     }
     services
+}
+
+/// The least bound of the collectors that say theirs.
+pub(super) fn backlog_max(services: &[Facts]) -> Option<u64> {
+    services.iter().filter_map(|facts| facts.backlog_max).min()
+}
+
+/// The URL once for each address of its host: behind one name may be several replicas. One that cannot be resolved stays
+/// as it is, and the look at it says why it fails.
+async fn replicas(url: &str) -> Vec<String> {
+    let Ok(parsed) = url.parse::<reqwest::Url>() else { return vec![url.to_owned()] };
+    let (Some(host), Some(port)) = (parsed.host_str(), parsed.port_or_known_default()) else {
+        return vec![url.to_owned()];
+    };
+    let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
+    let addresses: std::collections::BTreeSet<_> =
+        found.ok().and_then(Result::ok).into_iter().flatten().collect();
+    if addresses.len() < 2 || parsed.scheme() != "http" || host == "localhost" {
+        return vec![url.to_owned()];
+    }
+    addresses.into_iter().map(|address| format!("http://{address}")).collect()
+}
+
+/// The gauge `oss_backlog_max` of a metrics page.
+async fn backlog_bound(http: &reqwest::Client, url: &str) -> Option<u64> {
+    let page = http.get(format!("{url}/metrics")).send().await.ok()?.text().await.ok()?;
+    page.lines().find_map(|line| line.strip_prefix("oss_backlog_max "))?.trim().parse().ok()
 }
 
 async fn ask(request: reqwest::RequestBuilder) -> Result<Value, String> {
@@ -248,6 +284,7 @@ mod tests {
                 api: Some(Ok(())),
                 readiness: Some(Ok(("ready".to_owned(), vec![]))),
                 version: Some("0.1.0".to_owned()),
+                backlog_max: None,
                 lanes: if name == "broadcaster" { lanes(&lane) } else { vec![] },
             })
             .to_vec()

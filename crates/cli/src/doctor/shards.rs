@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use common::ids::Shard;
 use common::keys::Keys;
-use common::targets::Targets;
+use common::targets::{Target, Targets};
 use redis::aio::MultiplexedConnection;
 
 use super::finding::Finding;
 
-/// Requests that wait: from here on somebody should look, and near `limits.backlog_max` they are refused.
-const BACKLOG_LOOK: u64 = 1_000;
-const BACKLOG_NEAR: u64 = 16_000;
+/// Shares of `limits.backlog_max` in per cent: from the first on somebody should look, near the second requests are refused.
+const BACKLOG_LOOK: u64 = 5;
+const BACKLOG_NEAR: u64 = 80;
+/// `limits.backlog_max` as long as it is not set, and no collector says what it is.
+const BACKLOG_MAX: u64 = 20_000;
 /// Entries of the log that a target has not been given.
 const LAG_LOOK: u64 = 100;
 
@@ -27,11 +29,19 @@ pub(super) struct Facts {
     pub(super) targets: Option<String>,
     pub(super) watermarks: BTreeMap<String, u64>,
     pub(super) backlog: u64,
+    /// Cancels, commands and receipts that the validator has not taken in.
+    pub(super) messages: u64,
+    /// Entries in the outboxes: work of a target that is not final there.
+    pub(super) undelivered: u64,
     pub(super) dead_letters: u64,
     pub(super) parked: u64,
 }
 
-pub(super) async fn look(connection: &mut MultiplexedConnection, now_ms: u64) -> anyhow::Result<Vec<Facts>> {
+pub(super) async fn look(
+    connection: &mut MultiplexedConnection,
+    now_ms: u64,
+    targets: Option<&Targets>,
+) -> anyhow::Result<Vec<Facts>> {
     let mut shards = Vec::new();
     for shard in Shard::ALL {
         let keys = Keys::new(shard);
@@ -45,14 +55,26 @@ pub(super) async fn look(connection: &mut MultiplexedConnection, now_ms: u64) ->
                 .arg(keys.head())
                 .query_async(connection)
                 .await?;
-        let lengths: [u64; 4] = {
+        let lengths: [u64; 6] = {
             let mut pipeline = redis::pipe();
-            for key in [keys.requests(), keys.input(), keys.dead_letters(), keys.parked()] {
+            for key in [
+                keys.requests(),
+                keys.input(),
+                keys.input_express(),
+                keys.receipts(),
+                keys.dead_letters(),
+                keys.parked(),
+            ] {
                 pipeline.cmd("XLEN").arg(key);
             }
             pipeline.query_async(connection).await?
         };
-        let [requests, input, dead_letters, parked] = lengths;
+        let [requests, input, express, receipts, dead_letters, parked] = lengths;
+        let mut undelivered = 0;
+        for target in targets.into_iter().flat_map(Targets::iter) {
+            undelivered +=
+                redis::cmd("XLEN").arg(keys.out(&target.name)).query_async::<u64>(connection).await?;
+        }
         let number = |fields: &BTreeMap<String, String>, name: &str| {
             fields.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
         };
@@ -69,6 +91,8 @@ pub(super) async fn look(connection: &mut MultiplexedConnection, now_ms: u64) ->
             targets: head.get("targets").cloned(),
             watermarks: watermarks.collect(),
             backlog: requests + input,
+            messages: express + receipts,
+            undelivered,
             dead_letters,
             parked,
         });
@@ -76,11 +100,27 @@ pub(super) async fn look(connection: &mut MultiplexedConnection, now_ms: u64) ->
     Ok(shards)
 }
 
-pub(super) fn judge(shards: &[Facts], targets: Option<&Targets>) -> Vec<Finding> {
-    shards.iter().flat_map(|facts| of_shard(facts, targets)).collect()
+pub(super) fn judge(shards: &[Facts], targets: Option<&Targets>, backlog_max: Option<u64>) -> Vec<Finding> {
+    shards.iter().flat_map(|facts| of_shard(facts, targets, backlog_max.unwrap_or(BACKLOG_MAX))).collect()
 }
 
-fn of_shard(facts: &Facts, targets: Option<&Targets>) -> Vec<Finding> {
+/// What a shard has not finished; nothing of it = the shard is drained, as docs/operating.md wants it before a backup.
+fn under_way(facts: &Facts, targets: Option<&Targets>) -> Finding {
+    let used = targets.into_iter().flat_map(Targets::iter).filter(|target| !target.retired);
+    let relayed = |target: &Target| facts.watermarks.get(target.name.as_str()).copied().unwrap_or(0);
+    let unrelayed = used.map(|target| facts.head.saturating_sub(relayed(target))).max().unwrap_or(0);
+    let Facts { shard, backlog, messages, undelivered, .. } = facts;
+    let evidence = if backlog + messages + undelivered + unrelayed == 0 {
+        "nothing".to_owned()
+    } else {
+        format!(
+            "{backlog} requests, {messages} other messages, {undelivered} deliveries, {unrelayed} entries to relay"
+        )
+    };
+    Finding::ok(format!("{shard} under way"), evidence)
+}
+
+fn of_shard(facts: &Facts, targets: Option<&Targets>, backlog_max: u64) -> Vec<Finding> {
     let name = |what: &str| format!("{} {what}", facts.shard);
     let mut findings = vec![match &facts.generation {
         Some(generation) => Finding::ok(name("generation"), generation),
@@ -98,8 +138,8 @@ fn of_shard(facts: &Facts, targets: Option<&Targets>) -> Vec<Finding> {
             "start a validator; if one runs, its /readyz says what keeps it from leading",
         ),
     });
-    let waiting = format!("{} wait", facts.backlog);
-    findings.push(match facts.backlog {
+    let waiting = format!("{} of at most {backlog_max} wait", facts.backlog);
+    findings.push(match facts.backlog.saturating_mul(100).checked_div(backlog_max).unwrap_or(u64::MAX) {
         BACKLOG_NEAR.. => {
             Finding::fail(name("backlog"), waiting, "see OssBacklogNearBound in docs/operating.md")
         }
@@ -108,6 +148,7 @@ fn of_shard(facts: &Facts, targets: Option<&Targets>) -> Vec<Finding> {
         }
         _ => Finding::ok(name("backlog"), waiting),
     });
+    findings.push(under_way(facts, targets));
     for (what, count, advice) in [
         ("dead letters", facts.dead_letters, "read them with GET /v1/dlq"),
         ("parked messages", facts.parked, "finish the upgrade: they are of a newer version"),
@@ -163,8 +204,6 @@ fn logged(facts: &Facts, targets: &Targets) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use common::targets::Target;
-
     use super::super::finding::{Broken, Verdict, assert_each_is_found};
     use super::*;
 
@@ -181,6 +220,8 @@ mod tests {
             targets: Some(targets().digest().to_string()),
             watermarks: [("bench".to_owned(), 7)].into(),
             backlog: 0,
+            messages: 0,
+            undelivered: 0,
             dead_letters: 0,
             parked: 0,
         }
@@ -192,8 +233,8 @@ mod tests {
         let faults: [Broken<'_, Facts>; 10] = [
             ("gaming generation", Verdict::Fail, |facts| facts.generation = None),
             ("gaming leader", Verdict::Fail, |facts| facts.leader = None),
-            ("gaming backlog", Verdict::Warn, |facts| facts.backlog = BACKLOG_LOOK),
-            ("gaming backlog", Verdict::Fail, |facts| facts.backlog = BACKLOG_NEAR),
+            ("gaming backlog", Verdict::Warn, |facts| facts.backlog = 50),
+            ("gaming backlog", Verdict::Fail, |facts| facts.backlog = 800),
             ("gaming dead letters", Verdict::Warn, |facts| facts.dead_letters = 1),
             ("gaming parked messages", Verdict::Warn, |facts| facts.parked = 1),
             ("gaming targets", Verdict::Fail, |facts| facts.targets = Some("0x00".to_owned())),
@@ -201,6 +242,29 @@ mod tests {
             ("gaming log at bench", Verdict::Warn, |facts| facts.head += LAG_LOOK + 1),
             ("gaming log at bench", Verdict::Warn, |facts| facts.watermarks.clear()),
         ];
-        assert_each_is_found(sound, |facts| judge(&[facts], Some(&targets)), &faults);
+        assert_each_is_found(sound, |facts| judge(&[facts], Some(&targets), Some(1_000)), &faults);
+    }
+
+    #[test]
+    fn the_bound_of_the_backlog_is_the_collectors_and_what_is_under_way_is_counted_wherever_it_is() {
+        let targets = targets();
+        let of = |facts: &Facts, check: &str, bound| {
+            let findings = judge(std::slice::from_ref(facts), Some(&targets), bound);
+            findings.into_iter().find(|finding| finding.check == check).expect("the check")
+        };
+        let waiting = Facts { backlog: 900, ..sound() };
+        assert_eq!(of(&waiting, "gaming backlog", Some(1_000)).verdict, Verdict::Fail);
+        assert_eq!(of(&waiting, "gaming backlog", Some(100_000)).verdict, Verdict::Ok);
+        assert_eq!(of(&waiting, "gaming backlog", None).verdict, Verdict::Ok);
+        assert_eq!(of(&sound(), "gaming under way", None).evidence, "nothing");
+        for unfinished in [
+            waiting,
+            Facts { messages: 1, ..sound() },
+            Facts { undelivered: 1, ..sound() },
+            Facts { head: 8, ..sound() },
+            Facts { watermarks: BTreeMap::new(), ..sound() },
+        ] {
+            assert_ne!(of(&unfinished, "gaming under way", None).evidence, "nothing", "{unfinished:?}");
+        }
     }
 }

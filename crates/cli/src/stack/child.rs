@@ -109,23 +109,22 @@ impl Child {
         if let Some(status) = self.ended()? {
             return Ok(Stopped::Before(status.code()));
         }
-        if let Some(pid) = self.pid() {
-            terminate(pid).await?;
-        }
+        self.signal("TERM").await?;
         if let Ok(status) = tokio::time::timeout(within, self.process.wait()).await {
             return Ok(Stopped::Asked(status?.code()));
         }
         self.process.kill().await.with_context(|| format!("cannot kill {}", self.name))?;
         Ok(Stopped::Killed)
     }
-}
 
-/// Sends SIGTERM. By the shell's own `kill`: every system has one, and it needs no unsafe call.
-async fn terminate(pid: u32) -> anyhow::Result<()> {
-    let pid = pid.to_string();
-    let script = "kill -TERM \"$1\" 2>/dev/null || true";
-    Command::new("/bin/sh").args(["-c", script, "sh", &pid]).status().await.context("cannot run /bin/sh")?;
-    Ok(())
+    /// Sends a signal (`TERM`, `STOP`, …). By the shell's own `kill`: every system has one, and it needs no unsafe call.
+    pub(crate) async fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        let script = "kill -\"$1\" \"$2\" 2>/dev/null || true";
+        let args = ["-c", script, "sh", name, &pid.to_string()];
+        Command::new("/bin/sh").args(args).status().await.context("cannot run /bin/sh")?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

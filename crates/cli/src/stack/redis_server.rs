@@ -26,7 +26,7 @@ pub(crate) fn admin_url(port: u16, password: &SecretString) -> String {
 /// How to start it with its data in `folder` and the users of the file `users`.
 pub(crate) fn launch(program: &Path, folder: &Path, users: &Path, port: u16) -> Launch {
     let text = |text: &str| text.to_owned();
-    let settings: [(&str, String); 11] = [
+    let settings: [(&str, String); 13] = [
         ("--bind", text("127.0.0.1")),
         ("--port", port.to_string()),
         ("--dir", folder.display().to_string()),
@@ -34,6 +34,9 @@ pub(crate) fn launch(program: &Path, folder: &Path, users: &Path, port: u16) -> 
         ("--appendonly", text("yes")),
         ("--appendfsync", text("always")),
         ("--save", text("")),
+        // As deploy/redis.conf: the file is rewritten seldom, and at less cost.
+        ("--auto-aof-rewrite-min-size", text("256mb")),
+        ("--rdbcompression", text("no")),
         ("--maxmemory-policy", text("noeviction")),
         // Status records stay in the compact form.
         ("--hash-max-listpack-value", text("512")),

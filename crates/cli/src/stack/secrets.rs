@@ -109,7 +109,7 @@ fn senders(folder: &Path) -> anyhow::Result<BTreeMap<Shard, PrivateKeySigner>> {
     Ok(senders)
 }
 
-/// One key per scope; the submit and the operate key can also read. The services get the hashes only.
+/// One key per scope of clients; the submit and the operate key can also read. The services get the hashes only.
 fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
     let (tokens_path, hashes_path) = (folder.join(names::DEV_KEYS), folder.join(names::KEYS));
     let known = files::read_json::<Tokens>(&tokens_path)?;
@@ -128,13 +128,13 @@ fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
             regulate: token(Scope::Regulate),
         }
     });
-    let keys = Scope::ALL
+    let keys = Scope::CLIENT
         .into_iter()
         .map(|scope| {
             let secret = tokens.of(scope).rsplit_once('_').map_or("", |(_, secret)| secret);
             let scopes = match scope {
                 Scope::Submit | Scope::Operate => vec![scope, Scope::Read],
-                Scope::Read | Scope::Regulate => vec![scope],
+                Scope::Read | Scope::Regulate | Scope::Peer => vec![scope],
             };
             KeyRecord {
                 id: id(scope),
@@ -149,7 +149,8 @@ fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
     Ok(tokens)
 }
 
-/// The key of the validators among themselves; a stack of an older release has none yet.
+/// The key of the validators among themselves, which opens their logs alone. A stack of an older release has none yet, or
+/// one that its record lets operate: it stays as it is, and its record gets the scope.
 fn peer(folder: &Path) -> anyhow::Result<()> {
     let (path, hashes_path) = (folder.join(names::PEER_KEY), folder.join(names::KEYS));
     let token = if path.exists() {
@@ -164,7 +165,7 @@ fn peer(folder: &Path) -> anyhow::Result<()> {
         id: PEER.to_owned(),
         sha256: Digest::of(&[secret.as_bytes()]),
         tenant: tenant()?,
-        scopes: vec![Scope::Operate],
+        scopes: vec![Scope::Peer],
     };
     let mut known: KeyFile = files::read_json(&hashes_path)?.unwrap_or_default();
     if known.keys.contains(&record) {
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(first.senders, second.senders);
         assert_eq!(first.tokens, second.tokens);
         let ring = KeyRing::load(&folder.path().join(names::KEYS)).expect("a key file");
-        for scope in Scope::ALL {
+        for scope in Scope::CLIENT {
             let principal = ring.lookup(first.tokens.of(scope)).expect("known");
             assert!(principal.has(scope));
         }
@@ -215,9 +216,18 @@ mod tests {
         let (before, ring) = (token(std::fs::read_to_string(&path)), || {
             KeyRing::load(&folder.path().join(names::KEYS)).expect("a key file")
         });
-        assert!(ring().lookup(&before).expect("known").has(Scope::Operate));
-        assert!(!ring().lookup(&before).expect("known").has(Scope::Submit));
+        let opens = || {
+            let principal = ring().lookup(&before).expect("known");
+            (principal.has(Scope::Peer), Scope::CLIENT.iter().any(|scope| principal.has(*scope)))
+        };
+        assert_eq!(opens(), (true, false));
+        // As an older release left it: the key stays, what it opens shrinks.
+        let hashes = folder.path().join(names::KEYS);
+        let wide = std::fs::read_to_string(&hashes).expect("a file").replace("\"peer\"\n", "\"operate\"\n");
+        std::fs::write(&hashes, wide).expect("written");
+        assert_eq!(opens(), (false, true));
         ensure(folder.path()).expect("read");
+        assert_eq!(opens(), (true, false));
         assert_eq!(before, token(std::fs::read_to_string(&path)));
         // As a release without it left it.
         std::fs::remove_file(&path).expect("removes");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use serde::Serialize;
 
 use super::child::{Child, Launch, Stopped};
 use super::programs::Found;
@@ -18,7 +19,8 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const STOP_WITHIN: Duration = Duration::from_secs(35);
 
 /// Parts of a stack, in the order in which they are stopped: each may still need those after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
     Collector,
     Validator,
@@ -43,8 +45,9 @@ impl Stack {
         self.children.is_empty()
     }
 
-    pub(crate) fn pids(&self) -> Vec<u32> {
-        self.children.iter().filter_map(|(_, child)| child.pid()).collect()
+    /// The running children with their process ids.
+    pub(crate) fn pids(&self) -> Vec<(Role, u32)> {
+        self.children.iter().filter_map(|(role, child)| Some((*role, child.pid()?))).collect()
     }
 
     /// An error with the end of its log if any child has ended.
@@ -52,7 +55,7 @@ impl Stack {
         self.children.iter_mut().try_for_each(|(_, child)| child.must_run())
     }
 
-    /// Starts one of the three services.
+    /// Starts one of the three services; of the collector, all.
     pub(crate) fn start_service(
         &mut self,
         role: Role,
@@ -66,8 +69,25 @@ impl Stack {
             Role::Broadcaster => ("broadcaster", &found.broadcaster, &settings.broadcaster),
             Role::RateSource | Role::Chain | Role::Redis => bail!("{role:?} is not a service"),
         };
+        self.start_one(role, name.to_owned(), program, file, logs)?;
+        if role == Role::Collector {
+            for (number, file) in (2..).zip(&settings.more_collectors) {
+                self.start_one(role, format!("{name}-{number}"), program, file, logs)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_one(
+        &mut self,
+        role: Role,
+        name: String,
+        program: &Path,
+        file: &Path,
+        logs: &Path,
+    ) -> anyhow::Result<()> {
         let args = vec!["run".to_owned(), "--config".to_owned(), file.display().to_string()];
-        let launch = Launch { name: name.to_owned(), program: program.clone(), args };
+        let launch = Launch { name, program: program.to_owned(), args };
         self.add(role, Child::start(&launch, logs)?);
         Ok(())
     }
@@ -92,13 +112,11 @@ impl Stack {
         }
     }
 
-    /// Ends the children of one role.
-    pub(crate) async fn stop_role(&mut self, role: Role, ui: &Ui) -> anyhow::Result<()> {
-        let mut rest = Vec::new();
-        for (of, child) in std::mem::take(&mut self.children) {
-            if of == role { stop_one(child, ui).await? } else { rest.push((of, child)) }
+    /// Sends a signal to the children of one role.
+    pub(crate) async fn signal(&self, role: Role, name: &str) -> anyhow::Result<()> {
+        for (_, child) in self.children.iter().filter(|(of, _)| *of == role) {
+            child.signal(name).await?;
         }
-        self.children = rest;
         Ok(())
     }
 

@@ -15,6 +15,8 @@ use super::secrets::names;
 pub(crate) struct Listens {
     pub(crate) redis_url: String,
     pub(crate) collector: Listen,
+    /// Of further collectors; a development stack has none.
+    pub(crate) more_collectors: Vec<Listen>,
     pub(crate) validator: Listen,
     pub(crate) broadcaster: Listen,
 }
@@ -41,12 +43,18 @@ impl Listen {
 pub(crate) struct Tuning {
     /// `limits.backlog_max` of the collector; `None` = its default.
     pub(crate) backlog_max: Option<u64>,
+    /// `collect.in_flight_max` of the collector; `None` = its default.
+    pub(crate) in_flight_max: Option<u16>,
+    /// How long each request's validation takes in addition, and each part on a `null` target.
+    pub(crate) validate_ms: u64,
+    pub(crate) deliver_ms: u64,
 }
 
 /// The settings files that were written.
 #[derive(Debug)]
 pub(crate) struct SettingsFiles {
     pub(crate) collector: PathBuf,
+    pub(crate) more_collectors: Vec<PathBuf>,
     pub(crate) validator: PathBuf,
     pub(crate) broadcaster: PathBuf,
 }
@@ -64,36 +72,48 @@ pub(crate) fn write(folder: &Path, listens: &Listens, tuning: Tuning) -> anyhow:
             text(&format!("127.0.0.1:{}", listen.admin)),
         )
     };
-    let mut collector = format!(
-        "{common}sources_file = {}\ndev_keys_file = {}\nvalidators = [{}]\n{}",
-        path(SOURCES_FILE),
-        path(names::DEV_KEYS),
-        text(&listens.validator.url()),
-        tail(User::Collector, listens.collector),
-    );
-    if let Some(backlog_max) = tuning.backlog_max {
-        write!(collector, "\n[limits]\nbacklog_max = {backlog_max}\n")?;
-    }
+    let collector = |listen: Listen| -> anyhow::Result<String> {
+        let mut collector = format!(
+            "{common}sources_file = {}\ndev_keys_file = {}\nvalidators = [{}]\n{}",
+            path(SOURCES_FILE),
+            path(names::DEV_KEYS),
+            text(&listens.validator.url()),
+            tail(User::Collector, listen),
+        );
+        if let Some(backlog_max) = tuning.backlog_max {
+            write!(collector, "\n[limits]\nbacklog_max = {backlog_max}\n")?;
+        }
+        if let Some(in_flight_max) = tuning.in_flight_max {
+            write!(collector, "\n[collect]\nin_flight_max = {in_flight_max}\n")?;
+        }
+        Ok(collector)
+    };
     let validator = format!(
-        "{common}validator_key_file = {}\ndata_dir = {}\n{}\n[peer]\nkey_file = {}\n",
+        "{common}validator_key_file = {}\ndata_dir = {}\n{}\n[peer]\nkey_file = {}\n\n[stand_in]\nvalidate_ms = {}\n",
         path(names::VALIDATOR_KEY),
         path("validator"),
         tail(User::Validator, listens.validator),
         path(names::PEER_KEY),
+        tuning.validate_ms,
     );
     let broadcaster = format!(
-        "{common}sender_keys_file = {}\nendpoints_file = {}\n{}",
+        "{common}sender_keys_file = {}\nendpoints_file = {}\n{}\n[null]\ndelay_ms = {}\n",
         path(names::SENDER_KEYS),
         path(ENDPOINTS_FILE),
         tail(User::Broadcaster, listens.broadcaster),
+        tuning.deliver_ms,
     );
     let save = |name: &str, content: String| -> anyhow::Result<PathBuf> {
         let path = folder.join(name);
         files::write(&path, content.as_bytes(), Access::Everybody)?;
         Ok(path)
     };
+    let more_collectors = (2..).zip(&listens.more_collectors);
     Ok(SettingsFiles {
-        collector: save("collector.toml", collector)?,
+        collector: save("collector.toml", collector(listens.collector)?)?,
+        more_collectors: more_collectors
+            .map(|(number, listen)| save(&format!("collector-{number}.toml"), collector(*listen)?))
+            .collect::<anyhow::Result<_>>()?,
         validator: save("validator.toml", validator)?,
         broadcaster: save("broadcaster.toml", broadcaster)?,
     })

@@ -114,7 +114,8 @@ pub(crate) async fn start(
         wait: CHAIN_WAIT,
     };
     let made = init::ensure(&data, &plan, ui).await?;
-    let listens = Listens { redis_url: redis_server::url(redis_port), collector, validator, broadcaster };
+    let redis_url = redis_server::url(redis_port);
+    let listens = Listens { redis_url, collector, more_collectors: Vec::new(), validator, broadcaster };
     let file = StackFile {
         collector: collector.url(),
         validator: validator.url(),

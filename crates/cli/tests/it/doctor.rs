@@ -81,6 +81,10 @@ async fn a_sound_stack_passes_and_each_broken_part_is_named_without_a_secret() {
     stack.redis().command(&["ACL", "SETUSER", "collector", "+flushall"]).expect("sets");
     until_failed(&stack, &mut printed, &["redis user collector"]).await;
     stack.redis().command(&["ACL", "SETUSER", "collector", "-flushall"]).expect("sets");
+    let as_once = "(~{oss:*}:members:validator +hset)";
+    stack.redis().command(&["ACL", "SETUSER", "broadcaster", as_once]).expect("sets");
+    until_failed(&stack, &mut printed, &["redis user broadcaster"]).await;
+    stack.redis().command(&["ACL", "LOAD"]).expect("loads");
     until_failed(&stack, &mut printed, &[]).await;
 
     let first = |role| Service { role, index: 0 };

@@ -5,6 +5,12 @@ use common::exposition::Metric;
 
 pub(crate) const TABLE: &[Metric] = &[
     Metric::new(
+        "oss_backlog_max",
+        Gauge,
+        &[],
+        "limits.backlog_max: from so many waiting requests of a shard on, submissions are refused.",
+    ),
+    Metric::new(
         "oss_claimed_total",
         Counter,
         &["shard"],

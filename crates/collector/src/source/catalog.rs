@@ -151,6 +151,12 @@ impl Catalog {
         if faults.is_empty() { Ok(Self { entries }) } else { Err(ParseError::Faults(faults)) }
     }
 
+    /// The sources whose chains are followed.
+    pub(crate) fn followed(&self) -> Vec<&Name> {
+        let is_followed = |entry: &Entry| matches!(entry.settings, KindSettings::EvmLogs(_));
+        self.entries.iter().filter(|(_, entry)| is_followed(entry)).map(|(name, _)| name).collect()
+    }
+
     /// The chains to be followed for what is handed out of them, with the sources' names.
     ///
     /// # Errors

@@ -42,3 +42,27 @@ async fn a_tenant_sees_and_cancels_its_own_requests_only() {
     assert_eq!(bed.ask(Method::GET, SUBMIT, url, &[]).await.status, 200);
     collector.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_key_of_scope_peer_opens_nothing() {
+    let bed = Bed::new().await;
+    let collector = bed.start().await;
+    let rid = bed.post(&collector, &mint("X"), &[]).await.rid().to_string();
+    // The description is that of the whole origin; the others' routes are not here.
+    let fill = ["rid", "id", "asset", "account", "shard", "target"].map(|name| (name, rid.as_str()));
+    let others: Vec<_> = ["validator.openapi.json", "broadcaster.openapi.json"]
+        .into_iter()
+        .flat_map(|file| testkit::generated::operations(file, &fill))
+        .collect();
+    let description = bed.ask(Method::GET, "", format!("{}/openapi.json", collector.base), &[]).await;
+    let mut own = testkit::generated::operations_of(&description.body, &fill);
+    own.retain(|operation| !others.contains(operation));
+    assert_eq!(own.len(), 7, "{own:?}");
+    for (method, path) in own {
+        let method: Method = method.parse().expect("a method");
+        let url = format!("{}{path}", collector.base);
+        let answer = bed.ask(method.clone(), "oss_peer_p", url, &[]).await;
+        assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
+    }
+    collector.stop().await;
+}

@@ -60,6 +60,7 @@ impl Bed {
             &json!({"keys": [
                 key("devsubmit", "s", "demo", &["submit", "read"]),
                 key("devread", "r", "demo", &["read"]),
+                key("peer", "p", "demo", &["peer"]),
                 key("other", "o", "other", &["submit", "read"]),
             ]}),
         );

@@ -92,7 +92,7 @@ const VALIDATOR: &[Right] = &[
     right(&["ctl"], "xlen xadd xrange xtrim"),
     right(&["att"], "hlen hget hset hdel"),
     right(&["sent:*"], "get set"),
-    right(&["members"], "hgetall hset hdel"),
+    right(&["members:validator"], "hgetall hset hdel"),
     right(&["gen"], "get set"),
     right(&["barrier:*"], "set"),
 ];
@@ -109,7 +109,7 @@ const BROADCASTER: &[Right] = &[
     right(&["receipts"], "xlen xadd"),
     right(&["status"], "xlen xadd"),
     right(&["ctl", "dlq"], "xrange"),
-    right(&["members"], "hgetall hset hdel"),
+    right(&["members:broadcaster"], "hgetall hset hdel"),
     right(&["req:*"], "hgetall"),
     right(&["gen"], "get"),
     right(&["barrier:*"], "set"),

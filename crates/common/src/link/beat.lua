@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- KEYS members
--- ARGV instance last_control_id url
+-- ARGV instance read_id url
 local SILENT_MS = 24 * 3600 * 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- KEYS lease head log in inx receipts parked dlq ctl status att, then req:<rid> per status write
 -- ARGV epoch token seq prev digest root v body in_below inx_below receipts_below barrier targets ttl_ms
---      parked_max dlq_max record_max rids n_statuses n_parked n_dead n_attempted, then
---      per status write: fp status rank seq outcome code errors ended replaces withdrawn; per parked message: payload first;
---      per dead letter: stage code error attempts original; per attempted key: key
-local FIXED_KEYS, FIXED_ARGS, STATUS_ARGS, DEAD_ARGS = 11, 22, 10, 5
+--      parked_max dlq_max record_max rids n_ends n_statuses n_parked n_dead n_attempted, then
+--      per end: status rank seq outcome code errors ended replaces withdrawn; per status write: fp end;
+--      per parked message: payload first; per dead letter: stage code error attempts original; per attempted key: key
+local FIXED_KEYS, FIXED_ARGS, END_ARGS, STATUS_ARGS, DEAD_ARGS = 11, 23, 9, 2, 5
 local COMMITTED = 5
 local ZERO = '0x' .. string.rep('0', 64)
 local lease = redis.call('HMGET', KEYS[1], 'epoch', 'token')
@@ -40,8 +40,8 @@ if seq ~= head_seq + 1 then return {'GAP', string.format('%.0f', head_seq), head
 -- guard:prev
 if ARGV[4] ~= head_digest then return {'GAP', string.format('%.0f', head_seq), head_digest} end
 -- /guard:prev
-local n_statuses, n_parked = tonumber(ARGV[19]), tonumber(ARGV[20])
-local n_dead, n_attempted = tonumber(ARGV[21]), tonumber(ARGV[22])
+local n_ends, n_statuses, n_parked = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
+local n_dead, n_attempted = tonumber(ARGV[22]), tonumber(ARGV[23])
 -- guard:dead_letters
 if n_dead > 0 and redis.call('XLEN', KEYS[8]) + n_dead > tonumber(ARGV[16]) then return {'FULL', 'dlq'} end
 -- /guard:dead_letters
@@ -52,6 +52,13 @@ if n_parked > 0 and redis.call('XLEN', KEYS[7]) + n_parked > tonumber(ARGV[15]) 
 -- Reading every key once makes a wrong type fail here, before the first write.
 for i = 3, 10 do redis.call('XLEN', KEYS[i]) end
 redis.call('HLEN', KEYS[11])
+-- What most records of an entry get is the same, so it comes once.
+local ends, a = {}, FIXED_ARGS
+for i = 1, n_ends do
+  ends[tostring(i)] = {status = ARGV[a + 1], rank = tonumber(ARGV[a + 2]), seq = ARGV[a + 3], outcome = ARGV[a + 4],
+    code = ARGV[a + 5], errors = ARGV[a + 6], ended = ARGV[a + 7], replaces = ARGV[a + 8], withdrawn = ARGV[a + 9]}
+  a = a + END_ARGS
+end
 -- Only the fields that decide what is written; a request that comes twice in one entry is read once.
 local RANK, FP, VERSION, TENANT, TARGETS, ERRORS, CODE, SOURCE_STATE, BY, WITHDRAWN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 local records = {}
@@ -85,6 +92,7 @@ local function cut(record, code, errors)
   if record[SOURCE_STATE] then dropped[#dropped + 1] = 'source_state' end
   if record[BY] then dropped[#dropped + 1] = 'by' end
   record[SOURCE_STATE], record[BY] = false, false
+  if errors == '' and not record[TARGETS] then return dropped, errors, is_cut end
   -- guard:cut
   local room = tonumber(ARGV[17]) - RECORD_BASE - #record[TENANT] - #record[FP] - #code
   local targets = record[TARGETS] and #'targets' + #record[TARGETS] or 0
@@ -107,20 +115,20 @@ local function tell_withdrawn(key, record, withdrawn)
   redis.call('HSET', key, 'version', record[VERSION], 'withdrawn', withdrawn)
 end
 
-local function write_status(key, a)
-  local record, rank = records[key], tonumber(ARGV[a + 3])
+local function write_status(key, fp, last)
+  local record, rank = records[key], last.rank
   -- guard:exists
   if not record[RANK] then return end
   -- /guard:exists
-  local is_other = record[FP] ~= ARGV[a + 1]
+  local is_other = record[FP] ~= fp
   -- guard:fp
-  if is_other and record[FP] ~= ARGV[a + 9] then return end
+  if is_other and record[FP] ~= last.replaces then return end
   -- /guard:fp
   local old_rank = tonumber(record[RANK] or '0')
   -- guard:upwards
-  if rank <= old_rank then return tell_withdrawn(key, record, ARGV[a + 10]) end
+  if rank <= old_rank then return tell_withdrawn(key, record, last.withdrawn) end
   -- /guard:upwards
-  local code, errors, dropped, is_cut = ARGV[a + 6], ARGV[a + 7], nil, false
+  local code, errors, dropped, is_cut = last.code, last.errors, nil, false
   if code == '' then code = record[CODE] or '' end
   if errors == '' then errors = record[ERRORS] or '' end
   if rank >= COMMITTED then dropped, errors, is_cut = cut(record, code, errors) end
@@ -130,7 +138,7 @@ local function write_status(key, a)
     record[TARGETS] = false
   end
   local version = tonumber(record[VERSION] or '0') + 1
-  local write = {key, 'status', ARGV[a + 2], 'rank', ARGV[a + 3], 'version', version}
+  local write = {key, 'status', last.status, 'rank', rank, 'version', version}
   local n = #write
   local function set(field, value)
     if value ~= '' then
@@ -138,27 +146,26 @@ local function write_status(key, a)
       n = n + 2
     end
   end
-  if is_other then set('fp', ARGV[a + 1]) end
-  set('seq', ARGV[a + 4])
-  set('outcome', ARGV[a + 5])
+  if is_other then set('fp', fp) end
+  set('seq', last.seq)
+  set('outcome', last.outcome)
   if code ~= record[CODE] then set('code', code) end
   if errors ~= record[ERRORS] then set('errors', errors) end
-  set('ended', ARGV[a + 8])
-  set('withdrawn', ARGV[a + 10])
+  set('ended', last.ended)
+  set('withdrawn', last.withdrawn)
   if is_cut then set('cut', '1') end
   redis.call('HSET', unpack(write))
   if dropped and #dropped > 0 then redis.call('HDEL', key, unpack(dropped)) end
   -- guard:expiry
   if rank >= COMMITTED and old_rank < COMMITTED then redis.call('PEXPIRE', key, ARGV[14]) end
   -- /guard:expiry
-  record[RANK], record[VERSION], record[FP] = rank, version, ARGV[a + 1]
+  record[RANK], record[VERSION], record[FP] = rank, version, fp
   record[CODE], record[ERRORS] = code ~= '' and code, errors ~= '' and errors
-  if ARGV[a + 10] ~= '' then record[WITHDRAWN] = ARGV[a + 10] end
+  if last.withdrawn ~= '' then record[WITHDRAWN] = last.withdrawn end
 end
 
-local a = FIXED_ARGS
 for i = 1, n_statuses do
-  write_status(KEYS[FIXED_KEYS + i], a)
+  write_status(KEYS[FIXED_KEYS + i], ARGV[a + 1], ends[ARGV[a + 2]])
   a = a + STATUS_ARGS
 end
 for _ = 1, n_parked do

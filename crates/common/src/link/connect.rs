@@ -99,8 +99,11 @@ impl Address {
         Client::build_with_tls(info, tls).map(|client| Self { client }).map_err(LinkError::Address)
     }
 
-    /// A connection of its own, for one blocking reader.
-    pub(super) async fn dedicated(&self, block: Duration) -> Result<MultiplexedConnection, LinkError> {
+    /// A connection of its own, for one blocking reader or a tool: a reply may take `block` + 2 s.
+    ///
+    /// # Errors
+    /// Redis cannot be reached or refuses the credentials.
+    pub async fn dedicated(&self, block: Duration) -> Result<MultiplexedConnection, LinkError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(block + BLOCK_GRACE));

@@ -1,10 +1,13 @@
 #!lua flags=allow-oom
 -- allow-oom: the bound of the stream bounds it; a cancel must get through a full Redis.
 -- KEYS stream sent:<message id>, then the share's stream if the message is of one
--- ARGV payload bound repeat_ms share_max
+-- ARGV payload bound repeat_ms content share_max
 local length = redis.call('XLEN', KEYS[1])
-local sent = redis.call('GET', KEYS[2])
+local sent, content = string.match(redis.call('GET', KEYS[2]) or '', '^(%S+) ?(%S*)$')
 if KEYS[3] then redis.call('XLEN', KEYS[3]) end
+-- guard:content
+if sent and content ~= '' and ARGV[4] ~= '' and content ~= ARGV[4] then return {'OTHER'} end
+-- /guard:content
 -- guard:repeat
 if sent then return {'DUP', sent} end
 -- /guard:repeat
@@ -20,10 +23,10 @@ if KEYS[3] then
   else
     redis.call('XTRIM', KEYS[3], 'MAXLEN', 0)
   end
-  if redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[4]) then return {'BUSY'} end
+  if redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[5]) then return {'BUSY'} end
 end
 -- /guard:share
 local id = redis.call('XADD', KEYS[1], '*', 'm', ARGV[1])
 if KEYS[3] then redis.call('XADD', KEYS[3], id, 'm', '') end
-redis.call('SET', KEYS[2], id, 'PX', ARGV[3])
+redis.call('SET', KEYS[2], id .. ' ' .. ARGV[4], 'PX', ARGV[3])
 return {'OK', id}

@@ -1,11 +1,14 @@
 //! SEND: puts one message that belongs to no SUBMIT (CANCEL, COMMAND, WITHDRAWN, PROOF) into `:inx` or `:in`.
 //!
 //! `:sent:<message id>` remembers the stream id for a minute, so that a repeat after a lost reply adds
-//! nothing. Replies: `OK <id>`, `DUP <id>`, `BUSY` (the stream is at its bound, or the message's share of it is used up, which is all that
-//! limits it: SEND runs at full memory too).
+//! nothing; of a COMMAND, whose id a client chooses, the fingerprint too. Replies: `OK <id>`, `DUP <id>`, `OTHER` (the id
+//! was used for another content), `BUSY` (the stream is at its bound, or the message's share of it is used up, which is all
+//! that limits it: SEND runs at full memory too).
 //!
 //! Cancels and withdrawals have a share of `:inx` each, so that neither keeps the other out, nor both together the rest. What waits of a share
 //! is the length of `:inx:<share>`, which has the ids of its messages and loses those below the front of `:inx` at the next call.
+
+use crate::hash::Digest;
 
 use super::{Link, LinkError, MESSAGE_BYTES_MAX, Stream, StreamId};
 
@@ -51,6 +54,15 @@ pub enum Sent {
     Busy,
 }
 
+/// What SEND answers of a COMMAND.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Ordered {
+    Sent(Sent),
+    /// Another command was added under this id before.
+    Other,
+}
+
 impl Link {
     /// Adds `payload`, at most [`MESSAGE_BYTES_MAX`], unless the stream holds `bound` entries or the share is used up. `message_id` names the message: a repeat
     /// carries the same one (a CANCEL may use `cancel:<rid>`).
@@ -64,6 +76,35 @@ impl Link {
         payload: &[u8],
         bound: u64,
     ) -> Result<Sent, LinkError> {
+        match self.send_content(to, message_id, payload, (bound, "")).await? {
+            Ordered::Sent(sent) => Ok(sent),
+            Ordered::Other => {
+                Err(LinkError::Reply { call: self.scripts.send.name, detail: "OTHER".to_owned() })
+            }
+        }
+    }
+
+    /// Adds a COMMAND of this fingerprint to `:inx`, as [`Self::send`] does.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn order(
+        &self,
+        message_id: &str,
+        fp: Digest,
+        payload: &[u8],
+        bound: u64,
+    ) -> Result<Ordered, LinkError> {
+        self.send_content(SendTo::Express, message_id, payload, (bound, &fp.to_string())).await
+    }
+
+    async fn send_content(
+        &self,
+        to: SendTo,
+        message_id: &str,
+        payload: &[u8],
+        (bound, content): (u64, &str),
+    ) -> Result<Ordered, LinkError> {
         let script = &self.scripts.send;
         super::bounded(script.name, "message id", message_id.len(), 128)?;
         super::bounded(script.name, "payload", payload.len(), MESSAGE_BYTES_MAX)?;
@@ -76,12 +117,13 @@ impl Link {
         if let Some(share) = to.share() {
             invocation.key(self.keys.express_share(share));
         }
-        invocation.arg(payload).arg(bound).arg(REPEAT_MS).arg(EXPRESS_SHARE_MAX);
+        invocation.arg(payload).arg(bound).arg(REPEAT_MS).arg(content).arg(EXPRESS_SHARE_MAX);
         let mut reply = self.run(script, &invocation).await?;
         match reply.word() {
-            "OK" => Ok(Sent::Ok { id: reply.next()? }),
-            "DUP" => Ok(Sent::Dup { id: reply.next()? }),
-            "BUSY" => Ok(Sent::Busy),
+            "OK" => Ok(Ordered::Sent(Sent::Ok { id: reply.next()? })),
+            "DUP" => Ok(Ordered::Sent(Sent::Dup { id: reply.next()? })),
+            "BUSY" => Ok(Ordered::Sent(Sent::Busy)),
+            "OTHER" => Ok(Ordered::Other),
             _ => reply.unknown(),
         }
     }

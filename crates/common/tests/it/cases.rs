@@ -67,7 +67,7 @@ cases! {
     "init" No "Ok" "Ok" => |bed, _stage, _fence| { bed.link.init("generation-2", true).await };
     "barrier" No "()" "()" => |bed, _stage, _fence| { bed.link.barrier().await };
     "beat" No "T" "T" => |bed, _stage, _fence| {
-        bed.link.beat(StreamId::ZERO).await.map(|now_ms| if now_ms > 0 { Word("T") } else { Word("0") })
+        bed.link.beat_validator(StreamId::ZERO, "").await.map(|now_ms| if now_ms > 0 { Word("T") } else { Word("0") })
     };
     "submit" No "[Ok" "[Dup" => |bed, _stage, _fence| {
         bed.link.submit(&[submission(9, Route::Input, &tenant())], BOUNDS).await

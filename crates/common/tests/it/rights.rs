@@ -23,8 +23,9 @@ use crate::cases::CASES;
 use crate::same;
 
 const BLOCK: Duration = Duration::from_millis(5);
-/// Each lease is the validator's on `:lease` and the broadcaster's on `:lane:<target>`; the cases take the former.
-pub(crate) const LEASES: [&str; 2] = ["lease", "release"];
+/// Scripts of which validator and broadcaster have each a key of its own (`:lease` and `:lane:<target>`, `:members:validator`
+/// and `:members:broadcaster`); the cases take the validator's.
+pub(crate) const SHARED: [&str; 3] = ["lease", "release", "beat"];
 
 pub(crate) fn password(user: &str) -> SecretString {
     SecretString::from(format!("password of {user}"))
@@ -106,7 +107,14 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
     }
     if user != User::Collector {
         link.head().await?;
-        link.members().await?;
+    }
+    match user {
+        User::Collector => {}
+        User::Validator => drop(link.validators().await?),
+        User::Broadcaster => {
+            link.beat_broadcaster(StreamId::ZERO).await?;
+            drop(link.broadcasters().await?);
+        }
     }
     Ok(())
 }
@@ -128,7 +136,7 @@ async fn each_service_can_run_every_script_and_read_of_its_own() -> Check {
     for user in User::ALL {
         let bed = seen_by(&server, user.name()).await?;
         let own = CASES.iter().filter(|case| user.scripts().contains(&case.script));
-        for case in own.filter(|case| user != User::Broadcaster || !LEASES.contains(&case.script)) {
+        for case in own.filter(|case| user != User::Broadcaster || !SHARED.contains(&case.script)) {
             bed.command(&["FLUSHALL"]);
             let stage = Stage::set(&admin).await?;
             let answer = case.call(&bed, &stage).await;
@@ -151,7 +159,7 @@ async fn a_service_cannot_run_the_scripts_of_another() -> Check {
         // Of a script that two services run, the case is one of its owner's calls.
         let foreign = CASES.iter().filter(|case| {
             let is_own = user.scripts().contains(&case.script);
-            !is_own || (user == User::Broadcaster && LEASES.contains(&case.script))
+            !is_own || (user == User::Broadcaster && SHARED.contains(&case.script))
         });
         for case in foreign {
             bed.command(&["FLUSHALL"]);
@@ -194,6 +202,11 @@ const NOT_ITS_OWN: &[(User, &[&str])] = &[
     (User::Collector, &["HSET", "{oss:financial}:head", "seq", "9"]),
     (User::Collector, &["HGETALL", "{oss:financial}:raw:base:0"]),
     (User::Collector, &["SET", "{oss:financial}:gen", "other"]),
+    // Where validators send their key to is for validators to say.
+    (User::Collector, &["HSET", "{oss:financial}:members:validator", "validator-9", "9 0-0 http://x"]),
+    (User::Broadcaster, &["HSET", "{oss:financial}:members:validator", "validator-9", "9 0-0 http://x"]),
+    (User::Broadcaster, &["HDEL", "{oss:financial}:members:validator", "validator-1"]),
+    (User::Validator, &["HSET", "{oss:financial}:members:broadcaster", "broadcaster-9", "9 0-0"]),
     (
         User::Validator,
         &["XREADGROUP", "GROUP", "collectors", "v", "STREAMS", "{oss:financial}:requests", ">"],

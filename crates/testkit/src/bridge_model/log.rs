@@ -1,6 +1,6 @@
 //! The log of one asset: what entries may follow, and the update each of them emits per chain.
 
-use super::{Chain, RevertFrom};
+use super::{Chain, JoinFrom, RevertFrom, Rule};
 
 /// A set of changes, as bits; change n is the n-th that was ever logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +84,7 @@ impl Log {
 
     /// The log with one more entry.
     #[must_use]
-    pub fn with(&self, entry: Entry, revert_from: RevertFrom) -> Log {
+    pub fn with(&self, entry: Entry, rule: &Rule) -> Log {
         let mut next = self.clone();
         next.entries.push(entry);
         let undoes = match entry {
@@ -102,10 +102,10 @@ impl Log {
                 Some(undone)
             }
         };
-        next.emit(Chain::First, undoes, revert_from);
+        next.emit(Chain::First, undoes, rule);
         // A REVERT also tells the chains that the asset leaves by it.
         if next.on_second() || (undoes.is_some() && self.on_second()) {
-            next.emit(Chain::Second, undoes, revert_from);
+            next.emit(Chain::Second, undoes, rule);
         }
         next
     }
@@ -120,13 +120,17 @@ impl Log {
         self.changes.iter().enumerate().any(|(change, (_, joins))| *joins && self.live.has(change))
     }
 
-    fn emit(&mut self, chain: Chain, undoes: Option<Content>, revert_from: RevertFrom) {
+    fn emit(&mut self, chain: Chain, undoes: Option<Content>, rule: &Rule) {
         let earlier = self.updates(chain);
-        let previous = earlier.last().map_or(0, |update| update.version);
+        let joins = chain == Chain::Second && self.entries.last() == Some(&Entry::Join);
+        let previous = match (joins, rule.join_from) {
+            (true, JoinFrom::Zero) => 0,
+            _ => earlier.last().map_or(0, |update| update.version),
+        };
         let from = undoes.map_or(previous, |undone| {
             let mut carriers =
                 earlier.iter().filter(|update| update.carries.meets(undone)).map(|update| update.from);
-            match revert_from {
+            match rule.revert_from {
                 RevertFrom::LowestCarrier => carriers.min(),
                 RevertFrom::FirstCarrier => carriers.next(),
                 RevertFrom::PreviousVersion => None,

@@ -22,6 +22,7 @@ fn the_full_rule_holds_for_every_small_log_and_every_delivery() {
             assert!(explored.superseded > 1_000, "{explored:?}");
             assert!(explored.deferred > 1_000 && explored.stale > 1_000, "{explored:?}");
             assert!(explored.settled > 100_000, "{explored:?}");
+            assert!(explored.rejoining > 1_000, "{explored:?}");
         }
     }
 }
@@ -57,6 +58,17 @@ fn a_revert_that_covers_what_comes_after_it_strands_a_chain() {
 fn a_revert_that_only_follows_the_version_before_it_still_sends_what_it_undid() {
     let found = counter_example(Rule { revert_from: RevertFrom::PreviousVersion, ..Rule::FULL });
     assert!(matches!(found.violation, Violation::UndoneStillSent { .. }), "{found:#?}");
+}
+
+/// And a REVERT of the second joining would cover the REVERT that took the chain away, for which others may wait.
+#[test]
+fn a_chain_that_joins_again_as_if_it_had_nothing_jumps_over_what_it_was_told() {
+    let found = counter_example(Rule { join_from: JoinFrom::Zero, ..Rule::FULL });
+    assert!(
+        matches!(found.entries[..], [Entry::Batch { .. }, Entry::Join, Entry::Revert { .. }, Entry::Join]),
+        "{found:#?}"
+    );
+    assert!(matches!(found.violation, Violation::JumpedOver { update: 3, .. }), "{found:#?}");
 }
 
 /// "Oldest" must mean furthest back, not first in the log: an earlier REVERT that kept the change carries it too.

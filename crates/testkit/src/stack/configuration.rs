@@ -135,7 +135,7 @@ fn write_null(folder: &Path, plan: &Plan) -> Result<(), StackError> {
         tenant: tenant.clone(),
         scopes: match scope {
             Scope::Submit | Scope::Operate => vec![scope, Scope::Read],
-            Scope::Read | Scope::Regulate => vec![scope],
+            Scope::Read | Scope::Regulate | Scope::Peer => vec![scope],
         },
     };
     let targets = plan.null_targets.iter().map(|name| {
@@ -145,11 +145,11 @@ fn write_null(folder: &Path, plan: &Plan) -> Result<(), StackError> {
     let targets = Targets::new(targets.collect::<Result<_, StackError>>()?)
         .map_err(|_| StackError::Configuration { file: TARGETS })?;
     write(folder, DEV_KEYS, &tokens)?;
-    write(folder, KEYS, &KeyFile { keys: Scope::ALL.into_iter().map(key).collect() })?;
-    // `oss init` makes one of its own.
+    let scopes = Scope::CLIENT.into_iter().chain([Scope::Peer]);
+    write(folder, KEYS, &KeyFile { keys: scopes.map(key).collect() })?;
     let peer = folder.join(PEER_KEY);
     peer.parent().map(std::fs::create_dir_all).transpose()?;
-    std::fs::write(peer, &tokens.operate)?;
+    std::fs::write(peer, token(Scope::Peer))?;
     write(folder, TARGETS, &targets)?;
     write(folder, SOURCES, &json!({"sources": []}))?;
     write(folder, ENDPOINTS, &json!({}))?;

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use alloy::providers::ext::AnvilApi as _;
-use alloy::rpc::types::anvil::ReorgOptions;
 use common::exit;
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -138,10 +137,7 @@ impl Weather {
                 stack.redis().set_clock(self.clock_ms)?;
             }
             Fault::Network(link, path) => stack.set_path(link, *path)?,
-            Fault::Reorganise(name) => {
-                let options = ReorgOptions { depth: 1, tx_block_pairs: Vec::new() };
-                chain(stack, name)?.provider().anvil_reorg(options).await.map_err(AnvilError::from)?;
-            }
+            Fault::Reorganise(name) => chain(stack, name)?.reorganise(|_| 1).await?,
             Fault::DropTransactions(name) => {
                 chain(stack, name)?
                     .provider()

@@ -13,6 +13,7 @@ mod one_key;
 mod outage;
 mod rejections;
 mod restart;
+mod restore;
 mod rollback;
 mod rotation;
 mod smoke;

@@ -1,4 +1,5 @@
-//! Rollbacks on three chains: one before a chain has anything of it, one after all have all of it.
+//! Rollbacks on three chains: one before a chain has anything of it, one after all have all of it; and a chain that is
+//! taken away and added again.
 
 use std::process::Command;
 use std::time::Duration;
@@ -45,14 +46,28 @@ fn command(undone: &Planned, printed: &str) -> (Planned, u64) {
     (planned, printed["seq"].as_u64().expect("an entry"))
 }
 
-/// Pauses or resumes a target, as an operator does.
+/// Pauses or resumes a target, as an operator does, and waits until its lanes have heard of it.
 async fn steer(stack: &Stack, target: &str, verb: &str) {
     let file = std::fs::read(stack.folder().join("secrets/operator/stack.json")).expect("the stack file");
     let file: Value = serde_json::from_slice(&file).expect("JSON");
-    let url = format!("{}/v1/targets/{target}/{verb}", file["broadcaster"].as_str().expect("a URL"));
+    let url = format!("{}/v1/targets", file["broadcaster"].as_str().expect("a URL"));
     let key = file["keys"]["operate"].as_str().expect("a key");
-    let answer = reqwest::Client::new().post(url).bearer_auth(key).send().await.expect("it answers");
+    let (client, order) = (reqwest::Client::new(), format!("{url}/{target}/{verb}"));
+    let answer = client.post(order).bearer_auth(key).send().await.expect("it answers");
     assert_eq!(answer.status(), 200, "{verb} {target}");
+    let deadline = std::time::Instant::now() + WITHIN;
+    loop {
+        let answer = client.get(&url).bearer_auth(key).send().await.expect("it answers");
+        let list: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+        let targets = list["targets"].as_array().expect("targets");
+        let lanes = targets.iter().find(|one| one["name"] == target).and_then(|one| one["lanes"].as_array());
+        let is_heard = |lane: &Value| (lane["state"] == "paused") == (verb == "pause");
+        if lanes.is_some_and(|lanes| lanes.iter().all(is_heard)) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{verb} {target}: {list}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn until(stack: &Stack, request: &Planned, status: &str) -> Value {
@@ -66,6 +81,25 @@ async fn until(stack: &Stack, request: &Planned, status: &str) -> Value {
         assert!(std::time::Instant::now() < deadline, "{} becomes {status}: {}", request.key, answer.body);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// The rollback that this command ordered is final on every chain.
+async fn until_delivered(stack: &Stack, command: &Planned) {
+    let deadline = std::time::Instant::now() + WITHIN;
+    loop {
+        let decision = stack.api().read(&format!("/v1/decisions/{}", command.rid)).await.must();
+        if decision["status"] == "completed" {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "the rollback is delivered: {decision}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn commit(stack: &Stack, request: &Planned) {
+    let answer = stack.api().submit(&request.key, &request.body, None).await.must();
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    until(stack, request, "committed").await;
 }
 
 async fn balance(stack: &Stack, account: &str) -> String {
@@ -82,9 +116,7 @@ async fn undo_before_it_lands(stack: &Stack, held: &str, sent: &mut Vec<Planned>
         transfer("b", "acct:alice", "acct:bob", 7),
     ];
     for request in &three {
-        let answer = stack.api().submit(&request.key, &request.body, None).await.must();
-        assert_eq!(answer.status, 202, "{}", answer.body);
-        until(stack, request, "committed").await;
+        commit(stack, request).await;
     }
     let (code, printed, said) = rollback(stack, three[1].rid, &["--until", "committed"]);
     assert_eq!(code, 0, "{said}");
@@ -164,4 +196,53 @@ async fn what_a_rollback_undoes_is_superseded_on_every_chain_whether_it_had_land
         assert_eq!(on(chain).last(), Some(&9), "{chain}");
     }
     eprintln!("rollback: {summary:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_that_was_taken_away_and_is_added_again_gets_every_version_from_there_on() {
+    let stack = Stack::start(Plan { chains: CHAINS.to_vec(), ..Plan::default() }).await.must();
+    let late = CHAINS[2].0;
+    let register = request(
+        "register",
+        &json!([
+            {"kind": "REGISTER", "decimals": 2, "chains": [CHAINS[0].0, CHAINS[1].0]},
+            {"kind": "MINT", "to": "acct:alice", "amount": "100"},
+        ]),
+    );
+    scene::complete(&stack.api(), &register.key, &register.body).await;
+    let add = |key: &str| request(key, &json!([{"kind": "ADD_CHAIN", "chain": late}]));
+    let (mut sent, mut commands) = (vec![register], Vec::new());
+    steer(&stack, late, "pause").await;
+    for round in ["1", "2"] {
+        let (away, added) =
+            (transfer(&format!("away-{round}"), "acct:alice", "acct:bob", 1), add(&format!("add-{round}")));
+        commit(&stack, &away).await;
+        commit(&stack, &added).await;
+        let (code, printed, said) = rollback(&stack, added.rid, &["--until", "committed"]);
+        assert_eq!(code, 0, "{said}");
+        commands.push(command(&added, &printed).0);
+        sent.extend([away, added]);
+    }
+    let last = [add("add-3"), transfer("last", "acct:alice", "acct:bob", 1)];
+    for request in &last {
+        commit(&stack, request).await;
+    }
+    steer(&stack, late, "resume").await;
+    for request in &last {
+        until(&stack, request, "completed").await;
+    }
+    for command in &commands {
+        until_delivered(&stack, command).await;
+    }
+    sent.extend(last);
+    let acknowledged: Vec<_> = sent.iter().map(scene::acknowledged).collect();
+    sent.extend(commands);
+    let (evidence, summary) = scene::settle(&stack, &sent, &acknowledged, WITHIN).await;
+    let asset = key_hash(&asset_key(&ASSET.parse().expect("an asset")));
+    let state = &evidence.chains[&late.parse().expect("a name")];
+    let of_asset = state.updates.iter().filter(|(found, ..)| *found == asset);
+    let versions: Vec<u64> = of_asset.map(|(_, version, _)| *version).collect();
+    // register 1, a transfer 2, add 3, its REVERT 4, a transfer 5, add 6, its REVERT 7, add 8, a transfer 9.
+    assert_eq!(versions, [4, 7, 8, 9], "what was undone before never came to {late}");
+    eprintln!("rejoined: {summary:?}");
 }

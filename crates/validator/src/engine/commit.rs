@@ -123,17 +123,14 @@ fn waited(candidate: &Candidate<'_>, chains: &[String], targets: &Targets) -> BT
 impl<'a> Line<'a> {
     fn start(asset: &'a common::ids::AssetId, slot: &Slot) -> Self {
         let stored = slot.bytes_before.as_deref().and_then(AssetBefore::read);
-        let before =
-            stored.unwrap_or(AssetBefore { version: 0, history_hash: Digest::ZERO, chains: Vec::new() });
+        let before = stored.unwrap_or(AssetBefore::NONE);
         Self { asset, version: before.version, history_hash: before.history_hash, before }
     }
 
-    /// A chain that the asset had before the entry expects the version before it; a new one expects none.
     fn update(&self, chains: &[String], state_hash: Digest) -> AssetUpdate {
         let from = |chain: &String| {
-            let expected = if self.before.chains.contains(chain) { self.before.version } else { 0 };
             // The chains of a record were names when they were registered.
-            chain.parse::<Name>().ok().map(|name| (name, expected))
+            chain.parse::<Name>().ok().map(|name| (name, self.before.known_to(chain)))
         };
         AssetUpdate {
             asset: self.asset.clone(),

@@ -132,7 +132,8 @@ impl Search {
 
     /// Takes the next entry, from [`Self::first`] on. Break: the rest changes nothing.
     pub fn take(&mut self, body: &Body) -> ControlFlow<()> {
-        if matches!(self.state, State::TooOld | State::NoRequest) {
+        // A command may be too far back too, which who keeps no more entries than a search looks at could not tell apart.
+        if matches!(self.state, State::TooOld) {
             return ControlFlow::Break(());
         }
         self.bytes = self.bytes.saturating_add(bytes_of(body));

@@ -7,7 +7,8 @@
 //!   Nothing later touched these keys, else somebody would depend on it. An event that it used stays used; a
 //!   registration becomes WITHDRAWN, because the version must live on.
 //! - The update's `from` on each chain is the `from` of the oldest logged update that carries the request, so it
-//!   covers everything that does. It goes to the asset's chains before and after.
+//!   covers everything that does. It goes to the asset's chains before and after; what it tells those that the asset
+//!   leaves stays known, so that nothing is told twice, or covered twice, if the asset comes back.
 //! - Requests that wait for a delivery the update covers wait for this entry instead; the undone one waits no more.
 //! - The version's history: `SHA-256(previous ‖ SHA-256("oss/revert/1" ‖ rid))`.
 
@@ -17,12 +18,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use common::entry::AssetUpdate;
 use common::hash::Digest;
 use common::ids::{Name, Rid};
+use common::message::About;
 use common::proof::value_hash;
 use common::state::{AssetRecord, AssetStatus};
 use common::status::OutcomeKind;
 use common::targets::Targets;
 
-use super::boundary::{Decision, Deliveries, Fault};
+use super::boundary::{Decision, Deliveries, Fault, Loaded};
 use super::codes::{Code, Errors};
 use super::commit::Committed;
 use super::draft::{Delivery, Draft, Rollback};
@@ -33,9 +35,9 @@ use super::past::{Applied, Found, Nothing, Past, told};
 use super::tree::Tree;
 use super::work::{Overlay, Record, Work};
 
-/// Requests that wait for one entry, the command included, as many as an ordinary one has at most: a receipt ends
-/// them all at once.
-const WAITING_MAX: usize = 256;
+/// Requests that wait for one entry, the command included: a receipt ends them all at once, in a batch of its own if need
+/// be.
+pub(super) const WAITING_MAX: usize = super::select::BATCH.statuses;
 
 /// What a rollback is decided on, beside the draft.
 #[derive(Debug)]
@@ -43,7 +45,8 @@ pub(super) struct Given<'a> {
     pub(super) past: Option<Past>,
     /// Present values of the past's keys.
     pub(super) values: BTreeMap<String, Vec<u8>>,
-    pub(super) tree: &'a Tree,
+    /// Confirms the values; `None`: they are of one moment that is known to be sound.
+    pub(super) tree: Option<&'a Tree>,
     pub(super) targets: &'a Targets,
     /// In a replay: the log says that the engine of that day failed on the command.
     pub(super) is_broken: bool,
@@ -88,15 +91,7 @@ pub(super) fn run(
     draft: &mut Draft,
 ) -> Result<Option<Committed>, Fault> {
     let about = (&rollback.about).into();
-    let internal = || Errors::one(Code::Internal, "", "the engine failed on this rollback; it had no effect");
-    let decided = if given.is_broken {
-        Err(internal().into())
-    } else {
-        // Nothing outlives a panic: what is computed is dropped, the draft was only read.
-        let decide = || decide(rollback, given, draft);
-        catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Ok(Err(internal().into())))?
-    };
-    match decided {
+    match decide(rollback, given, draft)? {
         Err(Refusal { errors, dependents }) => {
             draft.refuse_rollback(about, errors, &dependents);
             Ok(None)
@@ -115,7 +110,35 @@ pub(super) fn run(
 
 type Decided = Result<Reverted, Refusal>;
 
+/// What an entry with this command would say of it, were it the next one. `loaded` is of one moment: what
+/// [`Plan::needs`](super::Plan::needs) of the command names, and `targets` the log's then.
+///
+/// # Errors
+/// The view is damaged.
+pub fn foresee(
+    about: About,
+    undone: Rid,
+    loaded: Loaded,
+    targets: &Targets,
+) -> Result<Option<Refusal>, Fault> {
+    let Loaded { values, decisions, deliveries, past, .. } = loaded;
+    // Nothing rests on the entry's own number.
+    let draft = Draft::new(0, decisions, deliveries, BTreeMap::new());
+    let given = Given { past, values, tree: None, targets, is_broken: false };
+    Ok(decide(&Rollback { about, undone }, given, &draft)?.err())
+}
+
 fn decide(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decided, Fault> {
+    let internal = || Errors::one(Code::Internal, "", "the engine failed on this rollback; it had no effect");
+    if given.is_broken {
+        return Ok(Err(internal().into()));
+    }
+    // Nothing outlives a panic: what is computed is dropped, the draft was only read.
+    let decide = || decide_unguarded(rollback, given, draft);
+    catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Ok(Err(internal().into())))
+}
+
+fn decide_unguarded(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decided, Fault> {
     let Given { past, values, tree, targets, .. } = given;
     let decision = draft.decision(rollback.undone);
     if let Err(refusal) = check(rollback.about.tenant.as_str(), decision, past.as_ref()) {
@@ -125,14 +148,19 @@ fn decide(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decide
     let mut found = past.and_then(Past::into_found).ok_or(missing)?;
     let older = Work::load_older(found.keyspace.clone(), std::mem::take(&mut found.before))?;
     let prior = prior(&found, older)?;
-    let work = Work::load(std::mem::take(&mut found.keyspace), values, tree)?;
+    let keyspace = std::mem::take(&mut found.keyspace);
+    let work = match tree {
+        Some(tree) => Work::load(keyspace, values, tree)?,
+        None => Work::load_older(keyspace, values)?,
+    };
     let (committed, update) = restore(&found, prior, work)?;
     let open: BTreeSet<String> =
         update.from.keys().filter(|chain| targets.get(chain).is_some()).map(Name::to_string).collect();
     let rows = move_waiting(rollback, &found, draft, &open);
     let delivery = if open.is_empty() { Delivery::Nothing } else { Delivery::Waited };
     if rows.get(&draft.seq).is_some_and(|row| row.waiting.len() > WAITING_MAX) {
-        let detail = "too many requests of the asset wait for deliveries that it would supersede";
+        let detail = "too many requests of the asset wait for deliveries that it would supersede; once some of them are \
+                      delivered it can be undone";
         return Ok(Err(Errors::one(Code::RollbackTooLarge, "/rid", detail).into()));
     }
     Ok(Ok(Reverted { committed, version: update.version, rows, delivery }))
@@ -140,10 +168,7 @@ fn decide(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decide
 
 /// Whether a tenant may undo a request, of which the log says this. Without a decision, or with one that lets there be
 /// nothing to undo, there is no past.
-///
-/// # Errors
-/// Why not.
-pub fn check(tenant: &str, decision: Option<&Decision>, past: Option<&Past>) -> Result<(), Refusal> {
+pub(super) fn check(tenant: &str, decision: Option<&Decision>, past: Option<&Past>) -> Result<(), Refusal> {
     check_decision(tenant, decision)?;
     match past.map(Past::found) {
         None => Ok(()),
@@ -255,6 +280,7 @@ fn restore(
         }
     }
     record.version = present.version + 1;
+    record.left = left_after(&present, &record);
     record.history_hash = history_hash(present.history_hash, undone.about.rid);
     let is_on = |chain: &Name| {
         [&present.chains, &record.chains].iter().any(|chains| chains.iter().any(|c| c == chain.as_str()))
@@ -290,6 +316,13 @@ fn asset_before(prior: Option<Record>, present: &AssetRecord) -> AssetRecord {
     }
 }
 
+/// The chains that the asset has left after a REVERT, which is the last that those it takes away are told.
+fn left_after(present: &AssetRecord, record: &AssetRecord) -> BTreeMap<String, u64> {
+    let gone = present.chains.iter().filter(|chain| !record.chains.contains(chain));
+    let told = gone.map(|chain| (chain.clone(), record.version));
+    present.left.clone().into_iter().chain(told).collect()
+}
+
 /// `SHA-256(previous ‖ SHA-256("oss/revert/1" ‖ rid))`.
 pub(super) fn history_hash(previous: Digest, undone: Rid) -> Digest {
     Digest::of(&[&previous.0, &Digest::of(&[b"oss/revert/1", undone.as_bytes()]).0])
@@ -304,9 +337,6 @@ fn move_waiting(
     open: &BTreeSet<String>,
 ) -> BTreeMap<u64, Deliveries> {
     let mut rows = BTreeMap::new();
-    if open.is_empty() {
-        return rows;
-    }
     let mut own = Deliveries { open: open.clone(), waiting: BTreeMap::new() };
     own.waiting.insert(*rollback.about.rid.as_bytes(), open.clone());
     for (seq, is_revert) in &found.entries {
@@ -330,6 +360,8 @@ fn move_waiting(
             rows.insert(*seq, row);
         }
     }
-    rows.insert(draft.seq, own);
+    if !open.is_empty() {
+        rows.insert(draft.seq, own);
+    }
     rows
 }

@@ -7,7 +7,7 @@
 //!   receipt as many as requests wait in its entry, at least one.
 //! - `:inx` first, at most three quarters of each bound; then `:receipts`, at most half of what is left;
 //!   then `:in` up to the bounds. As `:inx` thus leaves at least 576 status writes, a receipt of a full
-//!   entry (256 requests) always fits.
+//!   entry (256 requests) always fits; one of a REVERT, for which up to 768 may wait, goes alone if it does not.
 //! - A front message larger than what its stream may fill of an empty batch goes alone, at once: it would
 //!   never fit and block its stream. So while anything waits, something is taken.
 

@@ -8,6 +8,7 @@ mod golden;
 mod intake;
 mod model;
 mod receipts;
+mod rejoin;
 mod replay;
 mod rollback;
 mod script;

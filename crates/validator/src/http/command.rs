@@ -11,7 +11,7 @@ use common::auth::Principal;
 use common::hash::Digest;
 use common::headers;
 use common::ids::{Rid, Shard};
-use common::link::{Disposition, SendTo, Sent};
+use common::link::{Disposition, Ordered, Sent};
 use common::message::{About, Body, Command, Message};
 use common::problem::Problem;
 
@@ -29,7 +29,7 @@ pub(super) struct Order {
     pub(super) state: Arc<ShardState>,
     /// The command's own id.
     pub(super) rid: Rid,
-    about: About,
+    pub(super) about: About,
     traceparent: Option<String>,
 }
 
@@ -75,15 +75,16 @@ impl Order {
     /// Puts the command into `:inx`; true: it was there a moment ago.
     ///
     /// # Errors
-    /// The stream is full, or Redis does not answer.
+    /// The key was used for something else a moment ago, the stream is full, or Redis does not answer.
     pub(super) async fn send(&self, command: Command) -> Result<bool, Problem> {
         let body = Body::Command { about: self.about.clone(), command };
         let message = Message { id: self.rid.to_string(), traceparent: self.traceparent.clone(), body };
         let id = format!("command:{}", self.rid);
-        match self.state.link.send(SendTo::Express, &id, &message.encode(), EXPRESS_MAX).await {
-            Ok(Sent::Ok { .. }) => Ok(false),
-            Ok(Sent::Dup { .. }) => Ok(true),
-            Ok(Sent::Busy) => Err(backpressure("The express queue is full")),
+        match self.state.link.order(&id, self.about.fp, &message.encode(), EXPRESS_MAX).await {
+            Ok(Ordered::Sent(Sent::Ok { .. })) => Ok(false),
+            Ok(Ordered::Sent(Sent::Dup { .. })) => Ok(true),
+            Ok(Ordered::Other) => Err(conflict()),
+            Ok(Ordered::Sent(Sent::Busy)) => Err(backpressure("The express queue is full")),
             Err(error) if error.disposition() == Disposition::Backpressure => {
                 Err(backpressure("The express queue is full"))
             }

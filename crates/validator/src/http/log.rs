@@ -54,7 +54,7 @@ struct Answer {
     next_from_seq: Option<u64>,
 }
 
-/// Reads the log. The key needs the scope operate.
+/// Reads the log. The key needs the scope operate or peer; peer opens nothing else.
 #[utoipa::path(
     get,
     path = "/v1/shards/{shard}/log",
@@ -85,7 +85,7 @@ async fn read(
     api: &Api,
     shard: Result<Shard, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    api.authorize(request, Scope::Operate)?;
+    api.authorize_any(request, &[Scope::Operate, Scope::Peer])?;
     let shard = shard?;
     let range = query::<Range>(request)?;
     let entries_max = range.limit.unwrap_or(LIMIT);

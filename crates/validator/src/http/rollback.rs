@@ -19,23 +19,48 @@ use common::message::Command;
 use common::problem::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 
 use super::command::{Order, REPLAYED, backpressure};
 use super::{Api, blocking, broken, not_found, query, unreachable};
 use crate::engine::Decision;
+use crate::engine::Needs;
 use crate::engine::codes::Code;
-use crate::engine::revert::{Refusal, check};
+use crate::engine::revert::{Refusal, foresee};
 use crate::shard::ShardState;
 use crate::view::Page;
 
 const BODY_BYTES_MAX: usize = 4 * 1024;
 /// Rollbacks in `:ctl` that some target has not passed; with more no further one is taken.
 const CONTROL_MAX: u64 = 1_000;
+/// Searches through the log at a time; for more a client has to come again.
+const SEARCHES_MAX: usize = 2;
 /// Longest wait a client gets.
 const WAIT_SECONDS_MAX: u64 = 30;
 /// How often a waiting answer looks at the view if no entry wakes it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Permits to look through the log, which takes a thread, and up to 64 MiB of messages, for a part of a second.
+#[derive(Debug, Clone)]
+pub(super) struct Searches(Arc<Semaphore>);
+
+impl Default for Searches {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(SEARCHES_MAX)))
+    }
+}
+
+impl Searches {
+    /// To be held as long as the search goes on, whether the client waits for it or not.
+    fn begin(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let busy = |_| {
+            let title = "Other rollbacks are being looked at";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title).retry_after(1)
+        };
+        Arc::clone(&self.0).try_acquire_owned().map_err(busy)
+    }
+}
 
 /// What to undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -226,22 +251,23 @@ fn outcome(state: &ShardState, rid: Rid, seq: u64) -> Result<Option<Outcome>, Pr
 
 /// Why the request cannot be undone, as far as this process' view says.
 async fn refusal(api: &Api, order: &Order, rid: Rid, tenant: &str) -> Result<Option<Refusal>, Problem> {
-    // A client that was told of the decision by the record must not be told that there is none.
     let record = order.state.link.record(rid).await.map_err(|error| unreachable(&error))?;
     let record = record.filter(|record| record.tenant.as_str() == tenant);
-    if let Some(seq) = record.as_ref().and_then(|record| record.seq) {
-        api.reached(rid.shard(), Some(seq)).await?;
-    }
-    let (state, tenant) = (Arc::clone(&order.state), tenant.to_owned());
+    // What a client was told by a record, of this request or of one that rests on it, has to be seen.
+    let head = order.state.link.head().await.map_err(|error| unreachable(&error))?;
+    api.reached(rid.shard(), Some(head.seq)).await?;
+    let (state, about, permit) = (Arc::clone(&order.state), order.about.clone(), api.searches.begin()?);
     let (is_known, refusal) = blocking(move || {
+        let _permit = permit;
         let snapshot = state.view.snapshot().map_err(|error| broken(&error))?;
         let decision = snapshot.decision(rid).map_err(|error| broken(&error))?;
-        let decision = decision.filter(|decision| decision.tenant == tenant);
-        let past = match &decision {
-            Some(_) => snapshot.past(rid).map_err(|error| broken(&error))?,
-            None => None,
-        };
-        Ok((decision.is_some(), check(&tenant, decision.as_ref(), past.as_ref()).err()))
+        let is_known = decision.is_some_and(|decision| decision.tenant == about.tenant.as_str());
+        // Nothing is looked for on behalf of who may not know.
+        let needs = Needs { rids: [rid].into(), undone: Some(rid), ..Needs::default() };
+        let needs = if is_known { needs } else { Needs::default() };
+        let loaded = snapshot.load(&needs).map_err(|error| broken(&error))?;
+        let targets = snapshot.head().and_then(|head| head.targets()).map_err(|error| broken(&error))?;
+        Ok((is_known, foresee(about, rid, loaded, &targets).map_err(|error| broken(&error))?))
     })
     .await?;
     if is_known || record.is_some() { Ok(refusal) } else { Err(not_found("There is no such request")) }
@@ -315,6 +341,16 @@ fn parse(body: &[u8]) -> Result<Asked, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_so_many_search_at_a_time_and_one_that_ends_makes_room() {
+        let searches = Searches::default();
+        let held: Vec<_> = (0..SEARCHES_MAX).map(|_| searches.begin().expect("a permit")).collect();
+        let problem = searches.clone().begin().expect_err("no more");
+        assert_eq!((problem.status, problem.code.as_str()), (503, "busy"));
+        drop(held);
+        assert!(searches.begin().is_ok());
+    }
 
     #[test]
     fn every_fault_of_a_body_is_told_with_its_place() {

@@ -43,6 +43,7 @@ impl Runner {
         {
             return Ok(None);
         }
+        self.writer.join().await?;
         let logged = self.shard.engine().position().targets.clone();
         let bodies = if self.is_to_be_logged(&wanted, &logged) {
             vec![Body::Targets((*wanted).clone())]

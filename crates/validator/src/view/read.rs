@@ -8,16 +8,16 @@ use common::hash::Digest;
 use common::ids::Rid;
 use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
+use super::decided::Lookup;
 use super::tables::{self, HeadRow};
-use super::{View, ViewError, decode};
-use crate::engine::boundary::{Decision, Deliveries, Loaded, Needs, Withdrawal};
+use super::{View, ViewError, decode, undo};
+use crate::engine::boundary::{Changes, Decision, Deliveries, Loaded, Needs, Withdrawal};
 use crate::engine::tree::LeafWrite;
-use crate::engine::{Past, Search};
 
 /// One moment of the view.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    txn: ReadTransaction,
+    pub(super) txn: ReadTransaction,
 }
 
 impl View {
@@ -42,31 +42,49 @@ impl Snapshot {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn load(&self, needs: &Needs) -> Result<Loaded, ViewError> {
+        self.load_under(needs, &[])
+    }
+
+    /// The same with what entries have changed that the view may not have yet, the newest first.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn load_under(&self, needs: &Needs, newer: &[&Changes]) -> Result<Loaded, ViewError> {
         let mut loaded = Loaded::default();
         let values = self.txn.open_table(tables::VALUES)?;
         for key in &needs.keys {
-            if let Some(value) = values.get(key.as_str())? {
-                loaded.values.insert(key.clone(), value.value().to_vec());
-            }
+            let value = match newer.iter().find_map(|changes| changes.values.get(key)) {
+                Some(change) => change.after.clone(),
+                None => values.get(key.as_str())?.map(|value| value.value().to_vec()),
+            };
+            loaded.values.extend(value.map(|value| (key.clone(), value)));
         }
         let deliveries = self.txn.open_table(tables::DELIVERIES)?;
         for seq in &needs.seqs {
-            if let Some(row) = deliveries.get(*seq)? {
-                loaded.deliveries.insert(*seq, decode::<Deliveries>("deliveries", seq, row.value())?);
-            }
+            let row = match newer.iter().find_map(|changes| changes.deliveries.get(seq)) {
+                Some(row) => row.clone(),
+                None => {
+                    deliveries.get(*seq)?.map(|row| decode("deliveries", seq, row.value())).transpose()?
+                }
+            };
+            loaded.deliveries.extend(row.map(|row| (*seq, row)));
         }
         let waiting = loaded.deliveries.values().flat_map(|row| row.waiting.keys());
         let waiting = waiting.filter_map(|rid| Rid::from_bytes(*rid).ok());
         let rids: BTreeSet<Rid> = needs.rids.iter().copied().chain(waiting).collect();
-        let decisions = self.txn.open_table(tables::DECISIONS)?;
+        let mut decisions = Lookup::new(&self.txn)?;
         let withdrawals = self.txn.open_table(tables::WITHDRAWALS)?;
         let is_any_withdrawn = withdrawals.first()?.is_some();
         for rid in rids {
-            if let Some(row) = decisions.get(rid.as_bytes())? {
-                loaded.decisions.insert(rid, decode("decisions", &rid, row.value())?);
-            }
+            let decision = match newer.iter().find_map(|changes| changes.decisions.get(&rid)) {
+                Some(decision) => Some(decision.clone()),
+                None => decisions.get(rid)?,
+            };
+            loaded.decisions.extend(decision.map(|decision| (rid, decision)));
+            if let Some(list) = newer.iter().find_map(|changes| changes.withdrawals.get(&rid)) {
+                loaded.withdrawals.insert(rid, list.clone());
             // Most of the time nothing was ever withdrawn.
-            if is_any_withdrawn && let Some(row) = withdrawals.get(rid.as_bytes())? {
+            } else if is_any_withdrawn && let Some(row) = withdrawals.get(rid.as_bytes())? {
                 loaded.withdrawals.insert(rid, decode("withdrawals", &rid, row.value())?);
             }
         }
@@ -74,51 +92,6 @@ impl Snapshot {
             self.load_past(rid, &mut loaded)?;
         }
         Ok(loaded)
-    }
-
-    /// What the log says of a request that is to be undone, as of this moment. `None`: its decision alone says that
-    /// there is nothing to undo. Reads the archive from its entry on.
-    ///
-    /// # Errors
-    /// See [`ViewError`].
-    pub(crate) fn past(&self, rid: Rid) -> Result<Option<Past>, ViewError> {
-        let Some(mut search) = Search::begin(rid, self.decision(rid)?.as_ref(), self.head()?.seq + 1) else {
-            return Ok(None);
-        };
-        let entries = self.txn.open_table(tables::ENTRIES)?;
-        // An archive may reach beyond its view while that is rebuilt.
-        for row in entries.range(search.first()..=self.head()?.seq)? {
-            let (seq, row) = row?;
-            let unreadable = |_| ViewError::Row { table: "entries", row: seq.value().to_string() };
-            let body = serde_json::from_slice(row.value().2).map_err(unreadable)?;
-            if search.take(&body).is_break() {
-                break;
-            }
-        }
-        let mut past = search.end();
-        for key in past.keys() {
-            if let Some(value) = self.value_at(&key, past.first().saturating_sub(1))? {
-                past.set_before(key, value);
-            }
-        }
-        Ok(Some(past))
-    }
-
-    /// The past of a request, and what else of the state it calls for.
-    fn load_past(&self, rid: Rid, loaded: &mut Loaded) -> Result<(), ViewError> {
-        let Some(past) = self.past(rid)? else { return Ok(()) };
-        for key in past.keys() {
-            if let Some(value) = self.value(&key)? {
-                loaded.values.insert(key, value);
-            }
-        }
-        for seq in past.seqs() {
-            if let Some(row) = self.deliveries(seq)? {
-                loaded.deliveries.insert(seq, row);
-            }
-        }
-        loaded.past = Some(past);
-        Ok(())
     }
 
     /// # Errors
@@ -145,11 +118,12 @@ impl Snapshot {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn value_at(&self, key: &str, seq: u64) -> Result<Option<Vec<u8>>, ViewError> {
-        let undo = self.txn.open_table(tables::UNDO)?;
+        let records = self.txn.open_table(tables::UNDO)?;
         // Asked mostly for roots a few entries back.
-        for later in seq.saturating_add(1)..=self.head()?.seq {
-            if let Some(before) = undo.get((later, key))? {
-                return Ok(before.value().map(<[u8]>::to_vec));
+        for record in records.range(seq.saturating_add(1)..)? {
+            let (later, row) = record?;
+            if let Some((_, before)) = undo::find(later.value(), row.value(), key)? {
+                return Ok(before.map(<[u8]>::to_vec));
             }
         }
         self.value(key)
@@ -166,19 +140,22 @@ impl Snapshot {
         newer: u64,
         keys_max: usize,
     ) -> Result<Option<Vec<LeafWrite>>, ViewError> {
-        let undo = self.txn.open_table(tables::UNDO)?;
+        let records = self.txn.open_table(tables::UNDO)?;
         let mut values = BTreeMap::new();
-        for row in undo.range((older.saturating_add(1), "")..(newer.saturating_add(1), ""))? {
-            let (place, before) = row?;
-            let key_hash = common::proof::key_hash(place.value().1);
-            // The oldest write of a key after `older` holds its value then.
-            if values.contains_key(&key_hash) {
-                continue;
+        for record in records.range(older.saturating_add(1)..newer.saturating_add(1))? {
+            let (seq, row) = record?;
+            for before in undo::read(seq.value(), row.value()) {
+                let (key, before) = before?;
+                let key_hash = common::proof::key_hash(key);
+                // The oldest write of a key after `older` holds its value then.
+                if values.contains_key(&key_hash) {
+                    continue;
+                }
+                if values.len() == keys_max {
+                    return Ok(None);
+                }
+                values.insert(key_hash, before.map(common::proof::value_hash));
             }
-            if values.len() == keys_max {
-                return Ok(None);
-            }
-            values.insert(key_hash, before.value().map(common::proof::value_hash));
         }
         let write = |(key_hash, value_hash)| LeafWrite { key_hash, value_hash };
         Ok(Some(values.into_iter().map(write).collect()))
@@ -200,8 +177,7 @@ impl Snapshot {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn decision(&self, rid: Rid) -> Result<Option<Decision>, ViewError> {
-        let table = self.txn.open_table(tables::DECISIONS)?;
-        table.get(rid.as_bytes())?.map(|row| decode("decisions", &rid, row.value())).transpose()
+        Lookup::new(&self.txn)?.get(rid)
     }
 
     /// What was withdrawn of an applied request, oldest first.

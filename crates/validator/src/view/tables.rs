@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | `entries` | seq | prev (32), digest (32), body | the archive: whole, never rewritten |
 //! | `effects` | seq | JSON list | effects of that entry which are not carried out yet |
-//! | `identity` | name | text | `generation`, `schema`, `leading` |
+//! | `identity` | name | text | `generation`, `schema`, `undo_entries`, `leading` |
 //! | `values` | state key | value | borsh, `docs/formats.md` |
-//! | `undo` | (seq, state key) | value before that entry, or none | the last `undo_entries` entries; by entry first, so that writing and forgetting one touches one edge of the tree |
-//! | `decisions` | rid (16) | borsh `Decision` | permanent |
+//! | `undo` | seq | [`super::undo`]: per key of that entry the value before it | the last `undo_entries` entries |
+//! | `decisions` | rid (16) | seq of the entry that decided it | permanent |
+//! | `decided` | seq | borsh map rid (16) → `Decision` | permanent |
 //! | `withdrawals` | rid (16) | borsh `Vec<Withdrawal>` | permanent; only of requests that were told |
 //! | `deliveries` | seq | borsh `Deliveries` | while somebody waits |
 //! | `finals` | (target, seq) | | the entry is final on the target; the newest always stays |
@@ -19,7 +20,10 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use common::hash::Digest;
+use common::targets::Targets;
 use redb::TableDefinition;
+
+use super::ViewError;
 
 /// `prev`, `digest`, `body` of one log entry.
 pub(super) type EntryRow = (&'static [u8; 32], &'static [u8; 32], &'static [u8]);
@@ -29,8 +33,9 @@ pub(super) const EFFECTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new
 pub(super) const IDENTITY: TableDefinition<'_, &str, &str> = TableDefinition::new("identity");
 
 pub(super) const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
-pub(super) const UNDO: TableDefinition<'_, (u64, &str), Option<&[u8]>> = TableDefinition::new("undo");
-pub(super) const DECISIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("decisions");
+pub(super) const UNDO: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("undo");
+pub(super) const DECISIONS: TableDefinition<'_, &[u8; 16], u64> = TableDefinition::new("decisions");
+pub(super) const DECIDED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("decided");
 pub(super) const WITHDRAWALS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("withdrawals");
 pub(super) const DELIVERIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("deliveries");
 pub(super) const FINALS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("finals");
@@ -42,10 +47,12 @@ pub(super) const HEAD: &str = "head";
 /// The rows of `identity`.
 pub(super) const GENERATION: &str = "generation";
 pub(super) const SCHEMA: &str = "schema";
+/// How many entries' undo records the view keeps. Fewer than the settings say: the view is rebuilt.
+pub(super) const UNDO_ENTRIES: &str = "undo_entries";
 /// There while a process leads, and after it until one has ended cleanly.
 pub(super) const LEADING: &str = "leading";
 /// Version of the view tables' layouts. Another one in the file: the view is rebuilt.
-pub(super) const SCHEMA_VERSION: &str = "2";
+pub(super) const SCHEMA_VERSION: &str = "3";
 
 /// Where the view stands.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -81,5 +88,17 @@ impl HeadRow {
             epoch: 0,
             targets: Vec::new(),
         }
+    }
+
+    /// The logged targets.
+    ///
+    /// # Errors
+    /// The row is damaged.
+    pub(crate) fn targets(&self) -> Result<Targets, ViewError> {
+        if self.targets.is_empty() {
+            return Ok(Targets::default());
+        }
+        let unreadable = |_| ViewError::Row { table: "meta", row: HEAD.to_owned() };
+        serde_json::from_slice(&self.targets).map_err(unreadable)
     }
 }

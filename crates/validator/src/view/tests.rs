@@ -8,6 +8,8 @@ use super::*;
 use crate::engine::tree::LeafWrite;
 use crate::engine::{Changes, Decision, Deliveries, Needs, ValueChange};
 
+mod past;
+
 struct Bed {
     view: View,
     /// The state as a plain map, after every entry.
@@ -68,6 +70,14 @@ impl Bed {
         self.view.write(&record(&entry, &body, &changes)).expect("writes");
         self.states.push(state);
         self.last = entry.digest;
+    }
+
+    /// The same database under other settings.
+    fn again(self, undo_entries: u64) -> Self {
+        let Self { view, states, last, path, _folder: folder } = self;
+        drop(view);
+        let view = View::open(&path, Shard::Financial, settings(undo_entries)).expect("opens");
+        Self { view, states, last, path, _folder: folder }
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -204,7 +214,7 @@ fn a_view_of_another_schema_is_deleted_in_the_transaction_that_notes_the_new_one
 
     // A crash before the commit: the old view under its old schema, as if nothing had begun.
     let txn = bed.view.db.begin_write().expect("begins");
-    assert_eq!(lay_out(&txn).expect("lays out"), Layout::Renewed);
+    assert_eq!(lay_out(&txn, 10).expect("lays out"), Layout::Renewed);
     txn.abort().expect("aborts");
     assert_eq!(bed.snapshot().value("asset/a").expect("reads"), Some(b"1".to_vec()));
 
@@ -217,7 +227,29 @@ fn a_view_of_another_schema_is_deleted_in_the_transaction_that_notes_the_new_one
     drop((snapshot, again));
     let txn =
         View::open(&path, Shard::Financial, settings(10)).expect("opens").db.begin_write().expect("begins");
-    assert_eq!(lay_out(&txn).expect("lays out"), Layout::Present);
+    assert_eq!(lay_out(&txn, 10).expect("lays out"), Layout::Present);
+}
+
+#[test]
+fn a_view_that_kept_fewer_undo_records_than_are_wanted_is_rebuilt_and_one_that_kept_more_forgets_them() {
+    let mut bed = Bed::new(2);
+    for value in [b"1", b"2", b"3", b"4"] {
+        bed.write(&[("asset/a", Some(value))], Changes::default());
+    }
+    let mut bed = bed.again(1);
+    assert_eq!(bed.snapshot().head().expect("reads").seq, 4, "nothing is missing");
+    bed.write(&[("asset/a", Some(b"5"))], Changes::default());
+    let kept = |bed: &Bed| {
+        let txn = bed.view.db.begin_read().expect("begins");
+        let table = txn.open_table(tables::UNDO).expect("opens");
+        table.range(0..).expect("reads").map(|row| row.expect("reads").0.value()).collect::<Vec<u64>>()
+    };
+    assert_eq!(kept(&bed), [5]);
+
+    // Entry 4 is within reach again, its record is gone: the value after entry 3 would be told wrong.
+    let bed = bed.again(2);
+    assert_eq!(bed.snapshot().head().expect("reads").seq, 0);
+    assert_eq!(bed.view.archive_head().expect("reads").map(|entry| entry.seq), Some(5), "the archive stays");
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! Writing one committed entry: archive row, changes, undo records and effects in one transaction.
+//! Writing committed entries: archive row, changes, undo records and effects in one transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use common::entry::{Body, Entry};
 use redb::{Durability, ReadableTable as _, WriteTransaction};
 
 use super::tables::{self, HeadRow};
-use super::{View, ViewError, decode};
+use super::{View, ViewError, decided, decode, undo};
 use crate::engine::boundary::{Changes, Deliveries};
 
 /// One entry with what it changed.
@@ -24,13 +24,22 @@ pub(crate) struct Record<'a> {
 }
 
 impl View {
-    /// Writes an entry that is in the log. One in `sync_ms` of these is fsynced, with all before it.
+    /// Writes an entry that is in the log, as [`View::write_run`] does.
     ///
     /// # Errors
-    /// The entry does not follow the view's head, stands in the archive with another digest, or the
-    /// database fails.
+    /// See there.
     pub(crate) fn write(&self, record: &Record<'_>) -> Result<(), ViewError> {
-        let seq = record.entry.seq;
+        self.write_run(std::slice::from_ref(record))
+    }
+
+    /// Writes entries that are in the log, one after the other, in one transaction: what several of them change is
+    /// written once. One transaction in `sync_ms` is fsynced, with all before it.
+    ///
+    /// # Errors
+    /// An entry does not follow the one before it or the view's head, stands in the archive with another digest, or
+    /// the database fails. Nothing is written then.
+    pub(crate) fn write_run(&self, run: &[Record<'_>]) -> Result<(), ViewError> {
+        let Some(last) = run.last() else { return Ok(()) };
         let is_synced = self.is_sync_due(false);
         let mut txn = self.db.begin_write()?;
         if is_synced {
@@ -38,19 +47,17 @@ impl View {
         } else {
             txn.set_durability(Durability::None)?;
         }
-        write_head(&txn, record)?;
-        write_archive(&txn, record)?;
-        write_values(&txn, seq, record.changes)?;
-        write_answers(&txn, record.changes)?;
-        self.write_finals(&txn, record)?;
-        if let Some(old) = seq.checked_sub(self.settings.undo_entries) {
-            forget_undo(&txn, old)?;
-        }
+        write_head(&txn, run, last)?;
+        write_archive(&txn, run)?;
+        write_values(&txn, run)?;
+        write_answers(&txn, run)?;
+        self.write_finals(&txn, run, last.entry.seq)?;
+        self.forget_undo(&txn, run)?;
         txn.commit()?;
-        if !record.effects.is_empty() {
+        if run.iter().any(|record| !record.effects.is_empty()) {
             self.may_have_effects.store(true, Ordering::SeqCst);
         }
-        self.written(seq, is_synced);
+        self.written(last.entry.seq, is_synced);
         Ok(())
     }
 
@@ -76,28 +83,47 @@ impl View {
         Ok(())
     }
 
-    fn write_finals(&self, txn: &WriteTransaction, record: &Record<'_>) -> Result<(), ViewError> {
+    /// Drops the undo records of entries that are older than what is kept.
+    fn forget_undo(&self, txn: &WriteTransaction, run: &[Record<'_>]) -> Result<(), ViewError> {
+        let last = run.last().and_then(|last| last.entry.seq.checked_sub(self.settings.undo_entries));
+        if let Some(last) = last {
+            // Mostly those of as many entries as were written; all that are too many once fewer are to be kept.
+            txn.open_table(tables::UNDO)?.retain_in(..=last, |_, _| false)?;
+        }
+        Ok(())
+    }
+
+    fn write_finals(&self, txn: &WriteTransaction, run: &[Record<'_>], head: u64) -> Result<(), ViewError> {
         let mut finals = txn.open_table(tables::FINALS)?;
-        for (target, seq) in &record.changes.finals {
+        let mut newest = BTreeMap::new();
+        for (target, seq) in run.iter().flat_map(|record| &record.changes.finals) {
             finals.insert((target.as_str(), *seq), ())?;
+            newest.insert(target.as_str(), *seq);
+        }
+        for (target, newest) in newest {
             // Proofs reach back as far as undo records do; the newest one stays however old it is.
-            let floor = record.entry.seq.saturating_sub(self.settings.undo_entries).min(*seq);
-            finals.retain_in((target.as_str(), 0)..(target.as_str(), floor), |_, ()| false)?;
+            let floor = head.saturating_sub(self.settings.undo_entries).min(newest);
+            finals.retain_in((target, 0)..(target, floor), |_, ()| false)?;
         }
         Ok(())
     }
 }
 
-fn write_head(txn: &WriteTransaction, record: &Record<'_>) -> Result<(), ViewError> {
-    let Record { entry, body, .. } = record;
+/// Every entry has to follow the one before it, the first one the view's head.
+fn write_head(txn: &WriteTransaction, run: &[Record<'_>], last: &Record<'_>) -> Result<(), ViewError> {
     let mut meta = txn.open_table(tables::META)?;
     let before = match meta.get(tables::HEAD)? {
         None => HeadRow::empty(),
         Some(row) => decode("meta", &tables::HEAD, row.value())?,
     };
-    if before.seq.checked_add(1) != Some(entry.seq) || before.digest != entry.prev {
-        return Err(ViewError::NotNext { seq: entry.seq, head: before.seq });
+    let (mut seq, mut digest) = (before.seq, before.digest);
+    for Record { entry, .. } in run {
+        if seq.checked_add(1) != Some(entry.seq) || digest != entry.prev {
+            return Err(ViewError::NotNext { seq: entry.seq, head: seq });
+        }
+        (seq, digest) = (entry.seq, entry.digest);
     }
+    let Record { entry, body, .. } = last;
     let head = HeadRow {
         seq: entry.seq,
         digest: entry.digest,
@@ -106,59 +132,65 @@ fn write_head(txn: &WriteTransaction, record: &Record<'_>) -> Result<(), ViewErr
         time_ms: body.time_ms,
         ruleset: body.ruleset,
         epoch: body.epoch,
-        targets: record.targets.to_vec(),
+        targets: last.targets.to_vec(),
     };
     meta.insert(tables::HEAD, common::state::encode(&head).as_slice())?;
     Ok(())
 }
 
-fn write_archive(txn: &WriteTransaction, record: &Record<'_>) -> Result<(), ViewError> {
-    let Entry { seq, prev, digest, body } = record.entry;
+fn write_archive(txn: &WriteTransaction, run: &[Record<'_>]) -> Result<(), ViewError> {
     let mut entries = txn.open_table(tables::ENTRIES)?;
-    let stored = entries.get(*seq)?.map(|row| *row.value().1);
-    match stored {
-        Some(stored) if stored == digest.0 => {}
-        Some(_) => return Err(ViewError::Fork { seq: *seq }),
-        None => {
-            entries.insert(*seq, (&prev.0, &digest.0, body.as_slice()))?;
-            if !record.effects.is_empty() {
-                txn.open_table(tables::EFFECTS)?.insert(*seq, record.effects)?;
+    for record in run {
+        let Entry { seq, prev, digest, body } = record.entry;
+        let stored = entries.get(*seq)?.map(|row| *row.value().1);
+        match stored {
+            Some(stored) if stored == digest.0 => {}
+            Some(_) => return Err(ViewError::Fork { seq: *seq }),
+            None => {
+                entries.insert(*seq, (&prev.0, &digest.0, body.as_slice()))?;
+                if !record.effects.is_empty() {
+                    txn.open_table(tables::EFFECTS)?.insert(*seq, record.effects)?;
+                }
             }
         }
     }
     Ok(())
 }
 
-fn write_values(txn: &WriteTransaction, seq: u64, changes: &Changes) -> Result<(), ViewError> {
-    if changes.values.is_empty() {
-        return Ok(());
+fn write_values(txn: &WriteTransaction, run: &[Record<'_>]) -> Result<(), ViewError> {
+    let mut newest = BTreeMap::new();
+    let mut records = txn.open_table(tables::UNDO)?;
+    for record in run {
+        if !record.changes.values.is_empty() {
+            records.insert(record.entry.seq, undo::encode(&record.changes.values).as_slice())?;
+        }
+        for (key, change) in &record.changes.values {
+            newest.insert(key.as_str(), change.after.as_deref());
+        }
     }
     let mut values = txn.open_table(tables::VALUES)?;
-    let mut undo = txn.open_table(tables::UNDO)?;
-    for (key, change) in &changes.values {
-        undo.insert((seq, key.as_str()), change.before.as_deref())?;
-        match &change.after {
-            Some(after) => values.insert(key.as_str(), after.as_slice())?,
-            None => values.remove(key.as_str())?,
+    for (key, after) in newest {
+        match after {
+            Some(after) => values.insert(key, after)?,
+            None => values.remove(key)?,
         };
     }
     Ok(())
 }
 
-fn write_answers(txn: &WriteTransaction, changes: &Changes) -> Result<(), ViewError> {
-    let mut decisions = txn.open_table(tables::DECISIONS)?;
-    for (rid, decision) in &changes.decisions {
-        decisions.insert(rid.as_bytes(), common::state::encode(decision).as_slice())?;
-    }
-    if !changes.withdrawals.is_empty() {
+fn write_answers(txn: &WriteTransaction, run: &[Record<'_>]) -> Result<(), ViewError> {
+    decided::write(txn, run.iter().flat_map(|record| &record.changes.decisions))?;
+    let told: BTreeMap<_, _> = run.iter().flat_map(|record| &record.changes.withdrawals).collect();
+    if !told.is_empty() {
         let mut withdrawals = txn.open_table(tables::WITHDRAWALS)?;
-        for (rid, list) in &changes.withdrawals {
+        for (rid, list) in told {
             withdrawals.insert(rid.as_bytes(), common::state::encode(list).as_slice())?;
         }
     }
+    let newest: BTreeMap<_, _> = run.iter().flat_map(|record| &record.changes.deliveries).collect();
     let mut deliveries = txn.open_table(tables::DELIVERIES)?;
     let mut open = txn.open_table(tables::OPEN)?;
-    for (seq, row) in &changes.deliveries {
+    for (seq, row) in newest {
         let before = match row {
             Some(row) => deliveries.insert(*seq, common::state::encode(row).as_slice())?,
             None => deliveries.remove(*seq)?,
@@ -174,12 +206,5 @@ fn write_answers(txn: &WriteTransaction, changes: &Changes) -> Result<(), ViewEr
             open.insert((target.as_str(), *seq), ())?;
         }
     }
-    Ok(())
-}
-
-/// Drops the undo records of an entry that is older than what is kept.
-fn forget_undo(txn: &WriteTransaction, seq: u64) -> Result<(), ViewError> {
-    let mut undo = txn.open_table(tables::UNDO)?;
-    undo.retain_in((seq, "")..(seq.saturating_add(1), ""), |_, _| false)?;
     Ok(())
 }

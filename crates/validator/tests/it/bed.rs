@@ -123,6 +123,7 @@ impl Bed {
         let keys = vec![
             key("read", "demo", &[Scope::Read]),
             key("operate", "demo", &[Scope::Read, Scope::Operate]),
+            key("peer", "demo", &[Scope::Peer]),
             key("other", "other", &[Scope::Read, Scope::Operate]),
         ];
         let text = serde_json::to_vec(&KeyFile { keys }).expect("JSON");

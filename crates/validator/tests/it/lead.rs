@@ -110,7 +110,7 @@ async fn follows(bed: &Bed, standby: &Validator) {
     let node = standby.node().await;
     for shard in Shard::ALL {
         eventually("it follows", async || {
-            let members = bed.commands.shard(shard).members().await.expect("reads");
+            let members = bed.commands.shard(shard).validators().await.expect("reads");
             members.contains_key(&node).then_some(())
         })
         .await;

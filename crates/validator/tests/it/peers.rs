@@ -54,7 +54,7 @@ async fn a_process_with_an_empty_folder_fetches_what_redis_has_trimmed_and_can_t
     let bed = Bed::new(&["base"]).await;
     let mut leader = trimmed(&bed).await;
     let before = audit::log(&leader).await;
-    let key = key_file(&bed, "operate");
+    let key = key_file(&bed, "peer");
     let second = bed.start_with(&[KEEP_NOTHING, ("OSS__PEER__KEY_FILE", &key)]);
     eventually("it stands by", async || (second.healthcheck(&bed).await == 0).then_some(())).await;
     let asset = second.get("/v1/assets/bond:A").await;
@@ -135,10 +135,10 @@ async fn what_another_process_gives_is_checked_like_what_redis_gives() {
         leader.kill();
         // In the place of the leader, whose URL it takes.
         let url = false_peer(&forge(&log));
-        let members = format!("{{oss:{SHARD}}}:members");
+        let members = common::keys::Keys::new(SHARD).validators();
         let told = format!("9999999999999 0-0 {url}");
         bed.redis.command(&["HSET", &members, "validator-1", &told]).expect("writes");
-        let key = key_file(&bed, "operate");
+        let key = key_file(&bed, "peer");
         let other = bed.path("other").display().to_string();
         // A process that asks is another one.
         std::fs::create_dir_all(bed.path("other/validator-1")).expect("makes");

@@ -98,3 +98,33 @@ async fn the_pipeline_shows_backlogs_watermarks_and_batches_of_every_shard() {
     assert_eq!(shards.body["shards"].as_array().map(Vec::len), Some(4));
     assert!(shards.oss_seq.is_some_and(|seqs| seqs.starts_with(&format!("financial={seq},"))));
 }
+
+#[tokio::test]
+async fn a_key_of_scope_peer_opens_the_log_and_nothing_else() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let (rid, log) = (Rid::fresh(SHARD).to_string(), format!("/v1/shards/{SHARD}/log"));
+    let fill = [
+        ("asset", "bond:A"),
+        ("account", "acct:a"),
+        ("rid", rid.as_str()),
+        ("shard", SHARD.name()),
+        ("target", "base"),
+    ];
+    let operations = testkit::generated::operations("validator.openapi.json", &fill);
+    assert!(operations.contains(&("GET".to_owned(), log.clone())), "{operations:?}");
+    for (method, path) in operations {
+        let method: Method = method.parse().expect("a method");
+        // What each route reads before it asks for the key is in order.
+        let query = if path.ends_with("/rewind") { "?shard=financial" } else { "" };
+        let body = (path == "/v1/rollbacks").then(|| serde_json::json!({ "rid": rid }));
+        let place = format!("{path}{query}");
+        let expected = if path == log { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        let answer = validator.send(method.clone(), &place, "peer", &[], body.as_ref()).await;
+        assert_eq!(answer.status, expected, "{method} {place}: {}", answer.body);
+        // The control: another scope opens it.
+        let answer = validator.send(method.clone(), &place, "operate", &[], body.as_ref()).await;
+        assert_ne!(answer.status, StatusCode::FORBIDDEN, "{method} {place}: {}", answer.body);
+    }
+}

@@ -1,13 +1,15 @@
 //! `POST /v1/rollbacks`: answers, the log's decision, the barrier, and a crash at every step.
 
+use common::hash::Digest;
 use common::ids::Rid;
-use common::link::{Bind, Bound, Item, StreamId};
+use common::keys::Keys;
+use common::link::{Bind, Bound, Item, Ordered, Sent, StreamId};
 use common::status::{Delivery, OutcomeKind, Status};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::audit;
-use crate::bed::{Answer, Bed, Validator, change, eventually, mint, name, register, transfer};
+use crate::bed::{Answer, Bed, Validator, change, eventually, mint, name, register, tenant, transfer};
 
 const WAIT: (&str, &str) = ("prefer", "wait=20");
 
@@ -180,6 +182,101 @@ async fn a_lane_that_slept_across_a_rollback_binds_nothing_before_it_has_read_it
     assert_eq!(bed.link().bind(&fence, &bind(0)).await.expect("answers"), Bound::Stale);
     assert_eq!(bed.link().bind(&fence, &bind(seq - 1)).await.expect("answers"), Bound::Stale);
     assert_eq!(bed.link().bind(&fence, &bind(seq)).await.expect("answers"), Bound::Ok { nonce: 0 });
+    validator.stop().await;
+}
+
+#[tokio::test]
+async fn what_only_the_deliveries_under_way_forbid_is_told_at_once_too() {
+    let bed = Bed::new(&["base", "op"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let [first, _] = scene(&bed).await;
+    bed.decide(mint("bond:A", "acct:zoe", 10_000)).await;
+    let crowded = bed.decide(transfer("bond:A", "acct:alice", "acct:erin", 1)).await.rid;
+    // As many as one COMMIT writes records for.
+    let mut last = crowded;
+    for _ in 0..768 {
+        last = bed.submit(transfer("bond:A", "acct:zoe", "acct:yan", 1)).await;
+    }
+    let head = bed.decided(last).await.seq;
+    let dry = post(&validator, "dry", &json!({"rid": crowded, "dry_run": true}), "operate", &[]).await;
+    assert_eq!((dry.status, &dry.body["code"]), (StatusCode::OK, &json!("ROLLBACK_TOO_LARGE")), "{dry:?}");
+    let refused = undo(&validator, "undo", crowded).await;
+    assert_eq!((refused.status, &refused.body["code"]), (StatusCode::CONFLICT, &json!("ROLLBACK_TOO_LARGE")));
+    assert_eq!(bed.record(first).await.status, Status::Committed);
+    assert_eq!(Some(bed.link().head().await.expect("reads").seq), head, "no entry was made");
+
+    // Deliveries make room.
+    let lanes = [("base", bed.lane("base").await), ("op", bed.lane("op").await)];
+    for (target, fence) in &lanes {
+        let relayed = async || bed.outbox(target).await.contains(&head.unwrap_or(0)).then_some(());
+        eventually("relayed", relayed).await;
+        for seq in bed.outbox(target).await {
+            bed.finish(fence, target, seq, Delivery::Final).await;
+        }
+    }
+    let undone = eventually("there is room", async || {
+        Some(undo(&validator, "undo", crowded).await).filter(|answer| answer.status == StatusCode::OK)
+    });
+    assert_eq!(undone.await.body["status"], "committed");
+    validator.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_a_moment_ago_for_another_rollback_is_refused() {
+    let bed = Bed::new(&["base", "op"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let [first, second] = scene(&bed).await;
+    // What the first use of the key has left, of which the log has decided nothing.
+    let command = Rid::from_key(&tenant(), &"undo".parse().expect("a key"), crate::bed::SHARD);
+    let fp = Digest::of(&[b"oss/command/1", b"rollback", first.as_bytes()]);
+    let sent = bed.link().order(&format!("command:{command}"), fp, b"{}", 500).await.expect("sends");
+    assert!(matches!(sent, Ordered::Sent(Sent::Ok { .. })), "{sent:?}");
+    let refused = post(&validator, "undo", &json!({ "rid": second }), "operate", &[]).await;
+    let said = (refused.status, &refused.body["code"]);
+    assert_eq!(said, (StatusCode::UNPROCESSABLE_ENTITY, &json!("idempotency_conflict")), "{refused:?}");
+    let again = post(&validator, "undo", &json!({ "rid": first }), "operate", &[]).await;
+    assert_eq!((again.status, again.replayed), (StatusCode::ACCEPTED, true), "{again:?}");
+    assert_eq!(bed.record(second).await.status, Status::Committed);
+    validator.stop().await;
+}
+
+#[tokio::test]
+async fn rollbacks_that_a_target_has_not_passed_are_bounded_and_those_that_all_have_are_forgotten() {
+    let bed = Bed::new(&["base", "op"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    let [first, second] = scene(&bed).await;
+    assert_eq!(undo(&validator, "undo-1", first).await.status, StatusCode::OK);
+    let control = Keys::new(crate::bed::SHARD).control();
+    // Up to the bound, as from rollbacks of entries that no target has passed.
+    let fill = "for n = 1, tonumber(ARGV[1]) do \
+                redis.call('XADD', KEYS[1], '0-' .. n, 'kind', 'revert', 'seq', 999999, 'm', '{}') end";
+    let many = 1_000 - bed.link().control_len().await.expect("reads");
+    let key = format!("{control}-aside");
+    bed.redis.command(&["RENAME", &control, &key]).expect("renames");
+    bed.redis.command(&["EVAL", fill, "1", &control, &(many + 1).to_string()]).expect("fills");
+    let refused = undo(&validator, "undo-2", second).await;
+    let said = (refused.status, &refused.body["code"]);
+    assert_eq!(said, (StatusCode::SERVICE_UNAVAILABLE, &json!("backpressure")), "{refused:?}");
+    bed.redis.command(&["RENAME", &key, &control]).expect("renames");
+    let done = undo(&validator, "undo-2", second).await;
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+    assert_eq!(bed.link().control_len().await.expect("reads"), 2);
+
+    let last = done.body["seq"].as_u64().expect("an entry");
+    for target in ["base", "op"] {
+        let fence = bed.lane(target).await;
+        eventually("relayed", async || bed.outbox(target).await.contains(&last).then_some(())).await;
+        for seq in bed.outbox(target).await {
+            bed.finish(&fence, target, seq, Delivery::Final).await;
+        }
+    }
+    eventually("the first one is forgotten", async || {
+        (bed.link().control_len().await.expect("reads") == 1).then_some(())
+    })
+    .await;
     validator.stop().await;
 }
 

@@ -93,9 +93,9 @@ async fn requests_that_wait_for_a_target_fail_when_it_is_retired_and_later_ones_
     bed.finish(&lane, "base", entry, Delivery::Final).await;
     eventually("completed", async || (bed.record(later).await.status == Status::Completed).then_some(()))
         .await;
+    validator.reach_head(&bed).await;
     let proof = validator.get("/v1/assets/bond:A/proof").await;
     assert_eq!((proof.status, proof.body["seq"].as_u64()), (StatusCode::OK, Some(entry)), "{proof:?}");
-    validator.reach_head(&bed).await;
     audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
 }
 

@@ -38,6 +38,7 @@ impl Evm {
     ) -> Result<(ToDo, Option<Trouble>), AdvanceError> {
         let unsettled = self.slots.unsettled();
         let View { next, final_block, head, market, .. } = view;
+        self.tier_block = Some(final_block);
         let base_fee = market.base_fee;
         let mut chain = ChainFacts { next, next_final: None, final_block, head, base_fee };
         if self.observe(&unsettled, chain).await? {

@@ -2,8 +2,8 @@
 
 use common::ids::Tenant;
 use common::link::{
-    Collected, Collecting, Collection, EXPRESS_MAX, EXPRESS_SHARE_MAX, Initialised, Link, Route, SendTo,
-    Sent, StreamId, Submission, SubmitBounds, Submitted,
+    Collected, Collecting, Collection, EXPRESS_MAX, EXPRESS_SHARE_MAX, Initialised, Link, Ordered, Route,
+    SendTo, Sent, StreamId, Submission, SubmitBounds, Submitted,
 };
 use common::status::Status;
 
@@ -26,6 +26,7 @@ guarded! {
     "collected" "exists" collected_makes_no_record;
     "collected" "upwards" collected_moves_no_record_back;
     "send" "repeat" the_same_message_is_sent_once;
+    "send" "content" another_command_under_the_same_id_is_refused;
     "send" "bound" send_is_refused_at_the_bound;
     "send" "share" cancels_and_withdrawals_keep_neither_each_other_nor_commands_out;
 }
@@ -45,21 +46,27 @@ async fn a_missing_generation_is_not_made_up_by_those_who_may_not(bed: Bed) -> C
 }
 
 async fn a_member_silent_for_a_day_is_dropped(bed: Bed) -> Check {
-    let members = bed.keys.members();
-    let now_ms = bed.link.beat(StreamId::ZERO).await?;
+    let members = bed.keys.validators();
+    let now_ms = bed.link.beat_validator(StreamId::ZERO, "").await?;
     bed.command(&["HSET", &members, "dead", &format!("{} 0-0", now_ms - 86_400_001)]);
     bed.command(&["HSET", &members, "alive", &format!("{} 0-0", now_ms - 80_000_000)]);
-    bed.link.beat(StreamId::new(5, 1)).await?;
-    let members = bed.link.members().await?;
+    bed.link.beat_validator(StreamId::new(5, 1), "").await?;
+    let members = bed.link.validators().await?;
     same!(members.keys().map(String::as_str).collect::<Vec<_>>(), ["alive", "collector-1"]);
-    same!(members["collector-1"].1, StreamId::new(5, 1));
+    same!(members["collector-1"].read, StreamId::new(5, 1));
     // Who names its URL can be reached by others, until it names none any more.
-    same!(bed.link.member_urls().await?.len(), 0);
-    bed.link.beat_at(StreamId::new(6, 0), "http://v:1").await?;
-    same!(bed.link.member_urls().await?["collector-1"].1, "http://v:1");
-    same!(bed.link.members().await?["collector-1"].1, StreamId::new(6, 0));
-    bed.link.beat(StreamId::new(7, 0)).await?;
-    same!(bed.link.member_urls().await?.len(), 0);
+    for (read, url) in [(5, ""), (6, "http://v:1"), (7, "")] {
+        bed.link.beat_validator(StreamId::new(read, 0), url).await?;
+        let told = bed.link.validators().await?.remove("collector-1").map(|member| (member.read, member.url));
+        same!(told, Some((StreamId::new(read, 0), Some(url.to_owned()).filter(|url| !url.is_empty()))));
+    }
+    // Each service has members of its own.
+    same!(bed.link.broadcasters().await?.len(), 0);
+    bed.command(&["HSET", &bed.keys.broadcasters(), "dead", "1 0-0"]);
+    bed.link.beat_broadcaster(StreamId::new(8, 0)).await?;
+    same!(bed.link.broadcasters().await?.len(), 1);
+    same!(bed.link.broadcasters().await?["collector-1"].read, StreamId::new(8, 0));
+    same!(bed.link.validators().await?["collector-1"].read, StreamId::new(7, 0));
     Ok(())
 }
 
@@ -235,6 +242,19 @@ async fn the_same_message_is_sent_once(bed: Bed) -> Check {
     };
     same!(bed.link.send(SendTo::Input, "m1", b"{}", 10).await?, Sent::Dup { id });
     same!(bed.length(&bed.keys.input()), 1);
+    Ok(())
+}
+
+async fn another_command_under_the_same_id_is_refused(bed: Bed) -> Check {
+    let Ordered::Sent(Sent::Ok { id }) = bed.link.order("command:1", fp(1), b"{}", 10).await? else {
+        return Err("not sent".into());
+    };
+    same!(bed.link.order("command:1", fp(1), b"{\"v\":1}", 10).await?, Ordered::Sent(Sent::Dup { id }));
+    same!(bed.link.order("command:1", fp(2), b"{}", 10).await?, Ordered::Other);
+    same!(bed.length(&bed.keys.input_express()), 1);
+    // What was noted by a release that kept no fingerprints.
+    bed.command(&["SET", &bed.keys.sent("command:2"), &id.to_string()]);
+    same!(bed.link.order("command:2", fp(2), b"{}", 10).await?, Ordered::Sent(Sent::Dup { id }));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use redis::Value;
 use testkit::redis::RedisServer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::{LEASES, password, plain, set};
+use super::{SHARED, password, plain, set};
 use crate::bed::{Bed, Check, Stage, commit, entry, locked, standalone, target};
 use crate::cases::CASES;
 use crate::{directed, same};
@@ -63,16 +63,20 @@ fn shape(words: &[String]) -> Vec<String> {
     shape
 }
 
-/// The glob of the table that a key belongs to: `req:*`, `log`.
+/// The glob of the table that a key belongs to: `req:*`, `log`. Of the members' hashes each has rights of its own.
 fn glob(key: &str) -> String {
     let suffix = key.split_once("}:").map_or("", |(_, suffix)| suffix);
-    suffix.split_once(':').map_or_else(|| suffix.to_owned(), |(kind, _)| format!("{kind}:*"))
+    match suffix.split_once(':') {
+        Some((kind, _)) if kind != "members" => format!("{kind}:*"),
+        _ => suffix.to_owned(),
+    }
 }
 
 fn owners(script: &str, words: &[String]) -> Vec<User> {
-    if LEASES.contains(&script) {
-        let is_lane = words.iter().any(|word| glob(word) == "lane:*");
-        return vec![if is_lane { User::Broadcaster } else { User::Validator }];
+    if SHARED.contains(&script) {
+        let is_broadcasters =
+            words.iter().any(|word| matches!(glob(word).as_str(), "lane:*" | "members:broadcaster"));
+        return vec![if is_broadcasters { User::Broadcaster } else { User::Validator }];
     }
     User::ALL.into_iter().filter(|user| user.scripts().contains(&script)).collect()
 }

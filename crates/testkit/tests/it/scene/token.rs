@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::Provider as _;
-use alloy::providers::ext::AnvilApi as _;
 use alloy::rpc::types::TransactionRequest;
-use alloy::rpc::types::anvil::ReorgOptions;
 use alloy::sol_types::SolCall as _;
 use serde_json::{Value, json};
 use testkit::anvil::Anvil;
@@ -96,9 +94,7 @@ impl Token {
         let (tx, provider) = (transaction(event), chain.provider());
         let signed = provider.get_raw_transaction_by_hash(tx).await.expect("the chain answers");
         let block = self.until_deep(chain, tx).await;
-        let newest = provider.get_block_number().await.expect("the chain answers");
-        let options = ReorgOptions { depth: newest - block + 1, tx_block_pairs: Vec::new() };
-        provider.anvil_reorg(options).await.expect("the chain is reorganised");
+        chain.reorganise(|newest| newest - block + 1).await.expect("the chain is reorganised");
         signed.expect("the transaction is known")
     }
 

@@ -1,9 +1,10 @@
 //! ADD_CHAIN `{chain}`: one more chain holds a copy of the asset.
 //!
 //! - Footprint: writes the asset.
-//! - Effect: the name joins the asset's chains; the entry's update goes to it with `from` 0.
+//! - Effect: the name joins the asset's chains; the entry's update goes to it with `from` 0, or with the last version
+//!   that it was told if the asset was there before.
 //! - Rejected: `UNKNOWN_TARGET`, `CHAIN_ALREADY_PRESENT`, `TOO_MANY_CHAINS`.
-//! - Inverse: the name leaves the chains; the reverting update still goes to it.
+//! - Inverse: the name leaves the chains; the reverting update still goes to it, and its version stays in `left`.
 
 use common::ids::Name;
 use common::request::limits::TARGET_CHAINS_MAX;
@@ -28,6 +29,9 @@ pub(super) fn apply(chain: &Name, applying: &mut Applying<'_, '_>) {
             let detail = format!("an asset is on at most {TARGET_CHAINS_MAX} chains");
             applying.error(Code::TooManyChains, "/chain", detail);
         }
-        Err(place) => asset.chains.insert(place, chain.to_string()),
+        Err(place) => {
+            asset.chains.insert(place, chain.to_string());
+            asset.left.remove(chain.as_str());
+        }
     }
 }

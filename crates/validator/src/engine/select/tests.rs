@@ -42,6 +42,14 @@ fn a_receipt_of_a_full_entry_fits_beside_a_full_express_stream() {
 }
 
 #[test]
+fn a_receipt_that_ends_as_many_as_a_batch_may_write_goes_alone_at_once() {
+    let all = many(1000);
+    let receipts = [Waiting { bytes: 5000, statuses: BATCH.statuses }, SMALL];
+    let take = select(&Fronts { express: &all, receipts: &receipts, input: &all });
+    assert_eq!(take, Take { receipts: 1, ..Take::default() });
+}
+
+#[test]
 fn only_a_whole_prefix_is_taken() {
     let large = Waiting { bytes: BATCH.bytes, statuses: 1 };
     let input = [SMALL, large, SMALL];

@@ -37,6 +37,7 @@ fn asset() -> AssetRecord {
         documents: [("a".to_owned(), document)].into(),
         version: 7,
         history_hash: Digest([0x22; 32]),
+        left: [].into(),
     }
 }
 
@@ -94,6 +95,22 @@ fn records_have_the_documented_bytes() {
         hex_of(&deliveries),
         "01000000020000006f7001000000bf70c58218e48359aee59cb4d6f46e0001000000020000006f70"
     );
+}
+
+#[test]
+fn the_chains_that_an_asset_has_left_are_behind_its_record_and_no_other_form_is_read() {
+    let staying = borsh::to_vec(&asset()).expect("borsh");
+    let left = AssetRecord { left: [("arb".to_owned(), 4)].into(), ..asset() };
+    let bytes = borsh::to_vec(&left).expect("borsh");
+    let (record, behind) = bytes.split_at(staying.len());
+    assert_eq!(record, staying);
+    assert_eq!(hex::encode(behind), "01000000030000006172620400000000000000");
+    assert_eq!(common::state::decode::<AssetRecord>(&bytes).expect("reads"), left);
+    assert_eq!(common::state::decode::<AssetRecord>(&staying).expect("reads"), asset());
+    for tail in [&[0][..], &[0, 0, 0, 0], &behind[..behind.len() - 1], &[behind, &[0]].concat()] {
+        let bytes = [&staying, tail].concat();
+        assert!(common::state::decode::<AssetRecord>(&bytes).is_err(), "{tail:?}");
+    }
 }
 
 #[test]

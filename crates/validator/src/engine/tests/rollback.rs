@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::entry::{EntryKind, InputStream};
+use common::entry::{AssetUpdate, EntryKind, InputStream};
 use common::hash::Digest;
-use common::ids::Rid;
+use common::ids::{AssetId, Name, Rid};
+use common::keys::asset_key;
 use common::message::{Body, Receipt};
+use common::proof::key_hash;
+use common::revert::{Cover, Reverted};
 use common::state::AssetStatus;
 use common::status::{Delivery, OutcomeKind, Status};
 use serde_json::{Value, json};
@@ -15,15 +18,15 @@ use super::script::request;
 use super::traffic::{ACCOUNTS, ASSETS, Ask, Change, Random, name};
 use super::world::{World, raw, rid, rollback, verdict};
 use crate::engine::past::{DEPENDENTS_MAX, WINDOW_BYTES, WINDOW_ENTRIES};
-use crate::engine::revert::check;
-use crate::engine::{Batch, Search};
+use crate::engine::revert::{WAITING_MAX, check};
+use crate::engine::{Batch, Engine, Search};
 
 /// One entry of these requests.
-fn entry(world: &mut World, lines: &[&str]) -> Batch {
+pub(super) fn entry(world: &mut World, lines: &[&str]) -> Batch {
     world.commit(lines.iter().map(|line| raw(InputStream::In, request(line).1)).collect())
 }
 
-fn undo(world: &mut World, command: &str, key: &str) -> Batch {
+pub(super) fn undo(world: &mut World, command: &str, key: &str) -> Batch {
     world.commit(vec![rollback(command, "acme", rid(key, "acme"))])
 }
 
@@ -36,12 +39,12 @@ fn refusal(batch: &Batch) -> &str {
     outcome.code.as_deref().expect("a code")
 }
 
-fn from(batch: &Batch) -> BTreeMap<String, u64> {
+pub(super) fn from(batch: &Batch) -> BTreeMap<String, u64> {
     let [update] = batch.body.updates.as_slice() else { panic!("one update") };
     update.from.iter().map(|(chain, from)| (chain.to_string(), *from)).collect()
 }
 
-fn on(chains: &[(&str, u64)]) -> BTreeMap<String, u64> {
+pub(super) fn on(chains: &[(&str, u64)]) -> BTreeMap<String, u64> {
     chains.iter().map(|(chain, from)| ((*chain).to_owned(), *from)).collect()
 }
 
@@ -50,16 +53,50 @@ fn balances(world: &World) -> [u128; 4] {
 }
 
 /// `bond:a` on `base` and `op`: alice and carol have 100 each.
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::new();
     entry(&mut world, &["r: REGISTER base,op | MINT alice 100 | MINT carol 100"]);
     world
 }
 
-fn receipt(world: &mut World, seq: u64, target: &str, status: Delivery) -> Batch {
+pub(super) fn receipt(world: &mut World, seq: u64, target: &str, status: Delivery) -> Batch {
     let target = target.parse().expect("name");
     let receipt = Receipt { seq, target, status, parts: vec![] };
     world.commit(vec![raw(InputStream::Receipts, Body::Receipt(receipt))])
+}
+
+/// Every delivery that has not been told of.
+pub(super) fn open(world: &World) -> Vec<(u64, String)> {
+    let of = |(seq, row): (&u64, &crate::engine::Deliveries)| {
+        row.open.iter().map(|target| (*seq, target.clone())).collect::<Vec<_>>()
+    };
+    world.deliveries.iter().flat_map(of).collect()
+}
+
+/// Whether all that an entry tells a target is covered by later REVERTs, so that its lane may leave it out.
+pub(super) fn is_covered(world: &World, seq: u64, target: &str) -> bool {
+    let target: Name = target.parse().expect("name");
+    let later = world.log.iter().filter(|body| body.seq > seq).filter_map(Reverted::of);
+    let covers: Vec<Cover> = later.flat_map(|reverted| reverted.covers).collect();
+    let is_covered = |update: &AssetUpdate| {
+        let asset = key_hash(&asset_key(&update.asset));
+        let Some(from) = update.from.get(&target) else { return true };
+        let mut of = covers.iter().filter(|cover| cover.asset == asset && cover.chain == target);
+        of.any(|cover| cover.covers(*from, update.version))
+    };
+    world.log.iter().filter(|body| body.seq == seq).flat_map(|body| &body.updates).all(is_covered)
+}
+
+/// How often a chain was told of an asset from a version other than 0 without having been told of the one before.
+fn rejoined(world: &World) -> usize {
+    let mut chains: BTreeMap<AssetId, BTreeSet<Name>> = BTreeMap::new();
+    let mut count = 0;
+    for update in world.log.iter().flat_map(|body| &body.updates) {
+        let now: BTreeSet<Name> = update.from.keys().cloned().collect();
+        let before = chains.insert(update.asset.clone(), now).unwrap_or_default();
+        count += update.from.iter().filter(|(chain, from)| **from > 0 && !before.contains(*chain)).count();
+    }
+    count
 }
 
 fn statuses(batch: &Batch) -> Vec<(Rid, Status)> {
@@ -204,7 +241,7 @@ pub(super) fn codes() -> BTreeSet<String> {
     for (command, key) in [("1", "never"), ("2", "x"), ("3", "b"), ("4", "r"), ("5", "t"), ("6", "t")] {
         undo(&mut world, command, key);
     }
-    crowd(&mut world, 256);
+    crowd(&mut world, WAITING_MAX);
     undo(&mut world, "7", "crowded");
     let said = world.log.iter().flat_map(|body| &body.outcomes).filter_map(|outcome| outcome.code.clone());
     said.chain([code_far_back(&world)]).collect()
@@ -287,6 +324,63 @@ fn a_search_goes_back_so_far_and_so_many_bytes_and_no_further() {
         search.end().keys().is_empty()
     });
     assert_eq!(other, Some(true), "its own entry is not there");
+}
+
+#[test]
+fn a_command_that_is_too_far_back_is_too_old_like_a_request() {
+    let mut world = world();
+    entry(&mut world, &["t: TRANSFER alice bob 1"]);
+    undo(&mut world, "undo", "t");
+    let (rid, decision) = (rid("undo", "acme"), world.decisions[&rid("undo", "acme")].clone());
+    for (padding, code) in [(0, "NOT_REVERSIBLE"), (WINDOW_BYTES, "ROLLBACK_TOO_OLD")] {
+        let mut search = Search::begin(rid, Some(&decision), 5).expect("it was applied");
+        let _: std::ops::ControlFlow<()> = search.take(&world.log[3]);
+        let mut later = world.log[2].clone();
+        let text = [b"\"", vec![b' '; padding].as_slice(), b"\""].concat();
+        later.inputs.push(common::entry::Input::new(InputStream::In, "1-1".to_owned(), &text));
+        let _: std::ops::ControlFlow<()> = search.take(&later);
+        let refusal = check("acme", Some(&decision), Some(&search.end())).expect_err("a command");
+        assert_eq!(refusal.reason().0, code);
+    }
+}
+
+#[test]
+fn a_rollback_that_an_older_engine_failed_on_stays_without_effect() {
+    let mut world = world();
+    entry(&mut world, &["t: TRANSFER alice bob 1"]);
+    let plan = || Engine::read(vec![rollback("undo", "acme", rid("t", "acme"))]);
+    let broken = [rid("undo", "acme")].into();
+    let failed = world.engine.decide(plan(), world.load(&plan()), world.stamp(), &broken).expect("runs");
+    assert_eq!(refusal(&failed), "INTERNAL");
+    world.engine.replay(&failed.body, plan(), world.load(&plan())).expect("the log's word is taken");
+    assert_eq!(undo(&mut world, "undo", "t").kind(), EntryKind::Revert, "this one can do it");
+}
+
+#[test]
+fn on_a_retired_chain_nothing_is_opened_and_nobody_waits_for_it() {
+    for (used, retired, open) in
+        [(&["base", "arb"][..], &["op"][..], &["base"][..]), (&["arb"], &["base", "op"], &[])]
+    {
+        let mut world = world();
+        let covered = entry(&mut world, &["t: TRANSFER alice bob 1", "u: TRANSFER carol dave 1"]).body.seq;
+        world.retire(used, retired);
+        let batch = undo(&mut world, "undo", "t");
+        assert_eq!(from(&batch), on(&[("base", 1), ("op", 1)]), "whoever reads the log is told");
+        let row = world.deliveries.get(&batch.body.seq);
+        let expected: BTreeSet<String> = open.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(row.map(|row| row.open.clone()).unwrap_or_default(), expected);
+        let waits = |row: &crate::engine::Deliveries| row.waiting.contains_key(rid("t", "acme").as_bytes());
+        assert!(!world.deliveries.get(&covered).is_some_and(waits), "what is undone waits for nothing");
+        // As the leader does with what was open when the target was retired.
+        for (seq, target) in self::open(&world) {
+            let status = if retired.contains(&target.as_str()) { Delivery::Failed } else { Delivery::Final };
+            receipt(&mut world, seq, &target, status);
+        }
+        assert!(world.deliveries.is_empty(), "{:?}", world.deliveries);
+        let delivered = |key| world.decisions[&rid(key, "acme")].delivered.clone();
+        assert_eq!(delivered("undo").as_deref(), Some("completed"));
+        assert_eq!(delivered("t"), None);
+    }
 }
 
 #[test]
@@ -385,24 +479,37 @@ fn who_waits_for_a_covered_delivery_waits_for_the_revert_and_the_undone_one_for_
 fn crowd(world: &mut World, others: usize) {
     entry(world, &["rich: MINT carol 1000"]);
     entry(world, &["crowded: TRANSFER alice bob 30"]);
-    for entries in [0..100, 100..200, 200..others] {
-        let lines: Vec<String> = entries.map(|n| format!("c{n}: TRANSFER carol dave 1")).collect();
+    let lines: Vec<String> = (0..others).map(|n| format!("c{n}: TRANSFER carol dave 1")).collect();
+    for lines in lines.chunks(250) {
         entry(world, &lines.iter().map(String::as_str).collect::<Vec<_>>());
     }
 }
 
 #[test]
-fn more_waiting_requests_than_an_entry_may_hold_are_not_moved() {
-    for (others, is_undone) in [(255, true), (256, false)] {
+fn more_waiting_requests_than_one_receipt_may_end_are_not_moved_until_some_are_delivered() {
+    for (others, is_undone) in [(WAITING_MAX - 1, true), (WAITING_MAX, false)] {
         let mut world = world();
         crowd(&mut world, others);
         // With the command that is one more.
         let batch = undo(&mut world, "undo", "crowded");
-        if is_undone {
-            assert_eq!(world.deliveries[&batch.body.seq].waiting.len(), 256);
+        let revert = if is_undone {
+            batch
         } else {
             assert_eq!(refusal(&batch), "ROLLBACK_TOO_LARGE");
-        }
+            // A single delivered entry is enough.
+            let seq = batch.body.seq - 1;
+            for target in ["base", "op"] {
+                receipt(&mut world, seq, target, Delivery::Final);
+            }
+            undo(&mut world, "undo-2", "crowded")
+        };
+        assert_eq!(revert.kind(), EntryKind::Revert, "{others}");
+        let waiting = world.deliveries[&revert.body.seq].waiting.len();
+        assert!(waiting == WAITING_MAX || !is_undone, "{waiting}");
+        // One receipt may end them all, and is taken even beside a full express stream.
+        receipt(&mut world, revert.body.seq, "base", Delivery::Final);
+        let batch = receipt(&mut world, revert.body.seq, "op", Delivery::Final);
+        assert_eq!(batch.statuses.len(), waiting);
     }
 }
 
@@ -479,6 +586,8 @@ struct Seen {
     undone: u32,
     with_dependents: u32,
     final_ones: u32,
+    revoked: u32,
+    rejoined: usize,
 }
 
 /// Random requests and rollbacks over one log.
@@ -528,6 +637,8 @@ impl Traffic {
             let pairs = [("alice", "bob"), ("bob", "alice"), ("carol", "dave"), ("dave", "carol")];
             let (from, to) = random.pick(&pairs);
             ask.changes = vec![Change::Transfer(from, to, 1 + random.below(20))];
+        } else if random.chance(60) {
+            ask.changes = vec![Change::AddChain];
         }
         self.asked += 1;
         ask
@@ -541,10 +652,18 @@ impl Traffic {
         }
     }
 
-    /// Tries to undo one of the last; whether it is, and why not, must be as the model says.
+    /// Tries to undo one of the last, or the last that brought a chain; whether it is, and why not, must be as the model says.
     fn undo(&mut self, seen: &mut Seen) {
+        if self.applied.is_empty() {
+            return;
+        }
         let back = self.random.below((self.applied.len() as u64).min(5));
-        let place = self.applied.len() - 1 - usize::try_from(back).expect("small");
+        let mut place = self.applied.len() - 1 - usize::try_from(back).expect("small");
+        let joins = |ask: &Ask| matches!(ask.changes[..], [Change::AddChain]);
+        if self.random.chance(25) {
+            // A chain that is taken away can come back.
+            place = self.applied.iter().rposition(joins).unwrap_or(place);
+        }
         let (ask, seed) = (self.applied[place].clone(), self.seed);
         self.commands += 1;
         let command = rollback(&format!("undo{}", self.commands), ask.tenant, name(ask.key, "acme"));
@@ -569,18 +688,22 @@ impl Traffic {
         assert_eq!(Ledger::in_world(&self.world), counted, "seed {seed}: {ask:?}");
     }
 
-    /// Final receipts of about so many percent of what is open.
-    fn deliver(&mut self, percent: u64) {
-        let open: Vec<(u64, String)> = self
-            .world
-            .deliveries
-            .iter()
-            .flat_map(|(seq, row)| row.open.iter().map(move |target| (*seq, target.clone())))
-            .collect();
-        for (seq, target) in open {
-            if self.random.chance(percent) {
-                receipt(&mut self.world, seq, &target, Delivery::Final);
+    /// Receipts of about so many percent of what is open. What is covered was mostly not bound yet and is revoked; now and
+    /// then an operator gives a delivery up.
+    fn deliver(&mut self, percent: u64, seen: &mut Seen) {
+        for (seq, target) in open(&self.world) {
+            if !self.random.chance(percent) {
+                continue;
             }
+            let status = if is_covered(&self.world, seq, &target) && self.random.chance(80) {
+                seen.revoked += 1;
+                Delivery::Revoked
+            } else if self.random.chance(2) {
+                Delivery::Failed
+            } else {
+                Delivery::Final
+            };
+            receipt(&mut self.world, seq, &target, status);
         }
     }
 }
@@ -593,14 +716,17 @@ fn traffic(seed: u64, entries: u64, seen: &mut Seen) {
             traffic.undo(seen);
         }
         if traffic.random.chance(30) {
-            traffic.deliver(50);
+            traffic.deliver(50, seen);
         }
     }
-    traffic.deliver(100);
+    traffic.deliver(100, seen);
     let world = traffic.world;
     assert!(world.deliveries.is_empty(), "seed {seed}: every delivery ends");
     let waiting = world.decisions.values().filter(|d| d.outcome == "APPLIED" && d.delivered.is_none());
-    assert_eq!(waiting.count(), 0, "seed {seed}: every request that stands completes");
+    assert_eq!(waiting.count(), 0, "seed {seed}: every request that stands ends");
+    let undone = world.decisions.values().filter(|d| d.outcome == "REVERTED" && d.delivered.is_some());
+    assert_eq!(undone.count(), 0, "seed {seed}: what is undone is not delivered");
+    seen.rejoined += rejoined(&world);
 }
 
 #[test]
@@ -611,6 +737,7 @@ fn random_rollbacks_give_what_counting_again_without_the_undone_gives() {
     }
     assert!(seen.undone > 200, "{seen:?}");
     assert!(seen.with_dependents > 50 && seen.final_ones > 10, "{seen:?}");
+    assert!(seen.revoked > 100 && seen.rejoined > 10, "{seen:?}");
 }
 
 #[test]

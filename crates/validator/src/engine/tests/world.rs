@@ -14,6 +14,7 @@ use common::state::{AssetRecord, HoldingRecord, decode};
 use common::targets::{Target, Targets};
 use serde_json::{Value, json};
 
+use crate::engine::revert::{Refusal, foresee};
 use crate::engine::tree::Tree;
 use crate::engine::{
     Batch, Decision, Deliveries, Engine, Fault, Loaded, Past, Plan, RawInput, Search, Stamp, ValueChange,
@@ -21,6 +22,9 @@ use crate::engine::{
 };
 
 pub(in crate::engine) const START_MS: u64 = 1_700_000_000_000;
+
+/// Code and dependents of a refusal.
+type Foreseen = Option<(Option<String>, Vec<Rid>)>;
 
 #[derive(Debug)]
 pub(in crate::engine) struct World {
@@ -186,7 +190,14 @@ impl World {
 
     /// Commits one entry of these inputs and checks what must always hold.
     pub(in crate::engine) fn commit(&mut self, inputs: Vec<RawInput>) -> Batch {
+        let foreseen = self.foresee(&inputs);
         let batch = self.decide(inputs).expect("runs");
+        if let Some((command, foreseen)) = foreseen {
+            let said = batch.body.outcomes.iter().find(|outcome| outcome.rid == command);
+            let said = said.filter(|outcome| outcome.code.is_some());
+            let said = said.map(|outcome| (outcome.code.clone(), outcome.dependents.clone()));
+            assert_eq!(foreseen, said, "a rollback ends as it was foreseen");
+        }
         self.check_replay(&batch.body);
         for (key, change) in &batch.changes.values {
             assert_eq!(self.values.get(key), change.before.as_ref(), "{key}");
@@ -209,6 +220,28 @@ impl World {
         self.changes.push(batch.changes.values.clone());
         self.check_state(&batch);
         batch
+    }
+
+    /// What is foreseen of a rollback that was not decided before: its id, why it will be refused and because of whom.
+    fn foresee(&self, inputs: &[RawInput]) -> Option<(Rid, Foreseen)> {
+        let [input] = inputs else { return None };
+        let Message { body: message::Body::Command { about, command }, .. } =
+            Message::decode(&input.bytes).ok()?
+        else {
+            return None;
+        };
+        let message::Command::Rollback { rid: undone } = command else { return None };
+        let (command, plan) = (about.rid, Engine::read(vec![input.clone()]));
+        if self.decisions.contains_key(&command) || input.stream != InputStream::Inx {
+            return None;
+        }
+        let (loaded, targets) = (self.load(&plan), &self.engine.position().targets);
+        let refusal = foresee(about, undone, loaded, targets).expect("a sound view");
+        let told = |refusal: Refusal| {
+            let dependents = refusal.dependents.clone();
+            (Some(refusal.reason().0), dependents)
+        };
+        Some((command, refusal.map(told)))
     }
 
     /// Commits messages of `:in`.

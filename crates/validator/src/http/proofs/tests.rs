@@ -59,7 +59,8 @@ impl Bed {
         let stamp = Stamp { epoch: 1, node: "validator-1".to_owned(), time_ms: 1 };
         let batch = self.state.engine().run(plan, loaded, stamp).expect("runs");
         let entry = Entry::seal(self.state.now().digest, &batch.body);
-        crate::pipeline::apply(&self.state, &entry, batch).expect("applies");
+        let committed = crate::pipeline::accept(&self.state, entry, batch).expect("follows");
+        crate::writer::write(&self.state, &[Arc::new(committed)]).expect("writes");
     }
 
     /// The same from the database alone.
