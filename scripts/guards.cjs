@@ -51,7 +51,7 @@ const GUARDS = [
   ['rollbacks that all targets have passed', 'validator/src/trim.rs', '            trim_control(shard).await;\n', '', 'rollbacks_that_a_target_has_not_passed_are_bounded_and_those_that_all_have_are_forgotten'],
   ['a lease lives as long as it was granted', 'validator/src/lease.rs', 'self.renewed.elapsed() < self.ttl\n', 'true\n', 'a_lease_is_held_until_its_life_after_the_last_renewal_is_over'],
   ['a standby far behind holds nothing back', 'validator/src/trim.rs', '.filter(|read| head.saturating_sub(*read) <= BEHIND_MAX)', '', 'only_live_standbys_that_are_not_too_far_behind_hold_the_log_back'],
-  ['a silent standby holds nothing back', 'validator/src/trim.rs', '.filter(|(_, (beat_ms, _))| now_ms.saturating_sub(*beat_ms) <= SILENT_MS)', '', 'only_live_standbys_that_are_not_too_far_behind_hold_the_log_back'],
+  ['a silent standby holds nothing back', 'validator/src/trim.rs', '.filter(|(_, member)| now_ms.saturating_sub(member.beat_ms) <= SILENT_MS)', '', 'only_live_standbys_that_are_not_too_far_behind_hold_the_log_back'],
   ['an entry has its digest', 'validator/src/replay.rs', 'if !entry.is_intact() {', 'if false {', 'a_changed_entry_is_found_by_its_digest_and_by_the_own_copy'],
   ['the view is not ahead of the log', 'validator/src/replay.rs', 'if own.seq > log.seq {', 'if false {', 'a_log_that_ends_before_the_view_stops_the_start'],
   ['a node of another chain', `${EVM}/nodes.rs`, 'if found == self.chain_id {', 'if true {', 'a_wrong_node_is_passed_over_and_the_one_that_answers_is_asked_first'],
