@@ -36,16 +36,20 @@ impl Runner {
     /// list may not follow the log's changes nothing and is told.
     pub(super) async fn own_facts(&mut self) -> Result<Option<Intake>, Failure> {
         let wanted = Arc::clone(&self.duties.targets.borrow_and_update());
-        // Nearly always: the file says what the log does, and nothing was open the last time.
-        if self.refused.is_none()
-            && self.settled.as_ref() == Some(&*wanted)
-            && self.shard.engine().position().targets == *wanted
-        {
-            return Ok(None);
-        }
+        let is_to_be_logged = {
+            let shard = Arc::clone(&self.shard);
+            let engine = shard.engine();
+            let logged = &engine.position().targets;
+            let is_to_be_logged = self.is_to_be_logged(&wanted, logged);
+            // Nearly always: the file says what the log does, or stays refused, and nothing was open the last time.
+            if !is_to_be_logged && self.settled.as_ref() == Some(logged) {
+                return Ok(None);
+            }
+            is_to_be_logged
+        };
         self.writer.join().await?;
         let logged = self.shard.engine().position().targets.clone();
-        let bodies = if self.is_to_be_logged(&wanted, &logged) {
+        let bodies = if is_to_be_logged {
             vec![Body::Targets((*wanted).clone())]
         } else {
             crate::targets_entry::receipts_of_retired(&self.shard, &logged)?
@@ -65,7 +69,8 @@ impl Runner {
     }
 
     fn is_to_be_logged(&mut self, wanted: &Targets, logged: &Targets) -> bool {
-        let refused = if wanted == logged { None } else { wanted.check_follows(logged).err() };
+        let is_other = wanted != logged;
+        let refused = if is_other { wanted.check_follows(logged).err() } else { None };
         if self.refused != refused {
             let part = format!("targets.{}", self.shard.shard);
             match &refused {
@@ -77,6 +82,9 @@ impl Runner {
             }
         }
         self.refused = refused;
-        self.refused.is_none() && wanted != logged
+        is_other && self.refused.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests;

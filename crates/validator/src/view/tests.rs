@@ -9,6 +9,7 @@ use crate::engine::tree::LeafWrite;
 use crate::engine::{Changes, Decision, Deliveries, Needs, ValueChange};
 
 mod past;
+mod run;
 
 struct Bed {
     view: View,

@@ -23,13 +23,14 @@ async fn undo(validator: &Validator, key: &str, rid: Rid) -> Answer {
     post(validator, key, &json!({ "rid": rid }), "operate", &[WAIT]).await
 }
 
-/// A bond on `base` and `op` with 100 for alice and 100 for carol, and a transfer of each: the first one's id.
-async fn scene(bed: &Bed) -> [Rid; 2] {
+/// A bond on `base` and `op` with 100 for alice and 100 for carol, and a transfer of each, all of it in the view.
+async fn scene(bed: &Bed, validator: &Validator) -> [Rid; 2] {
     bed.decide(register("bond:A", &["base", "op"])).await;
     bed.decide(mint("bond:A", "acct:alice", 100)).await;
     bed.decide(mint("bond:A", "acct:carol", 100)).await;
     let first = bed.decide(transfer("bond:A", "acct:alice", "acct:bob", 30)).await.rid;
     let second = bed.decide(transfer("bond:A", "acct:carol", "acct:dave", 5)).await.rid;
+    validator.reach_head(bed).await;
     [first, second]
 }
 
@@ -43,7 +44,7 @@ async fn a_request_is_undone_and_everybody_is_told() {
     let bed = Bed::new(&["base", "op"]).await;
     let validator = bed.start();
     validator.ready().await;
-    let [first, second] = scene(&bed).await;
+    let [first, second] = scene(&bed, &validator).await;
 
     let body = json!({ "rid": first });
     let dry = post(&validator, "dry", &json!({"rid": first, "dry_run": true}), "operate", &[]).await;
@@ -55,6 +56,7 @@ async fn a_request_is_undone_and_everybody_is_told() {
     let seq = head + 1;
     assert_eq!(done.body, json!({"rid": command, "undoes": first, "status": "committed", "seq": seq}));
     assert_eq!(done.oss_seq, Some(seq.to_string()));
+    validator.reach_head(&bed).await;
 
     let record = bed.record(first).await;
     assert_eq!((record.status, record.outcome), (Status::RolledBack, Some(OutcomeKind::Reverted)));
@@ -124,11 +126,12 @@ async fn what_cannot_be_undone_is_refused_at_once_with_its_reason() {
     let bed = Bed::new(&["base", "op"]).await;
     let validator = bed.start();
     validator.ready().await;
-    let [first, _] = scene(&bed).await;
+    let [first, _] = scene(&bed, &validator).await;
     let dependent = bed.decide(transfer("bond:A", "acct:bob", "acct:erin", 1)).await.rid;
     let refused = bed.decide(transfer("bond:A", "acct:zoe", "acct:erin", 1)).await.rid;
     let burnt =
         bed.decide(change("bond:A", json!({"kind": "BURN", "from": "acct:dave", "amount": "1"}))).await.rid;
+    validator.reach_head(&bed).await;
     let head = bed.link().head().await.expect("reads").seq;
     for (rid, status, code, dependents) in [
         (first, 409, "HAS_DEPENDENTS", json!([dependent])),
@@ -162,6 +165,7 @@ async fn what_cannot_be_undone_is_refused_at_once_with_its_reason() {
     assert_eq!(bed.link().head().await.expect("reads").seq, head, "none of it made an entry");
     // After the dependent nothing rests on it any more.
     assert_eq!(undo(&validator, "undo-dependent", dependent).await.status, StatusCode::OK);
+    validator.reach_head(&bed).await;
     assert_eq!(undo(&validator, "undo", first).await.status, StatusCode::OK);
     validator.stop().await;
 }
@@ -171,7 +175,7 @@ async fn a_lane_that_slept_across_a_rollback_binds_nothing_before_it_has_read_it
     let bed = Bed::new(&["base", "op"]).await;
     let validator = bed.start();
     validator.ready().await;
-    let [first, _] = scene(&bed).await;
+    let [first, _] = scene(&bed, &validator).await;
     let covered = bed.record(first).await.seq.expect("decided");
     let fence = bed.lane("base").await;
     eventually("relayed", async || bed.outbox("base").await.contains(&covered).then_some(())).await;
@@ -190,7 +194,7 @@ async fn what_only_the_deliveries_under_way_forbid_is_told_at_once_too() {
     let bed = Bed::new(&["base", "op"]).await;
     let validator = bed.start();
     validator.ready().await;
-    let [first, _] = scene(&bed).await;
+    let [first, _] = scene(&bed, &validator).await;
     bed.decide(mint("bond:A", "acct:zoe", 10_000)).await;
     let crowded = bed.decide(transfer("bond:A", "acct:alice", "acct:erin", 1)).await.rid;
     // As many as one COMMIT writes records for.
@@ -199,6 +203,7 @@ async fn what_only_the_deliveries_under_way_forbid_is_told_at_once_too() {
         last = bed.submit(transfer("bond:A", "acct:zoe", "acct:yan", 1)).await;
     }
     let head = bed.decided(last).await.seq;
+    validator.reach_head(&bed).await;
     let dry = post(&validator, "dry", &json!({"rid": crowded, "dry_run": true}), "operate", &[]).await;
     assert_eq!((dry.status, &dry.body["code"]), (StatusCode::OK, &json!("ROLLBACK_TOO_LARGE")), "{dry:?}");
     let refused = undo(&validator, "undo", crowded).await;
@@ -227,7 +232,7 @@ async fn a_key_that_was_used_a_moment_ago_for_another_rollback_is_refused() {
     let bed = Bed::new(&["base", "op"]).await;
     let validator = bed.start();
     validator.ready().await;
-    let [first, second] = scene(&bed).await;
+    let [first, second] = scene(&bed, &validator).await;
     // What the first use of the key has left, of which the log has decided nothing.
     let command = Rid::from_key(&tenant(), &"undo".parse().expect("a key"), crate::bed::SHARD);
     let fp = Digest::of(&[b"oss/command/1", b"rollback", first.as_bytes()]);
@@ -247,8 +252,9 @@ async fn rollbacks_that_a_target_has_not_passed_are_bounded_and_those_that_all_h
     let bed = Bed::new(&["base", "op"]).await;
     let validator = bed.start();
     validator.ready().await;
-    let [first, second] = scene(&bed).await;
+    let [first, second] = scene(&bed, &validator).await;
     assert_eq!(undo(&validator, "undo-1", first).await.status, StatusCode::OK);
+    validator.reach_head(&bed).await;
     let control = Keys::new(crate::bed::SHARD).control();
     // Up to the bound, as from rollbacks of entries that no target has passed.
     let fill = "for n = 1, tonumber(ARGV[1]) do \
@@ -285,7 +291,7 @@ async fn survives(point: &str) {
     let bed = Bed::new(&["base", "op"]).await;
     let mut doomed = bed.start_with(&[("OSS_CRASH_POINT", point)]);
     doomed.ready().await;
-    let [first, _] = scene(&bed).await;
+    let [first, _] = scene(&bed, &doomed).await;
     // Whatever it answers before it dies, and whether it does.
     let _: Option<Answer> = doomed
         .try_send(
