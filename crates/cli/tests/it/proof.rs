@@ -84,7 +84,7 @@ fn of_a_large_asset() -> Value {
         documents: [].into(),
         version: 64,
         history_hash: Digest::ZERO,
-        left: [].into(),
+        former_chains: [].into(),
     };
     let (key, value) = ("asset/bond:LARGE", encode(&asset));
     let (key_hash, value_hash) = (key_hash(key), value_hash(&value));
