@@ -36,7 +36,7 @@ pub struct AssetRecord {
     /// asset comes back. Without bytes while it is empty.
     #[borsh(serialize_with = "write_if_any", deserialize_with = "read_if_any")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub left: BTreeMap<String, u64>,
+    pub former_chains: BTreeMap<String, u64>,
 }
 
 fn write_if_any<W: Write>(map: &BTreeMap<String, u64>, writer: &mut W) -> Result<()> {

@@ -4,6 +4,7 @@
 //! `safe` is one and `finalized` two blocks behind the newest, with more as many times that.
 
 mod bridge;
+mod reorganise;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,17 +16,16 @@ use std::time::{Duration, Instant};
 use alloy::primitives::{Address, B256, U256};
 use alloy::providers::ext::AnvilApi as _;
 use alloy::providers::{Provider as _, RootProvider};
-use alloy::rpc::types::anvil::ReorgOptions;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::transports::TransportError;
 use tempfile::TempDir;
 
 pub use bridge::{Bridge, BridgeError};
+#[cfg(feature = "checker")]
+pub(crate) use reorganise::first_loose;
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
-/// Without a new block for so long, none is being made.
-const SETTLED_AFTER: Duration = Duration::from_millis(300);
 const START_ATTEMPTS: usize = 5;
 /// Accounts with money; 0 deploys contracts.
 const ACCOUNTS: usize = 16;
@@ -55,6 +55,8 @@ pub enum AnvilError {
     NotReady { port: u16 },
     #[error("anvil's account file is not readable")]
     Accounts,
+    #[error("block {block} of anvil does not stand on the one before it, whatever it replaces")]
+    Loose { block: u64 },
     #[error("anvil refused a call")]
     Rpc(#[from] TransportError),
 }
@@ -196,33 +198,6 @@ impl Anvil {
     /// The chain refuses.
     pub async fn mine(&self, blocks: u64) -> Result<(), AnvilError> {
         Ok(self.provider().anvil_mine(Some(blocks), None).await?)
-    }
-
-    /// Replaces the newest blocks by empty ones; `depth` makes of the newest block's number how many.
-    ///
-    /// Blocks are not made meanwhile: one that anvil 1.7.1 is making when it reorganises (ticks that a busy machine
-    /// or SIGCONT has held up come all at once) stays in the chain on a parent that is gone, with its transactions,
-    /// which then land again.
-    ///
-    /// # Errors
-    /// The chain refuses.
-    pub async fn reorganise(&self, depth: impl FnOnce(u64) -> u64) -> Result<(), AnvilError> {
-        let provider = self.provider();
-        provider.anvil_set_interval_mining(0).await?;
-        let mut newest = provider.get_block_number().await?;
-        loop {
-            tokio::time::sleep(SETTLED_AFTER).await;
-            let now = provider.get_block_number().await?;
-            if std::mem::replace(&mut newest, now) == now {
-                break;
-            }
-        }
-        let options = ReorgOptions { depth: depth(newest), tx_block_pairs: Vec::new() };
-        let reorganised = provider.anvil_reorg(options).await;
-        if let Mining::Every(seconds) = self.options.mining {
-            provider.anvil_set_interval_mining(seconds).await?;
-        }
-        Ok(reorganised?)
     }
 
     /// The next nonce of an address at the newest block.

@@ -237,13 +237,13 @@ async fn commit(
 }
 
 /// Moves the engine over a committed entry; the view has still to follow.
-pub(crate) fn accept(shard: &ShardState, entry: Entry, batch: Batch) -> Result<writer::Committed, Failure> {
+pub(crate) fn accept(shard: &ShardState, entry: Entry, batch: Batch) -> Result<writer::Unwritten, Failure> {
     let Batch { body, changes, effects, next, .. } = batch;
     let targets = next.position().targets.canonical();
     let effects = crate::effects::encode(&effects);
     shard.engine_mut().accept(next)?;
     let standing = shard.stands(entry.digest);
-    Ok(writer::Committed { entry, body, changes, effects, targets, standing })
+    Ok(writer::Unwritten { entry, body, changes, effects, targets, standing })
 }
 
 fn status_write(write: &engine::StatusWrite, time_ms: u64) -> StatusWrite<'_> {

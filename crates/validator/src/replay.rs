@@ -179,7 +179,7 @@ fn came(page: &[LoggedEntry]) -> Came {
     if used < page.len() { Came::TooMuch { used } } else { Came::Right }
 }
 
-/// Says in `:members` which entry is the last one on this disk; gives when.
+/// Says in `:members:validator` which entry is the last one on this disk; gives when.
 async fn tell(shard: &ShardState) -> Result<Instant, Failure> {
     let told = Instant::now();
     let archived = StreamId::of_seq(shard.view.synced_seq());

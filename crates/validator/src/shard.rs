@@ -1,6 +1,6 @@
 //! What the parts of this process share about one shard.
 //!
-//! The sequencer alone writes the view and moves the engine; relay, lease, trim and HTTP read. Parts hear of
+//! The sequencer alone moves the engine and, through its writer, the view; relay, lease, trim and HTTP read. Parts hear of
 //! changes through watches, which keep the last value only, so nothing here can grow.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! A shard's database: the archive of its log, and the view, which is the fold of that log.
 //!
-//! In: one committed entry at a time, with what it changed. Out: state for the next batch, answers for
+//! In: committed entries in order, several at a time, with what they changed. Out: state for the next batch, answers for
 //! readers, entries for relay and replay. One redb file per shard, so that shards never wait for each other.
 //!
 //! - An entry, its changes and its effects are written in one transaction. It is not fsynced; once in
@@ -55,7 +55,8 @@ impl<E: Into<redb::Error>> From<E> for ViewError {
     }
 }
 
-/// One shard's database. Cheap to share behind an `Arc`; there is one writer, the shard's sequencer.
+/// One shard's database. Cheap to share behind an `Arc`; there is one writer at a time: the sequencer, or
+/// the [`Writer`](crate::writer::Writer) it waits for.
 #[derive(Debug)]
 pub(crate) struct View {
     shard: Shard,
@@ -210,14 +211,19 @@ impl View {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn sync_now(&self) -> Result<(), ViewError> {
+        // What is written meanwhile is not carried.
+        let dirty = self.sync_state().dirty;
         let mut txn = self.db.begin_write()?;
         txn.set_durability(Durability::Immediate)?;
         txn.set_quick_repair(true);
         txn.commit()?;
         let mut sync = self.sync_state();
-        if let Some(seq) = sync.dirty.take() {
+        if let Some(seq) = dirty {
             // While the view is rebuilt, older entries than the archive's last are written.
             self.synced_seq.fetch_max(seq, Ordering::SeqCst);
+        }
+        if sync.dirty == dirty {
+            sync.dirty = None;
         }
         sync.last = Instant::now();
         Ok(())

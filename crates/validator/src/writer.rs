@@ -29,7 +29,7 @@ const ENTRIES_MAX: u32 = 8;
 
 /// A committed entry on its way into the view.
 #[derive(Debug)]
-pub(crate) struct Committed {
+pub(crate) struct Unwritten {
     pub(crate) entry: Entry,
     pub(crate) body: Body,
     pub(crate) changes: Changes,
@@ -46,7 +46,7 @@ pub(crate) struct Writer {
     shard: Arc<ShardState>,
     queue: Arc<Queue>,
     /// Oldest first; the view may have got the first ones meanwhile.
-    recent: VecDeque<Arc<Committed>>,
+    recent: VecDeque<Arc<Unwritten>>,
     running: Option<JoinHandle<Result<(), ViewError>>>,
 }
 
@@ -59,7 +59,7 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    entries: Vec<Arc<Committed>>,
+    entries: Vec<Arc<Unwritten>>,
     is_running: bool,
 }
 
@@ -68,7 +68,7 @@ struct Waiting {
 pub(crate) struct State {
     snapshot: Snapshot,
     /// Oldest first; some of them may be in the snapshot.
-    newer: Vec<Arc<Committed>>,
+    newer: Vec<Arc<Unwritten>>,
 }
 
 impl Writer {
@@ -86,7 +86,7 @@ impl Writer {
     ///
     /// # Errors
     /// The view could not be written.
-    pub(crate) async fn push(&mut self, committed: Committed) -> Result<(), Failure> {
+    pub(crate) async fn push(&mut self, committed: Unwritten) -> Result<(), Failure> {
         let has_failed = self.queue.room.acquire().await.map(SemaphorePermit::forget).is_err();
         if has_failed {
             self.join().await?;
@@ -121,8 +121,11 @@ impl Writer {
 
     /// Waits for the run under way, if there is one, which ends when nothing waits.
     async fn ended(&mut self) -> Result<(), Failure> {
-        let Some(running) = self.running.take() else { return Ok(()) };
-        match running.await {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        // Kept while it is waited for: whoever gives up waiting does not lose it.
+        let ended = running.await;
+        self.running = None;
+        match ended {
             Ok(written) => Ok(written?),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
@@ -187,7 +190,7 @@ impl Queue {
 }
 
 /// Writes one run and tells of it.
-pub(crate) fn write(shard: &ShardState, run: &[Arc<Committed>]) -> Result<(), ViewError> {
+pub(crate) fn write(shard: &ShardState, run: &[Arc<Unwritten>]) -> Result<(), ViewError> {
     let began = Instant::now();
     let records: Vec<Record<'_>> = run.iter().map(|committed| committed.record()).collect();
     shard.view.write_run(&records)?;
@@ -226,7 +229,7 @@ impl Drop for CloseUnlessDone<'_> {
     }
 }
 
-impl Committed {
+impl Unwritten {
     fn record(&self) -> Record<'_> {
         let Self { entry, body, changes, effects, targets, .. } = self;
         Record { entry, body, changes, effects, targets }

@@ -252,6 +252,7 @@ async fn an_operator_lists_dead_letters_of_all_shards_page_by_page() -> Check {
 async fn a_key_of_scope_peer_opens_nothing() -> Check {
     let bed = Bed::one_chain().await?;
     let process = Process::start(&bed)?;
+    bed.until("ready", async |_| Ok(process.ready().await.0 == 200)).await?;
     let rid = Rid::fresh(SHARD).to_string();
     let operations =
         testkit::generated::operations("broadcaster.openapi.json", &[("rid", &rid), ("id", "base")]);

@@ -38,7 +38,7 @@ pub(super) struct Wallet {
 
 pub(super) async fn look(targets: &Targets, rpcs: &BTreeMap<Name, String>, senders: &[Sender]) -> Vec<Facts> {
     let mut all = Vec::new();
-    for target in targets.iter().filter(|target| target.kind == TargetKind::Evm && !target.retired) {
+    for target in targets.iter().filter(|target| target.kind == TargetKind::Evm) {
         let mut facts = Facts {
             name: target.name.clone(),
             expected_chain: target.chain_id.unwrap_or(0),

@@ -1,9 +1,11 @@
 //! The services: their APIs, readiness and versions, and what lanes say of their targets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::auth::Scope;
+use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -101,20 +103,26 @@ pub(super) fn backlog_max(services: &[Facts]) -> Option<u64> {
     services.iter().filter_map(|facts| facts.backlog_max).min()
 }
 
-/// The URL once for each address of its host: behind one name may be several replicas. One that cannot be resolved stays
-/// as it is, and the look at it says why it fails.
+/// The URL once for each replica behind its host. One that cannot be resolved stays as it is, and the look at it says why
+/// it fails.
 async fn replicas(url: &str) -> Vec<String> {
-    let Ok(parsed) = url.parse::<reqwest::Url>() else { return vec![url.to_owned()] };
+    let Ok(parsed) = url.parse::<Url>() else { return vec![url.to_owned()] };
     let (Some(host), Some(port)) = (parsed.host_str(), parsed.port_or_known_default()) else {
         return vec![url.to_owned()];
     };
     let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
-    let addresses: std::collections::BTreeSet<_> =
-        found.ok().and_then(Result::ok).into_iter().flatten().collect();
-    if addresses.len() < 2 || parsed.scheme() != "http" || host == "localhost" {
-        return vec![url.to_owned()];
-    }
-    addresses.into_iter().map(|address| format!("http://{address}")).collect()
+    let addresses = found.ok().and_then(Result::ok).into_iter().flatten().collect();
+    at_each(&parsed, &addresses).unwrap_or_else(|| vec![url.to_owned()])
+}
+
+/// The URL with each address in its host's place; `None` if it stays as it is. A replica may have an address of either
+/// family, so only those of one family are counted: IPv4 if there is any.
+fn at_each(url: &Url, addresses: &BTreeSet<SocketAddr>) -> Option<Vec<String>> {
+    let is_any_v4 = addresses.iter().any(SocketAddr::is_ipv4);
+    let used: Vec<_> = addresses.iter().filter(|address| address.is_ipv4() == is_any_v4).collect();
+    let path = url.path().trim_end_matches('/');
+    let is_split = used.len() > 1 && url.scheme() == "http";
+    is_split.then(|| used.into_iter().map(|address| format!("http://{address}{path}")).collect())
 }
 
 /// The gauge `oss_backlog_max` of a metrics page.
@@ -307,6 +315,27 @@ mod tests {
             ("lane gaming to base", Verdict::Warn, |all| all[1].lanes[0].state = "paused".to_owned()),
         ];
         assert_each_is_found(sound, |facts| judge(&facts), &faults);
+    }
+
+    #[test]
+    fn a_replica_is_one_address_of_one_family_and_the_path_is_kept() {
+        let at = |url: &str, addresses: &[&str]| {
+            let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+            at_each(&url.parse().expect("a URL"), &addresses)
+        };
+        let (url, v4, v6) = ("http://collector:9080", ["10.0.0.1:9080", "10.0.0.2:9080"], "[fd00::1]:9080");
+        // One replica with an address of each family is one.
+        assert_eq!(at(url, &[v4[0], v6]), None);
+        let both = ["http://10.0.0.1:9080", "http://10.0.0.2:9080"].map(str::to_owned).to_vec();
+        assert_eq!(at(url, &v4), Some(both.clone()));
+        assert_eq!(at(url, &[v4[0], v6, v4[1], "[fd00::2]:9080"]), Some(both));
+        let without_v4 = ["http://[fd00::1]:9080", "http://[fd00::2]:9080"].map(str::to_owned).to_vec();
+        assert_eq!(at(url, &[v6, "[fd00::2]:9080"]), Some(without_v4));
+        let below = ["http://10.0.0.1:9080/oss/admin", "http://10.0.0.2:9080/oss/admin"].map(str::to_owned);
+        assert_eq!(at("http://collector:9080/oss/admin/", &v4), Some(below.to_vec()));
+        // A certificate names the host.
+        assert_eq!(at("https://collector:9080", &v4), None);
+        assert_eq!(at(url, &[]), None);
     }
 
     #[test]

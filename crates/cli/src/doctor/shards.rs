@@ -106,10 +106,18 @@ pub(super) fn judge(shards: &[Facts], targets: Option<&Targets>, backlog_max: Op
 
 /// What a shard has not finished; nothing of it = the shard is drained, as docs/operating.md wants it before a backup.
 fn under_way(facts: &Facts, targets: Option<&Targets>) -> Finding {
-    let used = targets.into_iter().flat_map(Targets::iter).filter(|target| !target.retired);
-    let relayed = |target: &Target| facts.watermarks.get(target.name.as_str()).copied().unwrap_or(0);
-    let unrelayed = used.map(|target| facts.head.saturating_sub(relayed(target))).max().unwrap_or(0);
     let Facts { shard, backlog, messages, undelivered, .. } = facts;
+    let check = format!("{shard} under way");
+    let Some(targets) = targets else {
+        return Finding::warn(
+            check,
+            "not known: the list of targets cannot be read",
+            "correct targets.json: it says which outboxes there are",
+        );
+    };
+    let relayed = |target: &Target| facts.watermarks.get(target.name.as_str()).copied().unwrap_or(0);
+    let unrelayed =
+        targets.iter().map(|target| facts.head.saturating_sub(relayed(target))).max().unwrap_or(0);
     let evidence = if backlog + messages + undelivered + unrelayed == 0 {
         "nothing".to_owned()
     } else {
@@ -117,7 +125,7 @@ fn under_way(facts: &Facts, targets: Option<&Targets>) -> Finding {
             "{backlog} requests, {messages} other messages, {undelivered} deliveries, {unrelayed} entries to relay"
         )
     };
-    Finding::ok(format!("{shard} under way"), evidence)
+    Finding::ok(check, evidence)
 }
 
 fn of_shard(facts: &Facts, targets: Option<&Targets>, backlog_max: u64) -> Vec<Finding> {
@@ -161,29 +169,23 @@ fn of_shard(facts: &Facts, targets: Option<&Targets>, backlog_max: u64) -> Vec<F
         });
     }
     findings.extend(targets.map(|targets| logged(facts, targets)));
-    findings.extend(targets.into_iter().flat_map(Targets::iter).filter(|target| !target.retired).map(
-        |target| {
-            let check = format!("{} log at {}", facts.shard, target.name);
-            let Some(watermark) = facts.watermarks.get(target.name.as_str()) else {
-                return Finding::warn(
-                    check,
-                    "nothing was ever relayed",
-                    "a new target starts within a second; else look at the leader's log",
-                );
-            };
-            let lag = facts.head.saturating_sub(*watermark);
-            let evidence = format!("relayed up to {watermark} of {}", facts.head);
-            if lag <= LAG_LOOK {
-                Finding::ok(check, evidence)
-            } else {
-                Finding::warn(
-                    check,
-                    evidence,
-                    "the target is slow, paused or down: GET /v1/targets says which",
-                )
-            }
-        },
-    ));
+    findings.extend(targets.into_iter().flat_map(Targets::iter).map(|target| {
+        let check = format!("{} log at {}", facts.shard, target.name);
+        let Some(watermark) = facts.watermarks.get(target.name.as_str()) else {
+            return Finding::warn(
+                check,
+                "nothing was ever relayed",
+                "a new target starts within a second; else look at the leader's log",
+            );
+        };
+        let lag = facts.head.saturating_sub(*watermark);
+        let evidence = format!("relayed up to {watermark} of {}", facts.head);
+        if lag <= LAG_LOOK {
+            Finding::ok(check, evidence)
+        } else {
+            Finding::warn(check, evidence, "the target is slow, paused or down: GET /v1/targets says which")
+        }
+    }));
     findings
 }
 
@@ -229,20 +231,22 @@ mod tests {
 
     #[test]
     fn a_sound_shard_has_nothing_to_do_and_each_fault_is_found_by_its_own_check() {
-        let targets = targets();
-        let faults: [Broken<'_, Facts>; 10] = [
-            ("gaming generation", Verdict::Fail, |facts| facts.generation = None),
-            ("gaming leader", Verdict::Fail, |facts| facts.leader = None),
-            ("gaming backlog", Verdict::Warn, |facts| facts.backlog = 50),
-            ("gaming backlog", Verdict::Fail, |facts| facts.backlog = 800),
-            ("gaming dead letters", Verdict::Warn, |facts| facts.dead_letters = 1),
-            ("gaming parked messages", Verdict::Warn, |facts| facts.parked = 1),
-            ("gaming targets", Verdict::Fail, |facts| facts.targets = Some("0x00".to_owned())),
-            ("gaming targets", Verdict::Fail, |facts| facts.targets = None),
-            ("gaming log at bench", Verdict::Warn, |facts| facts.head += LAG_LOOK + 1),
-            ("gaming log at bench", Verdict::Warn, |facts| facts.watermarks.clear()),
+        let faults: [Broken<'_, (Facts, Option<Targets>)>; 11] = [
+            ("gaming generation", Verdict::Fail, |(facts, _)| facts.generation = None),
+            ("gaming leader", Verdict::Fail, |(facts, _)| facts.leader = None),
+            ("gaming backlog", Verdict::Warn, |(facts, _)| facts.backlog = 50),
+            ("gaming backlog", Verdict::Fail, |(facts, _)| facts.backlog = 800),
+            ("gaming under way", Verdict::Warn, |(_, targets)| *targets = None),
+            ("gaming dead letters", Verdict::Warn, |(facts, _)| facts.dead_letters = 1),
+            ("gaming parked messages", Verdict::Warn, |(facts, _)| facts.parked = 1),
+            ("gaming targets", Verdict::Fail, |(facts, _)| facts.targets = Some("0x00".to_owned())),
+            ("gaming targets", Verdict::Fail, |(facts, _)| facts.targets = None),
+            ("gaming log at bench", Verdict::Warn, |(facts, _)| facts.head += LAG_LOOK + 1),
+            ("gaming log at bench", Verdict::Warn, |(facts, _)| facts.watermarks.clear()),
         ];
-        assert_each_is_found(sound, |facts| judge(&[facts], Some(&targets), Some(1_000)), &faults);
+        let judged =
+            |(facts, targets): (Facts, Option<Targets>)| judge(&[facts], targets.as_ref(), Some(1_000));
+        assert_each_is_found(|| (sound(), Some(targets())), judged, &faults);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Collects the evidence of a run from a stack that stands still.
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, Bytes};
 use alloy::providers::{Provider as _, RootProvider};
 use alloy::rpc::types::{Filter, Log, TransactionRequest};
 use alloy::sol_types::{SolCall as _, SolEvent};
@@ -8,16 +8,13 @@ use alloy::transports::TransportError;
 use common::hash::Digest;
 use common::ids::{Name, Rid, Shard};
 use common::status::{OutcomeKind, Status};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
 use super::chain::on_chain;
 use super::{AppliedBatch, ChainState, Evidence, FinalAnswer, Violation};
+use crate::anvil::first_loose;
 use crate::load::{Acknowledged, Planned};
 use crate::stack::{Api, ApiError, Stack};
-
-/// Blocks asked for at once.
-const LINKS_AT_ONCE: usize = 16;
 
 mod abi {
     alloy::sol! {
@@ -119,7 +116,8 @@ async fn read_chain(chain: &Ledger, assets: impl Iterator<Item = Digest>) -> Res
     let unreadable = || GatherError::Contract { chain: chain.name.to_string() };
     let address: Address = chain.contract.parse().map_err(|_| unreadable())?;
     let provider = &chain.provider;
-    if let Some(block) = first_loose(&links(provider).await?) {
+    let newest = provider.get_block_number().await?;
+    if let Some(block) = first_loose(provider, 0, newest).await? {
         return Err(GatherError::NoChain { chain: chain.name.clone(), block });
     }
     let mut state = ChainState::default();
@@ -141,26 +139,6 @@ async fn read_chain(chain: &Ledger, assets: impl Iterator<Item = Digest>) -> Res
     Ok(state)
 }
 
-/// Hash and parent of every block by number; `None` = there is none.
-async fn links(provider: &RootProvider) -> Result<Vec<Option<(B256, B256)>>, TransportError> {
-    let newest = provider.get_block_number().await?;
-    let link = async |number: u64| {
-        let block = provider.get_block_by_number(number.into()).await?;
-        Ok(block.map(|block| (block.header.hash, block.header.parent_hash)))
-    };
-    stream::iter(0..=newest).map(link).buffered(LINKS_AT_ONCE).try_collect().await
-}
-
-/// The first block that does not stand on the one before it.
-fn first_loose(links: &[Option<(B256, B256)>]) -> Option<u64> {
-    let mut before = None;
-    let mut is_loose = |link: &Option<(B256, B256)>| {
-        let parent = std::mem::replace(&mut before, link.map(|(hash, _)| hash));
-        link.is_none_or(|(_, on)| parent.is_some_and(|parent| parent != on))
-    };
-    (0..).zip(links).find_map(|(number, link)| is_loose(link).then_some(number))
-}
-
 /// Every event of one kind and where it is, in the order of the chain; `None` = one cannot be read.
 async fn events<E: SolEvent>(
     provider: &RootProvider,
@@ -173,17 +151,4 @@ async fn events<E: SolEvent>(
         E::decode_log(&log.inner).ok().map(|event| (event.data, place))
     };
     Ok(logs.iter().map(read).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_block_on_another_parent_and_a_missing_one_are_no_chain() {
-        let link = |hash: u8, on: u8| Some((B256::repeat_byte(hash), B256::repeat_byte(on)));
-        assert_eq!(first_loose(&[link(1, 0), link(2, 1), link(3, 2)]), None);
-        assert_eq!(first_loose(&[link(1, 0), link(2, 1), link(4, 3)]), Some(2));
-        assert_eq!(first_loose(&[link(1, 0), None, link(3, 2)]), Some(1));
-    }
 }

@@ -145,7 +145,7 @@ impl Weather {
                     .await
                     .map_err(AnvilError::from)?;
             }
-            Fault::PauseMining(name) => set_mining(chain(stack, name)?, 0).await?,
+            Fault::PauseMining(name) => chain(stack, name)?.pause_mining().await?,
             Fault::FreezeChain(name) => chain(stack, name)?.freeze()?,
         }
         Ok(())
@@ -160,7 +160,7 @@ async fn end(fault: &Fault, stack: &mut Stack) -> Result<(), RunError> {
         Fault::FreezeRedis => stack.redis().thaw()?,
         Fault::FillMemory => stack.redis().config_set("maxmemory", "0")?,
         Fault::Network(link, _) => stack.set_path(link, Path::Open)?,
-        Fault::PauseMining(name) => set_mining(chain(stack, name)?, 1).await?,
+        Fault::PauseMining(name) => chain(stack, name)?.resume_mining().await?,
         Fault::FreezeChain(name) => chain(stack, name)?.thaw()?,
         Fault::MoveClock(_) | Fault::Reorganise(_) | Fault::DropTransactions(_) => {}
     }
@@ -170,10 +170,6 @@ async fn end(fault: &Fault, stack: &mut Stack) -> Result<(), RunError> {
 fn chain<'a>(stack: &'a Stack, name: &str) -> Result<&'a Anvil, RunError> {
     let found = stack.chains().iter().find(|chain| chain.name.as_str() == name);
     found.map(|chain| &chain.anvil).ok_or(RunError::Broken("a chain is unknown"))
-}
-
-async fn set_mining(anvil: &Anvil, seconds: u64) -> Result<(), RunError> {
-    Ok(anvil.provider().anvil_set_interval_mining(seconds).await.map_err(AnvilError::from)?)
 }
 
 /// The limit goes to what is used: nothing more fits.

@@ -280,7 +280,7 @@ fn restore(
         }
     }
     record.version = present.version + 1;
-    record.left = left_after(&present, &record);
+    record.former_chains = former_after(&present, &record);
     record.history_hash = history_hash(present.history_hash, undone.about.rid);
     let is_on = |chain: &Name| {
         [&present.chains, &record.chains].iter().any(|chains| chains.iter().any(|c| c == chain.as_str()))
@@ -317,10 +317,10 @@ fn asset_before(prior: Option<Record>, present: &AssetRecord) -> AssetRecord {
 }
 
 /// The chains that the asset has left after a REVERT, which is the last that those it takes away are told.
-fn left_after(present: &AssetRecord, record: &AssetRecord) -> BTreeMap<String, u64> {
+fn former_after(present: &AssetRecord, record: &AssetRecord) -> BTreeMap<String, u64> {
     let gone = present.chains.iter().filter(|chain| !record.chains.contains(chain));
     let told = gone.map(|chain| (chain.clone(), record.version));
-    present.left.clone().into_iter().chain(told).collect()
+    present.former_chains.clone().into_iter().chain(told).collect()
 }
 
 /// `SHA-256(previous ‖ SHA-256("oss/revert/1" ‖ rid))`.

@@ -71,17 +71,17 @@ pub(super) struct AssetBefore {
     pub(super) version: u64,
     pub(super) history_hash: Digest,
     pub(super) chains: Vec<String>,
-    pub(super) left: BTreeMap<String, u64>,
+    pub(super) former_chains: BTreeMap<String, u64>,
 }
 
 impl AssetBefore {
     /// Of an asset that the entry registers.
     pub(super) const NONE: Self =
-        Self { version: 0, history_hash: Digest::ZERO, chains: Vec::new(), left: BTreeMap::new() };
+        Self { version: 0, history_hash: Digest::ZERO, chains: Vec::new(), former_chains: BTreeMap::new() };
 
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let AssetRecord { version, history_hash, chains, left, .. } = state::decode(bytes).ok()?;
-        Some(Self { version, history_hash, chains, left })
+        let AssetRecord { version, history_hash, chains, former_chains, .. } = state::decode(bytes).ok()?;
+        Some(Self { version, history_hash, chains, former_chains })
     }
 
     /// The version that a chain expects to be told next: the one before the entry, on a chain that the asset had left the
@@ -90,7 +90,7 @@ impl AssetBefore {
         if self.chains.contains(chain) {
             self.version
         } else {
-            self.left.get(chain).copied().unwrap_or_default()
+            self.former_chains.get(chain).copied().unwrap_or_default()
         }
     }
 }

@@ -118,15 +118,7 @@ impl Snapshot {
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn value_at(&self, key: &str, seq: u64) -> Result<Option<Vec<u8>>, ViewError> {
-        let records = self.txn.open_table(tables::UNDO)?;
-        // Asked mostly for roots a few entries back.
-        for record in records.range(seq.saturating_add(1)..)? {
-            let (later, row) = record?;
-            if let Some((_, before)) = undo::find(later.value(), row.value(), key)? {
-                return Ok(before.map(<[u8]>::to_vec));
-            }
-        }
-        self.value(key)
+        Ok(self.values_at([key.to_owned()].into(), seq)?.remove(key))
     }
 
     /// The leaf writes that turn the tree after entry `newer` into the one after entry `older`, each key once; `None` =

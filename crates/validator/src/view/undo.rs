@@ -10,7 +10,7 @@ use super::ViewError;
 use crate::engine::boundary::ValueChange;
 
 /// A key with the value before the entry; `None` = absent.
-pub(super) type Before<'a> = (&'a str, Option<&'a [u8]>);
+type Before<'a> = (&'a str, Option<&'a [u8]>);
 
 /// Of keys no longer than 64 KiB, which state keys are far below, and values below 4 GiB.
 pub(super) fn encode(changes: &BTreeMap<String, ValueChange>) -> Vec<u8> {
@@ -43,19 +43,6 @@ pub(super) fn read(seq: u64, row: &[u8]) -> impl Iterator<Item = Result<Before<'
     })
 }
 
-/// One key in a row; `None` = the entry has not changed it.
-pub(super) fn find<'a>(seq: u64, row: &'a [u8], key: &str) -> Result<Option<Before<'a>>, ViewError> {
-    for before in read(seq, row) {
-        let before = before?;
-        match before.0.cmp(key) {
-            std::cmp::Ordering::Less => {}
-            std::cmp::Ordering::Equal => return Ok(Some(before)),
-            std::cmp::Ordering::Greater => break,
-        }
-    }
-    Ok(None)
-}
-
 fn take(row: &[u8]) -> Option<(Before<'_>, &[u8])> {
     let (key_len, rest) = row.split_first_chunk()?;
     let (value_len, rest) = rest.split_first_chunk()?;
@@ -83,11 +70,8 @@ mod tests {
     #[test]
     fn every_key_is_found_with_its_value_before_and_an_empty_value_is_not_an_absent_one() {
         let row = row();
-        let find = |key| find(7, &row, key).expect("reads");
-        assert_eq!(find("a"), Some(("a", Some(&b"1"[..]))));
-        assert_eq!(find("b"), Some(("b", None)));
-        assert_eq!(find("c"), Some(("c", Some(&b""[..]))));
-        assert_eq!([find("0"), find("aa"), find("d")], [None; 3]);
+        let found: Vec<Before<'_>> = read(7, &row).map(|before| before.expect("reads")).collect();
+        assert_eq!(found, [("a", Some(&b"1"[..])), ("b", None), ("c", Some(&b""[..]))]);
         assert_eq!(read(7, &encode(&BTreeMap::new())).count(), 0);
     }
 
@@ -98,6 +82,5 @@ mod tests {
             (0..=row.len()).filter(|end| read(7, &row[..*end]).all(|key| key.is_ok())).collect();
         // After no key, and after each.
         assert_eq!(whole.len(), 4);
-        assert!(find(7, &row[..row.len() - 1], "c").is_err());
     }
 }

@@ -66,7 +66,7 @@ impl View {
         self.may_have_effects.load(Ordering::SeqCst)
     }
 
-    /// Notes that all effects are carried out. For the sequencer, who alone writes entries.
+    /// Notes that all effects are carried out. For the sequencer, when the view has every entry.
     pub(crate) fn no_effects_left(&self) {
         self.may_have_effects.store(false, Ordering::SeqCst);
     }

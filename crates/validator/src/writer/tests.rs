@@ -64,7 +64,7 @@ impl Bed {
         bed
     }
 
-    fn decide(&mut self, inputs: Vec<RawInput>) -> Committed {
+    fn decide(&mut self, inputs: Vec<RawInput>) -> Unwritten {
         let plan = Engine::read(inputs);
         let loaded = self.writer.state().expect("a state").load(plan.needs()).expect("loads");
         let stamp = Stamp { epoch: 1, node: "validator-1".to_owned(), time_ms: 1 };

@@ -4,7 +4,7 @@
 //! - Effect: the name joins the asset's chains; the entry's update goes to it with `from` 0, or with the last version
 //!   that it was told if the asset was there before.
 //! - Rejected: `UNKNOWN_TARGET`, `CHAIN_ALREADY_PRESENT`, `TOO_MANY_CHAINS`.
-//! - Inverse: the name leaves the chains; the reverting update still goes to it, and its version stays in `left`.
+//! - Inverse: the name leaves the chains; the reverting update still goes to it, and its version stays in `former_chains`.
 
 use common::ids::Name;
 use common::request::limits::TARGET_CHAINS_MAX;
@@ -31,7 +31,7 @@ pub(super) fn apply(chain: &Name, applying: &mut Applying<'_, '_>) {
         }
         Err(place) => {
             asset.chains.insert(place, chain.to_string());
-            asset.left.remove(chain.as_str());
+            asset.former_chains.remove(chain.as_str());
         }
     }
 }

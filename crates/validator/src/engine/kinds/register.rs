@@ -49,6 +49,6 @@ pub(super) fn apply(
         documents: documents.clone(),
         version: 0,
         history_hash: Digest::ZERO,
-        left: BTreeMap::new(),
+        former_chains: BTreeMap::new(),
     });
 }

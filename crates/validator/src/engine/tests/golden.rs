@@ -37,7 +37,7 @@ fn asset() -> AssetRecord {
         documents: [("a".to_owned(), document)].into(),
         version: 7,
         history_hash: Digest([0x22; 32]),
-        left: [].into(),
+        former_chains: [].into(),
     }
 }
 
@@ -100,12 +100,12 @@ fn records_have_the_documented_bytes() {
 #[test]
 fn the_chains_that_an_asset_has_left_are_behind_its_record_and_no_other_form_is_read() {
     let staying = borsh::to_vec(&asset()).expect("borsh");
-    let left = AssetRecord { left: [("arb".to_owned(), 4)].into(), ..asset() };
-    let bytes = borsh::to_vec(&left).expect("borsh");
+    let former = AssetRecord { former_chains: [("arb".to_owned(), 4)].into(), ..asset() };
+    let bytes = borsh::to_vec(&former).expect("borsh");
     let (record, behind) = bytes.split_at(staying.len());
     assert_eq!(record, staying);
     assert_eq!(hex::encode(behind), "01000000030000006172620400000000000000");
-    assert_eq!(common::state::decode::<AssetRecord>(&bytes).expect("reads"), left);
+    assert_eq!(common::state::decode::<AssetRecord>(&bytes).expect("reads"), former);
     assert_eq!(common::state::decode::<AssetRecord>(&staying).expect("reads"), asset());
     for tail in [&[0][..], &[0, 0, 0, 0], &behind[..behind.len() - 1], &[behind, &[0]].concat()] {
         let bytes = [&staying, tail].concat();

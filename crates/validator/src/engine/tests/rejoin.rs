@@ -17,8 +17,8 @@ fn deliver(world: &mut World, backwards: bool) {
     }
 }
 
-fn left(world: &World) -> Vec<(String, u64)> {
-    world.asset("bond:a").expect("registered").left.into_iter().collect()
+fn former(world: &World) -> Vec<(String, u64)> {
+    world.asset("bond:a").expect("registered").former_chains.into_iter().collect()
 }
 
 #[test]
@@ -28,15 +28,15 @@ fn it_goes_on_from_the_last_version_that_it_was_told_and_nobody_waits_for_ever()
         entry(&mut world, &["t: TRANSFER alice bob 30", "c: ADD_CHAIN arb"]);
         let away = undo(&mut world, "undo-c", "c");
         assert_eq!(from(&away), on(&[("arb", 0), ("base", 1), ("op", 1)]));
-        assert_eq!(left(&world), [("arb".to_owned(), 4)]);
+        assert_eq!(former(&world), [("arb".to_owned(), 4)]);
         let meanwhile = entry(&mut world, &["u: TRANSFER carol dave 1"]);
         assert_eq!(from(&meanwhile), on(&[("base", 4), ("op", 4)]));
         let back = entry(&mut world, &["again: ADD_CHAIN arb"]);
         assert_eq!(from(&back), on(&[("arb", 4), ("base", 5), ("op", 5)]));
-        assert_eq!(left(&world), []);
+        assert_eq!(former(&world), []);
         let away_again = undo(&mut world, "undo-again", "again");
         assert_eq!(from(&away_again), on(&[("arb", 4), ("base", 5), ("op", 5)]));
-        assert_eq!(left(&world), [("arb".to_owned(), 7)]);
+        assert_eq!(former(&world), [("arb".to_owned(), 7)]);
 
         // What `t` waits for on arb is the first REVERT, which nothing covers.
         let waits = &world.deliveries[&away.body.seq].waiting[rid("t", "acme").as_bytes()];
@@ -60,7 +60,7 @@ fn what_it_was_told_stays_known_when_something_from_before_it_came_is_undone() {
     // The record that comes back knew nothing of arb.
     let batch = undo(&mut world, "undo-s", "s");
     assert_eq!(from(&batch), on(&[("base", 1), ("op", 1)]), "arb is told no more");
-    assert_eq!(left(&world), [("arb".to_owned(), 4)]);
+    assert_eq!(former(&world), [("arb".to_owned(), 4)]);
     let back = entry(&mut world, &["again: ADD_CHAIN arb"]);
     assert_eq!(from(&back)["arb"], 4);
 }
