@@ -136,7 +136,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(60), all).await.is_ok(), "{what}");
+    assert!(tokio::time::timeout(Duration::from_mins(1), all).await.is_ok(), "{what}");
 }
 
 #[tokio::test]
