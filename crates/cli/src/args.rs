@@ -152,8 +152,8 @@ pub(crate) struct DoctorArgs {
     /// PEM: its key
     #[arg(long, value_name = "FILE", requires = "redis_cert_file")]
     pub(crate) redis_key_file: Option<PathBuf>,
-    /// A service's admin port as NAME=URL; may be repeated; of a host name every address is asked. Without it those of the
-    /// settings in the stack's folder
+    /// A service's admin port as NAME=URL; may be repeated; of a host name every address of one family (IPv4 if it
+    /// has any) is asked. Without it those of the settings in the stack's folder
     #[arg(long, value_name = "NAME=URL")]
     pub(crate) admin: Vec<NamedUrl>,
 }
