@@ -8,14 +8,14 @@ use crate::process::Process;
 
 /// The codes of the alarms of the tests' lane.
 async fn alarms(process: &Process) -> Check<Vec<String>> {
-    let Ok(lane) = process.lane("base").await else { return Ok(vec!["nobody listens".to_owned()]) };
+    let Ok(lane) = process.lane("base").await else { return Ok(vec!["no lane yet".to_owned()]) };
     let alarms = lane["alarms"].as_array().ok_or("no alarms")?;
     alarms.iter().map(|alarm| Ok(alarm["code"].as_str().ok_or("no code")?.to_owned())).collect()
 }
 
 /// The value of a figure of the tests' lane.
 pub(crate) async fn figure(process: &Process, name: &str, label: &str) -> Check<Option<f64>> {
-    let metrics = reqwest::get(format!("{}/metrics", process.admin)).await?.text().await?;
+    let metrics = process.metrics().await?;
     let is_it = |line: &&str| {
         line.starts_with(&format!("{name}{{"))
             && line.contains(r#"shard="financial""#)

@@ -158,7 +158,7 @@ async fn a_changed_target_list_is_taken_over_without_a_restart_once_file_and_log
     let receipts = bed.mine_until_receipts(4).await?;
     assert_eq!(receipts.iter().filter(|receipt| receipt.target == name("bench")).count(), 2);
     bed.assert_at_rest(bed.chain()).await?;
-    let metrics = reqwest::get(format!("{}/metrics", process.admin)).await?.text().await?;
+    let metrics = process.metrics().await?;
     assert!(metrics.contains("bench"), "metrics go on: {metrics}");
     assert!(process.is_running()?, "it is the same process");
     assert_eq!(process.terminate()?, Some(0));

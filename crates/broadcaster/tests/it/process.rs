@@ -36,6 +36,20 @@ fn free_port() -> Check<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// The answer, once somebody listens: a process that was just started may not yet.
+async fn heard(request: reqwest::RequestBuilder) -> Check<reqwest::Response> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let again = request.try_clone().ok_or("a body that cannot be sent twice")?;
+        match again.send().await {
+            Err(error) if error.is_connect() && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            answer => return Ok(answer?),
+        }
+    }
+}
+
 impl Process {
     pub(crate) fn start(bed: &Bed) -> Check<Self> {
         Self::start_with(bed, "one", &[])
@@ -140,8 +154,13 @@ impl Process {
 
     pub(crate) async fn ask(&self, method: reqwest::Method, path: &str, key: &str) -> Check<(u16, Value)> {
         let request = reqwest::Client::new().request(method, format!("{}{path}", self.http));
-        let answer = request.bearer_auth(format!("oss_{key}_{SECRET}")).send().await?;
+        let answer = heard(request.bearer_auth(format!("oss_{key}_{SECRET}"))).await?;
         Ok((answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)))
+    }
+
+    /// The page of metrics.
+    pub(crate) async fn metrics(&self) -> Check<String> {
+        Ok(heard(reqwest::Client::new().get(format!("{}/metrics", self.admin))).await?.text().await?)
     }
 
     /// `/readyz`: status and checks; 0 while nobody listens.

@@ -254,9 +254,7 @@ async fn what_a_node_refuses_for_lack_of_funds_is_not_raised() -> Check {
     let quick = [("OSS__EVM__REPLACE_MS", "100"), ("OSS__EVM__RESEND_MS", "100")];
     let process = Process::start_with(&bed, "one", &quick)?;
     bed.mine_until("it was refused often, and blocks were made", async |_| {
-        let metrics = reqwest::get(format!("{}/metrics", process.admin)).await;
-        let Ok(metrics) = metrics else { return Ok(false) };
-        let metrics = metrics.text().await?;
+        let metrics = process.metrics().await?;
         let refused = metrics.lines().find(|line| line.contains("SEND_REFUSED"));
         let times = refused.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
         Ok(times.is_some_and(|times| times >= 8.0))
