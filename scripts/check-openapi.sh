@@ -36,11 +36,12 @@ done
 parts_of() { parts said "$work/up.json" "$@"; }
 curl -sSf "$(parts_of collector)/openapi.json" -o "$work/openapi.json"
 parts split "$work/openapi.json" "$work"
-# What there is to be asked for: an asset with a holding, its requests, one that was rejected.
+# What there is to be asked for: an asset with a holding, its requests, one that was rejected, one that can be undone.
 cp examples/bond-register.json "$work/register.json"
 cp examples/bond-mint.json "$work/mint.json"
 echo '{"asset": {"id": "bond:none"}, "state_changes": [{"kind": "MINT", "to": "acct:a", "amount": "1"}]}' >"$work/none.json"
-for name in register mint none; do
+echo '{"asset": {"id": "bond:undo"}, "state_changes": [{"kind": "REGISTER", "decimals": 0, "chains": ["base"]}]}' >"$work/undo.json"
+for name in register mint none undo; do
   # A rejected request ends with another code.
   "$bin/oss" --data "$work/oss" -o json --quiet submit "$work/$name.json" --key "$name-1" --until completed >"$work/$name.said" || true
 done

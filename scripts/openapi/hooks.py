@@ -1,8 +1,8 @@
 """What schemathesis cannot know by itself; loaded by scripts/check-openapi.sh.
 
-Two of three calls name things that exist (OSS_OPENAPI_KNOWN: a JSON file of parameter name to values, `body` and `open`), so that
-more is answered than "not valid"; the third stays as it was generated. What came back is counted into OSS_OPENAPI_TALLY: operation to
-status to count.
+Two of three calls name things that exist (OSS_OPENAPI_KNOWN: a JSON file of parameter name to values, `body`, `rollback` and
+`open`), so that more is answered than "not valid"; the third stays as it was generated. What came back is counted into
+OSS_OPENAPI_TALLY: operation to status to count.
 """
 
 import atexit
@@ -44,7 +44,8 @@ def before_call(_context, case, _kwargs):
         case.path_parameters["rid"] = open_request(call)
         case.headers.pop("If-Match", None)
     if isinstance(case.body, (dict, list)) and call % 3 == 1:
-        case.body = KNOWN["body"][call // 3 % len(KNOWN["body"])]
+        bodies = KNOWN["rollback" if case.operation.path == "/v1/rollbacks" else "body"]
+        case.body = bodies[call // 3 % len(bodies)]
 
 
 def open_request(call):

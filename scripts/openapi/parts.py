@@ -14,7 +14,7 @@ import sys
 STREAMS = r"^/v1/(stream|sync-requests/\{rid\}/events)$"
 # As deploy/haproxy.cfg has it; the description does not name owners.
 OWNERS = [
-    ("validator", r"^/v1/(assets|holdings|shards|decisions|pipeline)|^/v1/targets/[^/]+/rewind$"),
+    ("validator", r"^/v1/(assets|holdings|shards|decisions|pipeline|rollbacks)|^/v1/targets/[^/]+/rewind$"),
     ("broadcaster", r"^/v1/(targets|deliveries|dlq)"),
     ("collector", r""),
 ]
@@ -55,6 +55,7 @@ def split(name, folder):
 def known(folder):
     rids = [read(f"{folder}/{name}.said")["id"] for name in ("register", "mint", "none")]
     mint = {"asset": {"id": ASSET}, "state_changes": [{"kind": "MINT", "to": "acct:alice", "amount": "5"}]}
+    undone = read(f"{folder}/undo.said")["id"]
     bodies = [{}, {"expected_version": 1}, {"external_apis": ["ust-par-yield"]}, {"proof": "groth16"}, {"target_chains": []}]
     write(
         f"{folder}/known.json",
@@ -85,6 +86,7 @@ def known(folder):
                 "event_sources": ["ust-token"],
             },
             "body": [{**mint, **more} for more in bodies],
+            "rollback": [{"rid": rid, "dry_run": True} for rid in [undone, *rids]],
         },
     )
 
