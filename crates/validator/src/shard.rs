@@ -258,6 +258,9 @@ fn is_current(caught_up_under: Option<u64>, tenure: &Tenure) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) mod bed;
+
+#[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 

@@ -5,7 +5,8 @@
 //! transaction, so the further the writer is behind, the less it does per entry; at most [`ENTRIES_MAX`] entries wait.
 //!
 //! The sequencer reads through [`Writer::state`]: the view, and over it what is not in it yet. Nothing else may be asked
-//! of the view by the sequencer before [`Writer::join`]; a rollback's past is, so [`Writer::load`] waits for it. A crash loses what waits; it is in the log and replayed.
+//! of the view by the sequencer before [`Writer::join`]; a rollback's past is, so [`Writer::load`] waits for it. A crash
+//! loses what waits; it is in the log and replayed.
 //!
 //! [`Recent`]: crate::relay::Recent
 

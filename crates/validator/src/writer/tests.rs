@@ -1,43 +1,33 @@
 use std::time::Duration;
 
 use common::entry::InputStream;
-use common::ids::{Rid, Shard};
-use common::link::{Address, Commands};
-use common::message::{About, Body as Said, Message, Receipt};
-use common::request::SyncRequest;
+use common::ids::Rid;
+use common::message::{Body as Said, Receipt};
 use common::status::Delivery;
-use common::targets::Targets;
 use serde_json::{Value, json};
-use testkit::redis::{RedisOptions, RedisServer};
 
 use super::*;
-use crate::config::ViewSettings;
 use crate::engine::{Engine, Fault, RawInput, Stamp};
-use crate::view::View;
+use crate::shard::bed::{Ground, collected, input, targets};
 
 struct Bed {
     shard: Arc<ShardState>,
     writer: Writer,
-    _redis: RedisServer,
-    _folder: tempfile::TempDir,
+    _ground: Ground,
 }
 
 fn message(said: Said) -> Vec<RawInput> {
     let (stream, id) = match &said {
-        Said::Targets(_) => (InputStream::Local, String::new()),
-        Said::Receipt(_) => (InputStream::Receipts, "1-0".to_owned()),
-        _ => (InputStream::In, "1-0".to_owned()),
+        Said::Targets(_) => (InputStream::Local, ""),
+        Said::Receipt(_) => (InputStream::Receipts, "1-0"),
+        _ => (InputStream::In, "1-0"),
     };
-    let bytes = Message { id: "m".to_owned(), traceparent: None, body: said }.encode();
-    vec![RawInput { stream, id, bytes }]
+    vec![input(stream, id, said)]
 }
 
 fn request(change: &Value) -> (Rid, Vec<RawInput>) {
-    let request = json!({"asset": {"id": "bond:A"}, "state_changes": [change]});
-    let request = Box::new(SyncRequest::parse(&request).expect("valid"));
-    let (rid, fp) = (Rid::fresh(Shard::Financial), request.fingerprint());
-    let about = About { rid, tenant: "demo".parse().expect("a tenant"), fp, accepted_ms: None };
-    (rid, message(Said::Collected { about, request, observations: Vec::new() }))
+    let (rid, said) = collected(change);
+    (rid, message(said))
 }
 
 fn mint() -> (Rid, Vec<RawInput>) {
@@ -47,18 +37,11 @@ fn mint() -> (Rid, Vec<RawInput>) {
 impl Bed {
     /// The view has two entries: targets and REGISTER.
     async fn new() -> Self {
-        let redis = RedisServer::start(RedisOptions::default()).expect("redis-server starts");
-        let address = Address::new(&redis.url(), None, None).expect("an address");
-        let commands = Commands::connect(&address, &"test".parse().expect("a name")).await.expect("connects");
-        let folder = tempfile::tempdir().expect("a folder");
-        let settings = ViewSettings { cache_bytes: 1 << 20, sync_ms: 3_600_000, undo_entries: 1_024 };
-        let view = View::open(&folder.path().join("v.redb"), Shard::Financial, settings).expect("opens");
-        let shard = Arc::new(ShardState::new(commands.shard(Shard::Financial), view));
+        let ground = Ground::new(&"test".parse().expect("a name")).await;
+        let shard = ground.shard("v.redb");
         let writer = Writer::new(Arc::clone(&shard));
-        let mut bed = Self { shard, writer, _redis: redis, _folder: folder };
-        let targets: Targets =
-            serde_json::from_value(json!({"targets": [{"name": "base", "kind": "null"}]})).expect("targets");
-        bed.push(message(Said::Targets(targets))).await;
+        let mut bed = Self { shard, writer, _ground: ground };
+        bed.push(message(Said::Targets(targets(&json!([{"name": "base", "kind": "null"}]))))).await;
         bed.push(request(&json!({"kind": "REGISTER", "decimals": 2, "chains": ["base"]})).1).await;
         bed.writer.join().await.expect("writes");
         bed

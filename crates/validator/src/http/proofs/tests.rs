@@ -1,42 +1,27 @@
+use std::sync::Arc;
+
 use common::entry::{Entry, InputStream};
-use common::link::{Address, Commands};
-use common::message::{About, Body, Message};
-use common::request::SyncRequest;
-use common::targets::Targets;
+use common::message::Body;
 use serde_json::{Value, json};
-use testkit::redis::{RedisOptions, RedisServer};
 
 use super::*;
-use crate::config::ViewSettings;
-use crate::engine::{Engine, RawInput, Stamp};
+use crate::engine::{Engine, Stamp};
 use crate::old_roots::Step;
-use crate::view::View;
+use crate::shard::bed::{Ground, collected, input, targets};
 
 /// A shard as a sequencer leaves it, and what it needs to live.
 struct Bed {
-    state: ShardState,
-    _redis: RedisServer,
-    _folder: tempfile::TempDir,
+    state: Arc<ShardState>,
+    _ground: Ground,
 }
 
 impl Bed {
     /// Entries: targets, REGISTER, and four MINTs.
     async fn new() -> Self {
-        let redis = RedisServer::start(RedisOptions::default()).expect("redis-server starts");
-        let address = Address::new(&redis.url(), None, None).expect("an address");
-        let commands = Commands::connect(&address, &"test".parse().expect("a name")).await.expect("connects");
-        let folder = tempfile::tempdir().expect("a folder");
-        let settings = ViewSettings { cache_bytes: 1 << 20, sync_ms: 3_600_000, undo_entries: 1_024 };
-        let path = folder.path().join("v.redb");
-        let view = View::open(&path, Shard::Financial, settings).expect("opens");
-        let bed = Self {
-            state: ShardState::new(commands.shard(Shard::Financial), view),
-            _redis: redis,
-            _folder: folder,
-        };
-        let targets: Targets =
-            serde_json::from_value(json!({"targets": [{"name": "base", "kind": "null"}]})).expect("targets");
-        bed.commit(InputStream::Local, Body::Targets(targets));
+        let ground = Ground::new(&"test".parse().expect("a name")).await;
+        let bed = Self { state: ground.shard("v.redb"), _ground: ground };
+        let base = targets(&json!([{"name": "base", "kind": "null"}]));
+        bed.commit(InputStream::Local, Body::Targets(base));
         bed.request(&json!({"kind": "REGISTER", "decimals": 2, "chains": ["base"]}));
         for _ in 0..4 {
             bed.request(&json!({"kind": "MINT", "to": "acct:alice", "amount": "1"}));
@@ -45,16 +30,11 @@ impl Bed {
     }
 
     fn request(&self, change: &Value) {
-        let request = json!({"asset": {"id": "bond:A"}, "state_changes": [change]});
-        let request = Box::new(SyncRequest::parse(&request).expect("valid"));
-        let (rid, fp) = (common::ids::Rid::fresh(Shard::Financial), request.fingerprint());
-        let about = About { rid, tenant: "demo".parse().expect("a tenant"), fp, accepted_ms: None };
-        self.commit(InputStream::In, Body::Collected { about, request, observations: Vec::new() });
+        self.commit(InputStream::In, collected(change).1);
     }
 
     fn commit(&self, stream: InputStream, body: Body) {
-        let bytes = Message { id: "m".to_owned(), traceparent: None, body }.encode();
-        let plan = Engine::read(vec![RawInput { stream, id: "1-0".to_owned(), bytes }]);
+        let plan = Engine::read(vec![input(stream, "1-0", body)]);
         let loaded = self.state.view.load(plan.needs()).expect("loads");
         let stamp = Stamp { epoch: 1, node: "validator-1".to_owned(), time_ms: 1 };
         let batch = self.state.engine().run(plan, loaded, stamp).expect("runs");

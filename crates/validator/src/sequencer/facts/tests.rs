@@ -3,25 +3,21 @@
 use std::time::{Duration, Instant};
 
 use common::admin::{Health, Readiness};
-use common::ids::{Rid, Shard};
+use common::ids::Shard;
 use common::keys::Keys;
-use common::link::{Address, Commands, Leased, SendTo, Sent, Token};
-use common::message::About;
-use common::request::SyncRequest;
+use common::link::{Leased, SendTo, Sent, Token};
 use serde_json::{Value, json};
-use testkit::redis::{RedisOptions, RedisServer};
 use tokio::sync::watch;
 
 use super::super::{BLOCK, Duties, Rate};
 use super::*;
-use crate::config::{LeaseSettings, StandInSettings, ViewSettings};
+use crate::config::{LeaseSettings, StandInSettings};
 use crate::lease::Lead;
 use crate::peers::Peers;
 use crate::pipeline::{self, Maker, Step};
 use crate::record_ttl::RecordTtl;
 use crate::sequencer::turn::Turn;
-use crate::shard::ShardState;
-use crate::view::View;
+use crate::shard::bed::{Ground, collected, input, targets};
 use crate::writer::Writer;
 
 const LEASE: LeaseSettings = LeaseSettings { ttl_ms: 600_000, renew_ms: 1_000 };
@@ -31,14 +27,8 @@ struct Bed {
     runner: Runner,
     fence: Fence,
     file: watch::Sender<Arc<Targets>>,
-    commands: Commands,
-    redis: RedisServer,
-    folder: tempfile::TempDir,
+    ground: Ground,
     _stop: watch::Sender<bool>,
-}
-
-fn targets(list: &Value) -> Targets {
-    serde_json::from_value(json!({ "targets": list })).expect("targets")
 }
 
 fn base_and_op() -> Targets {
@@ -50,36 +40,21 @@ fn base_without_op() -> Targets {
 }
 
 fn request(change: &Value) -> RawInput {
-    let request = json!({"asset": {"id": "bond:A"}, "state_changes": [change]});
-    let request = Box::new(SyncRequest::parse(&request).expect("valid"));
-    let (rid, fp) = (Rid::fresh(Shard::Financial), request.fingerprint());
-    let about = About { rid, tenant: "demo".parse().expect("a tenant"), fp, accepted_ms: None };
-    let body = Body::Collected { about, request, observations: Vec::new() };
-    let bytes = Message { id: "m".to_owned(), traceparent: None, body }.encode();
     // It came just now, so that its time to live is not over.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    RawInput { stream: InputStream::In, id: format!("{}-0", now.as_millis()), bytes }
+    input(InputStream::In, &format!("{}-0", now.as_millis()), collected(change).1)
 }
 
 fn mint() -> RawInput {
     request(&json!({"kind": "MINT", "to": "acct:alice", "amount": "1"}))
 }
 
-fn shard(commands: &Commands, folder: &tempfile::TempDir, file: &str) -> Arc<ShardState> {
-    let settings = ViewSettings { cache_bytes: 1 << 20, sync_ms: 3_600_000, undo_entries: 1_024 };
-    let view = View::open(&folder.path().join(file), Shard::Financial, settings).expect("opens");
-    Arc::new(ShardState::new(commands.shard(Shard::Financial), view))
-}
-
 impl Bed {
     /// The log has two entries, and so has the view: targets and REGISTER on both.
     async fn new() -> Self {
-        let redis = RedisServer::start(RedisOptions::default()).expect("redis-server starts");
-        let address = Address::new(&redis.url(), None, None).expect("an address");
         let node = "validator-1".parse::<common::ids::Name>().expect("a name");
-        let commands = Commands::connect(&address, &node).await.expect("connects");
-        let folder = tempfile::tempdir().expect("a folder");
-        let shard = shard(&commands, &folder, "v.redb");
+        let ground = Ground::new(&node).await;
+        let shard = ground.shard("v.redb");
         crate::replay::check_generation(&shard).await.expect("a first generation");
         let token = Token::random();
         let leased = shard.link.lease(&node, &token, LEASE.ttl_ms, 0).await.expect("answers");
@@ -111,7 +86,7 @@ impl Bed {
             suspect: None,
             turn: Turn::default(),
         };
-        let mut bed = Self { runner, fence, file, commands, redis, folder, _stop: stopper };
+        let mut bed = Self { runner, fence, file, ground, _stop: stopper };
         let first = bed.runner.own_facts().await.expect("facts").expect("the file differs from the log");
         assert_eq!(bed.make(first).await, Step::Committed);
         let register = request(&json!({"kind": "REGISTER", "decimals": 2, "chains": ["base", "op"]}));
@@ -169,7 +144,7 @@ async fn effects_are_in_the_view_before_the_next_turn_looks_for_them() {
     bed.file.send_replace(Arc::new(targets(&json!(list))));
     let facts = bed.runner.own_facts().await.expect("facts").expect("another list");
     let shard = Arc::clone(&bed.runner.shard);
-    let link = bed.commands.shard(Shard::Financial);
+    let link = bed.ground.commands.shard(Shard::Financial);
     let held = shard.view.hold_writes();
     let made = async {
         assert_eq!(bed.make(facts).await, Step::Committed);
@@ -225,13 +200,13 @@ async fn a_refused_file_is_told_once_and_no_turn_waits_for_the_view_because_of_i
 /// An entry with a dead letter waits in COMMIT while `:dlq` is full, which is where the other leader comes in between.
 #[tokio::test]
 async fn a_leader_that_another_has_overtaken_reads_the_log_once_its_view_has_its_own_entries() {
-    let Bed { mut runner, fence, commands, redis, folder, file: _file, _stop, .. } = Bed::new().await;
-    let link = commands.shard(Shard::Financial);
-    let other = shard(&commands, &folder, "other.redb");
+    let Bed { mut runner, fence, ground, file: _file, _stop, .. } = Bed::new().await;
+    let link = ground.commands.shard(Shard::Financial);
+    let other = ground.shard("other.redb");
     let key = Keys::new(Shard::Financial).dead_letters();
     let full = common::link::DEAD_LETTERS_MAX.to_string();
     let fill = "for n = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], n .. '-0', 'm', '') end";
-    redis.command(&["EVAL", fill, "1", &key, &full]).expect("fills");
+    ground.redis.command(&["EVAL", fill, "1", &key, &full]).expect("fills");
     let unreadable = async |id: &str| {
         let sent = link.send(SendTo::Input, id, b"unreadable", 500).await.expect("sends");
         assert!(matches!(sent, Sent::Ok { .. }), "{sent:?}");
@@ -246,7 +221,7 @@ async fn a_leader_that_another_has_overtaken_reads_the_log_once_its_view_has_its
         until("it waits with entry 3", async || is_stuck(3)).await;
         let held = leader.view.hold_writes();
         unreadable("second").await;
-        redis.command(&["XDEL", &key, "1-0"]).expect("makes room for one");
+        ground.redis.command(&["XDEL", &key, "1-0"]).expect("makes room for one");
         until("it waits with entry 4", async || is_stuck(4)).await;
         assert_eq!((leader.now().seq, leader.engine().position().seq), (2, 3), "its view is behind");
         crate::replay::catch_up(&other).await.expect("follows the log");
