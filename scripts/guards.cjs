@@ -89,6 +89,7 @@ const GUARDS = [
   ['memory for notes', 'collector/src/follow.rs', '.sum::<usize>() > bytes_max', '.sum::<usize>() > usize::MAX', 'memory_is_bounded_and_the_oldest_of_whoever_has_most_go'],
   ['withdrawals have a share of their own', 'common/src/link/send.rs', 'Self::Withdrawals => Some("withdrawals"),', 'Self::Withdrawals => Some("cancels"),', 'test(cancels_do_not_keep_withdrawals_out)', 'collector'],
   ['one node, one voice', 'collector/src/source/evm_logs.rs', 'if nodes.iter().any(|other| other.is_at(&node)) {', 'if false {', 'a_node_is_named_once'],
+  ['a start that fails says why', 'collector/src/service.rs', 'built.inspect_err(|_| shutdown.begin())', 'built', 'an_address_that_is_taken_ends_it_with_exit_code_70_and_says_which'],
   ['another generation', 'collector/src/generation.rs', '(Some(first), now) => return Err(Changed { shard, first: first.clone(), now }),', '(Some(first), now) => drop(Changed { shard, first: first.clone(), now }),', 'test(generation::)'],
 ];
 

@@ -72,6 +72,13 @@ impl Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn build(settings: Settings) -> Result<Service, StartError> {
+    let shutdown = Shutdown::new();
+    let built = start(settings, shutdown.clone()).await;
+    // The error says why it ends; the parts that run already must not end the process before it is told.
+    built.inspect_err(|_| shutdown.begin())
+}
+
+async fn start(settings: Settings, shutdown: Shutdown) -> Result<Service, StartError> {
     let settings = settings.checked()?;
     let keys = Arc::new(KeyRing::load(&settings.keys_file)?);
     let targets = Targets::load(&settings.targets_file)?;
@@ -91,7 +98,7 @@ pub async fn build(settings: Settings) -> Result<Service, StartError> {
     let admin = Running::start(admin);
 
     let commands = connect(&settings, &readiness).await?;
-    let (generation, shutdown) = (Generation::new(), Shutdown::new());
+    let generation = Generation::new();
     let lifeline = shutdown.lifeline("generation watch");
     let watch = generation.clone().watch(commands.clone(), readiness.clone());
     actix::spawn(async move {

@@ -203,6 +203,21 @@ async fn settings_that_cannot_be_used_end_it_with_exit_code_2_and_a_reason() {
     }
 }
 
+#[actix_rt::test]
+async fn an_address_that_is_taken_ends_it_with_exit_code_70_and_says_which() {
+    let bed = Bed::new().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (name, other) in [("LISTEN", "ADMIN_LISTEN"), ("ADMIN_LISTEN", "LISTEN")] {
+        let mut command = command(&bed);
+        command.env(format!("OSS__HTTP__{name}"), &address).env(format!("OSS__HTTP__{other}"), "127.0.0.1:0");
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(70), "{name}: {stderr}");
+        assert!(stderr.contains(&format!("cannot listen on {address}")), "{name}: {stderr}");
+    }
+}
+
 #[test]
 fn print_dev_key_prints_the_key_of_a_scope_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
