@@ -200,6 +200,9 @@ impl Service {
             .into_iter()
             .map(|view| Arc::new(ShardState::new(commands.shard(view.shard()), view).at(&url)))
             .collect();
+        // Made before anything whose end would end the process without this error; it accepts once it is spawned.
+        let api = Api::new(shards.clone(), self.keys, self.data.node().clone());
+        let server = http::serve(self.listener, self.settings.http.workers, api).map_err(StartError::Http)?;
         let (stop, stopped) = watch::channel(false);
         let lives = Lives::new();
         let parts = Parts {
@@ -213,11 +216,9 @@ impl Service {
             lives: &lives,
         };
         let arbiters = parts.start(&shards);
-        actix::spawn(common::supervise::essential("look", crate::look::run(shards.clone())));
+        actix::spawn(common::supervise::essential("look", crate::look::run(shards)));
         let watch = self.targets_file.watch(self.readiness.clone());
         actix::spawn(common::supervise::essential("targets", watch));
-        let api = Api::new(shards, self.keys, self.data.node().clone());
-        let server = http::serve(self.listener, self.settings.http.workers, api).map_err(StartError::Http)?;
         let http = server.handle();
         let mut server = actix::spawn(server);
         let ended = tokio::select! {
