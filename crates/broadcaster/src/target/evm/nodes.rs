@@ -206,7 +206,8 @@ mod tests {
 
     #[actix_rt::test]
     async fn a_wrong_node_is_passed_over_and_the_one_that_answers_is_asked_first() {
-        let wrong = node(&[(200, "0x8")]).await;
+        // It would answer, if anybody asked.
+        let wrong = node(&[(200, "0x8"), (200, "0x9"), (200, "0x9")]).await;
         let right = node(&[(200, "0x7"), (200, "0x1"), (200, "0x2")]).await;
         let nodes = Nodes::new(&[wrong, right], Duration::from_secs(5), 7);
         assert_eq!(ask(&nodes).await, Ok((1, 1)));
