@@ -167,3 +167,37 @@ async fn finish<T: Target>(
         labels.done(batch.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use common::hash::Digest;
+
+    use super::*;
+
+    fn body() -> OutBody {
+        let (shard, root) = (Shard::Gaming, Digest::ZERO);
+        OutBody { v: OUT_VERSION, shard, seq: 7, root, parts: Vec::new(), traces: BTreeMap::new() }
+    }
+
+    fn read(id: u64, payload: Vec<u8>) -> Result<OutBody, TurnError> {
+        let id = StreamId::of_seq(id);
+        let message = Message { id, first: id, payload };
+        decode(&message, Shard::Gaming, |_| Ok(()))
+    }
+
+    #[test]
+    fn an_entry_of_an_outbox_is_what_its_id_and_its_stream_say() {
+        let bytes = |body: &OutBody| serde_json::to_vec(body).expect("plain data");
+        assert_eq!(read(7, bytes(&body())).expect("it reads"), body());
+        for (what, id, payload) in [
+            ("another number", 8, bytes(&body())),
+            ("another shard", 7, bytes(&OutBody { shard: Shard::General, ..body() })),
+            ("another version", 7, bytes(&OutBody { v: 2, ..body() })),
+            ("no body", 7, b"{}".to_vec()),
+        ] {
+            assert!(matches!(read(id, payload), Err(TurnError::Unreadable { .. })), "{what}");
+        }
+    }
+}

@@ -210,11 +210,12 @@ async fn answers_that_cannot_be_used_fail_a_required_source_at_once() {
     let collector = with_deadline(&bed, 30_000).await;
     let long = format!(r#"{{"rates": [{{"value": "{}"}}]}}"#, "x".repeat(2_000));
     let elsewhere = format!("{}/other", server.uri());
+    let good = r#"{"rates": [{"value": 1}]}"#;
     for (name, template) in [
         ("not JSON", json_body("rates: none")),
         ("nothing at the pointer", json_body(r#"{"rates": []}"#)),
-        ("another type", ResponseTemplate::new(200).set_body_raw("{}", "text/html")),
-        ("no type", ResponseTemplate::new(200).set_body_bytes("{}")),
+        ("another type", ResponseTemplate::new(200).set_body_raw(good, "text/html")),
+        ("no type", ResponseTemplate::new(200).set_body_bytes(good)),
         ("too long", json_body(&long)),
         ("a redirect", ResponseTemplate::new(302).insert_header("location", elsewhere.as_str())),
         ("not found", ResponseTemplate::new(404)),
