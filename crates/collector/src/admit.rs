@@ -122,14 +122,10 @@ impl Configured {
             chain(format!("/target_chains/{index}"), name);
         }
         for (index, change) in request.state_changes.iter().enumerate() {
-            match &change.op {
-                Op::Register { chains, .. } => {
-                    for (position, name) in chains.iter().enumerate() {
-                        chain(format!("/state_changes/{index}/chains/{position}"), name);
-                    }
-                }
-                Op::AddChain { chain: name } => chain(format!("/state_changes/{index}/chain"), name),
-                Op::Mint { .. } | Op::Burn { .. } | Op::Transfer { .. } | Op::SetData { .. } => {}
+            let one = matches!(change.op, Op::AddChain { .. });
+            for (position, name) in change.op.chains().iter().enumerate() {
+                let field = if one { "chain".to_owned() } else { format!("chains/{position}") };
+                chain(format!("/state_changes/{index}/{field}"), name);
             }
         }
         for (index, change) in request.state_changes.iter().enumerate() {

@@ -78,6 +78,9 @@ struct Api {
     submitters: Vec<Handle>,
 }
 
+/// Of who may have a request taken in; which of them it needs depends on the request.
+const SUBMITTING: [Scope; 2] = [Scope::Submit, Scope::Regulate];
+
 impl Api {
     fn link(&self, shard: Shard) -> Link {
         self.shared.commands.shard(shard)
@@ -87,13 +90,13 @@ impl Api {
         self.submitters.get(usize::from(shard.number())).ok_or_else(unavailable)
     }
 
-    fn authorize(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
-        self.shared.keys.authorize(request, scope)
+    fn authorize(&self, request: &HttpRequest, scopes: &[Scope]) -> Result<Principal, Problem> {
+        self.shared.keys.authorize_any(request, scopes)
     }
 
     /// As [`Self::authorize`], and counts the request against the key's rate: before anything of it is read.
-    fn admit(&self, request: &HttpRequest, scope: Scope, spent_on: Use) -> Result<Principal, Problem> {
-        let principal = self.authorize(request, scope)?;
+    fn admit(&self, request: &HttpRequest, scopes: &[Scope], spent_on: Use) -> Result<Principal, Problem> {
+        let principal = self.authorize(request, scopes)?;
         let (standing, result) = match self.shared.rates.spend(&principal.key_id, spent_on) {
             Ok(standing) => (standing, Ok(principal)),
             Err((standing, problem)) => (Some(standing), Err(problem)),

@@ -1,7 +1,7 @@
 //! API keys: `oss_<id>_<secret>` in `Authorization: Bearer`.
 //!
-//! One JSON file: `{"keys": [{"id", "sha256", "tenant", "scopes"}]}`; `sha256` is 0x hex of the SHA-256 of the
-//! secret's text. Secrets are long and random, so a fast hash is enough; it is compared in constant time.
+//! One JSON file: `{"keys": [{"id", "sha256", "tenant", "scopes", "authorities"}]}`; `sha256` is 0x hex of the SHA-256 of the
+//! secret's text; `authorities`, which may be left out, are those that a key with the scope `regulate` may act for. Secrets are long and random, so a fast hash is enough; it is compared in constant time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::hash::Digest;
-use crate::ids::Tenant;
+use crate::ids::{Name, Tenant};
 use crate::problem::Problem;
+use crate::request::SyncRequest;
 
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,6 +54,9 @@ pub struct KeyRecord {
     pub sha256: Digest,
     pub tenant: Tenant,
     pub scopes: Vec<Scope>,
+    /// Whom the key may act for with the scope `regulate`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<Name>,
 }
 
 /// The content of the key file.
@@ -84,6 +88,7 @@ pub struct Principal {
     pub key_id: String,
     pub tenant: Tenant,
     scopes: Vec<Scope>,
+    authorities: Vec<Name>,
 }
 
 impl KeyRing {
@@ -128,6 +133,7 @@ impl KeyRing {
             key_id: key.id.clone(),
             tenant: key.tenant.clone(),
             scopes: key.scopes.clone(),
+            authorities: key.authorities.clone(),
         })
     }
 
@@ -165,6 +171,25 @@ impl Principal {
     #[must_use]
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
+    }
+
+    /// Whether it may have this request taken in.
+    ///
+    /// # Errors
+    /// 403 without the scope `submit`, of a regulatory one without `regulate`, or for an authority that is not the key's.
+    pub fn require_for(&self, request: &SyncRequest) -> Result<(), Problem> {
+        let Some(authority) = &request.authority else { return self.require_any(&[Scope::Submit]) };
+        self.require_any(&[Scope::Regulate])?;
+        if self.authorities.contains(&authority.id) {
+            return Ok(());
+        }
+        let title = "The API key does not act for this authority";
+        let detail = format!("the key does not act for {}", authority.id);
+        Err(Problem::new(StatusCode::FORBIDDEN, "not_the_authority", title).error(
+            "/authority/id",
+            "invalid",
+            detail,
+        ))
     }
 
     fn require_any(&self, scopes: &[Scope]) -> Result<(), Problem> {

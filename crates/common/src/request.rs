@@ -4,7 +4,7 @@
 //! with its JSON pointer. Serializing gives the canonical form: defaults left out, fields in declaration
 //! order, maps by key. The fingerprint is the SHA-256 of those bytes.
 //!
-//! A value that belongs to a feature that does not exist yet (`ALL_OR_NOTHING`, `effective_at`, `authority`,
+//! A value that belongs to a feature that does not exist yet (`ALL_OR_NOTHING`, `effective_at`,
 //! proofs, later state change kinds) is a `not_supported` fault: never accepted and ignored.
 
 use std::collections::BTreeMap;
@@ -41,6 +41,7 @@ pub mod limits {
     pub const TTL_SECONDS_MAX: u32 = 7 * 24 * 3600;
     pub const DECIMALS_MAX: u8 = 36;
     pub const SCALE_MAX: u8 = 38;
+    pub const ORDER_BYTES_MAX: usize = 256;
 }
 
 /// One sync request. Applied whole or not at all.
@@ -67,6 +68,21 @@ pub struct SyncRequest {
     /// Seconds until it must be decided, in log time, counted from acceptance.
     #[serde(skip_serializing_if = "is_default_ttl")]
     pub ttl_seconds: u32,
+    /// Who orders it; there if and only if all its changes are regulatory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Authority>,
+}
+
+/// The authority behind a regulatory request, and what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Authority {
+    /// The name that the API key was given for it.
+    pub id: Name,
+    /// Reference of the order, 1 to 256 bytes.
+    pub order: String,
+    /// The order itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<Document>,
 }
 
 fn is_default_ttl(ttl_seconds: &u32) -> bool {
@@ -146,6 +162,54 @@ pub enum Op {
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         documents: BTreeMap<String, Option<Document>>,
     },
+    /// Of an asset, of one holding, or of a part of it.
+    Freeze {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        account: Option<Account>,
+        /// Units frozen after it: an absolute figure, above the present one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        amount: Option<Amount>,
+    },
+    Unfreeze {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        account: Option<Account>,
+        /// Units frozen after it: an absolute figure, below the present one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        amount: Option<Amount>,
+    },
+    Seize {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        account: Option<Account>,
+    },
+    Release {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        account: Option<Account>,
+    },
+    /// For ever: an asset, or a holding whose units go to another account.
+    Confiscate {
+        #[serde(flatten)]
+        holding: Option<Forfeit>,
+    },
+    Restrict {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        account: Option<Account>,
+    },
+    Unrestrict {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        account: Option<Account>,
+    },
+    /// A forced sale: units move whatever freezes them.
+    Liquidate {
+        from: Account,
+        to: Account,
+        amount: Amount,
+    },
+    /// Units go back to whom they belong, whatever freezes them.
+    Recover {
+        from: Account,
+        to: Account,
+        amount: Amount,
+    },
 }
 
 impl Op {
@@ -159,8 +223,56 @@ impl Op {
             Self::Burn { .. } => "BURN",
             Self::Transfer { .. } => "TRANSFER",
             Self::SetData { .. } => "SET_DATA",
+            Self::Freeze { .. } => "FREEZE",
+            Self::Unfreeze { .. } => "UNFREEZE",
+            Self::Seize { .. } => "SEIZE",
+            Self::Release { .. } => "RELEASE",
+            Self::Confiscate { .. } => "CONFISCATE",
+            Self::Restrict { .. } => "RESTRICT",
+            Self::Unrestrict { .. } => "UNRESTRICT",
+            Self::Liquidate { .. } => "LIQUIDATE",
+            Self::Recover { .. } => "RECOVER",
         }
     }
+
+    /// Whether it is for authorities: it comes on the express stream, and not from the issuer alone.
+    #[must_use]
+    pub const fn is_regulatory(&self) -> bool {
+        match self {
+            Self::Register { .. }
+            | Self::AddChain { .. }
+            | Self::Mint { .. }
+            | Self::Burn { .. }
+            | Self::Transfer { .. }
+            | Self::SetData { .. } => false,
+            Self::Freeze { .. }
+            | Self::Unfreeze { .. }
+            | Self::Seize { .. }
+            | Self::Release { .. }
+            | Self::Confiscate { .. }
+            | Self::Restrict { .. }
+            | Self::Unrestrict { .. }
+            | Self::Liquidate { .. }
+            | Self::Recover { .. } => true,
+        }
+    }
+
+    /// The chains it brings an asset to.
+    #[must_use]
+    pub fn chains(&self) -> &[Name] {
+        match self {
+            Self::Register { chains, .. } => chains,
+            Self::AddChain { chain } => std::slice::from_ref(chain),
+            _ => &[],
+        }
+    }
+}
+
+/// A holding that is taken away, and the account that its units go to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Forfeit {
+    pub account: Account,
+    pub to: Account,
 }
 
 /// A value written in the request, or taken from an observation of one of its sources.
@@ -266,6 +378,12 @@ impl SyncRequest {
     /// Every source the request names, events first, each once.
     pub fn sources(&self) -> impl Iterator<Item = &SourceRef> {
         self.event_sources.iter().chain(&self.external_apis)
+    }
+
+    /// Whether it is an authority's: it goes to the express stream.
+    #[must_use]
+    pub fn is_regulatory(&self) -> bool {
+        self.authority.is_some()
     }
 
     /// Whether a collector has anything to do for it.

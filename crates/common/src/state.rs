@@ -34,27 +34,64 @@ pub struct AssetRecord {
     pub history_hash: Digest,
     /// Chains that the asset has left by a rollback → the last version that each was told, from which it goes on if the
     /// asset comes back. Without bytes while it is empty.
-    #[borsh(serialize_with = "write_if_any", deserialize_with = "read_if_any")]
+    #[borsh(serialize_with = "write_if_set", deserialize_with = "read_if_set")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub former_chains: BTreeMap<String, u64>,
 }
 
-fn write_if_any<W: Write>(map: &BTreeMap<String, u64>, writer: &mut W) -> Result<()> {
-    if map.is_empty() { Ok(()) } else { BorshSerialize::serialize(map, writer) }
+/// Of the last field of a record: its default has no bytes.
+fn write_if_set<T: BorshSerialize + Default + PartialEq, W: Write>(value: &T, writer: &mut W) -> Result<()> {
+    if *value == T::default() { Ok(()) } else { value.serialize(writer) }
 }
 
-/// Of the last field of a record: the end of the bytes is an empty map.
-fn read_if_any<R: Read>(reader: &mut R) -> Result<BTreeMap<String, u64>> {
+/// Of the last field of a record: the end of the bytes is the default.
+fn read_if_set<T: BorshDeserialize + Default + PartialEq, R: Read>(reader: &mut R) -> Result<T> {
     let mut first = [0];
     if reader.read(&mut first)? == 0 {
-        return Ok(BTreeMap::new());
+        return Ok(T::default());
     }
-    let map = BTreeMap::deserialize_reader(&mut first.as_slice().chain(reader))?;
+    let value = T::deserialize_reader(&mut first.as_slice().chain(reader))?;
     // One record has one form.
-    if map.is_empty() {
-        Err(Error::new(ErrorKind::InvalidData, "an empty map that is written"))
+    if value == T::default() {
+        Err(Error::new(ErrorKind::InvalidData, "a default that is written"))
     } else {
-        Ok(map)
+        Ok(value)
+    }
+}
+
+/// Where the regulatory machine stands for an asset or a holding (ERC-8319, "State Transition Dynamics").
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
+#[serde(rename_all = "UPPERCASE")]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum RegulatoryState {
+    #[default]
+    Active = 0,
+    Frozen = 2,
+    Seized = 3,
+    Restricted = 4,
+    /// For ever.
+    Confiscated = 5,
+}
+
+impl RegulatoryState {
+    /// As it stands in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Frozen => "FROZEN",
+            Self::Seized => "SEIZED",
+            Self::Restricted => "RESTRICTED",
+            Self::Confiscated => "CONFISCATED",
+        }
+    }
+
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        *self == Self::Active
     }
 }
 
@@ -66,6 +103,37 @@ pub enum AssetStatus {
     Active = 0,
     /// Its registration was undone; the leaf stays, because the version must live on.
     Withdrawn = 1,
+    Frozen = 2,
+    Seized = 3,
+    Restricted = 4,
+    Confiscated = 5,
+}
+
+impl AssetStatus {
+    /// `None`: withdrawn, so nothing is regulated any more.
+    #[must_use]
+    pub const fn regulatory(self) -> Option<RegulatoryState> {
+        match self {
+            Self::Active => Some(RegulatoryState::Active),
+            Self::Withdrawn => None,
+            Self::Frozen => Some(RegulatoryState::Frozen),
+            Self::Seized => Some(RegulatoryState::Seized),
+            Self::Restricted => Some(RegulatoryState::Restricted),
+            Self::Confiscated => Some(RegulatoryState::Confiscated),
+        }
+    }
+}
+
+impl From<RegulatoryState> for AssetStatus {
+    fn from(state: RegulatoryState) -> Self {
+        match state {
+            RegulatoryState::Active => Self::Active,
+            RegulatoryState::Frozen => Self::Frozen,
+            RegulatoryState::Seized => Self::Seized,
+            RegulatoryState::Restricted => Self::Restricted,
+            RegulatoryState::Confiscated => Self::Confiscated,
+        }
+    }
 }
 
 /// The value of `holding/<asset>/<account>`.
@@ -76,6 +144,10 @@ pub struct HoldingRecord {
     pub frozen: Amount,
     /// Parts of the balance by the time they were acquired; empty until a rule needs them.
     pub lots: Vec<Lot>,
+    /// Without bytes while it is ACTIVE.
+    #[borsh(serialize_with = "write_if_set", deserialize_with = "read_if_set")]
+    #[serde(default, skip_serializing_if = "RegulatoryState::is_active")]
+    pub state: RegulatoryState,
 }
 
 /// A part of a balance.

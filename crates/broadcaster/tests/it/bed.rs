@@ -157,6 +157,7 @@ impl Bed {
                 sha256: Digest::of(&[secret.as_bytes()]),
                 tenant: tenant.parse()?,
                 scopes: scopes.to_vec(),
+                authorities: Vec::new(),
             })
         };
         let keys = KeyFile {

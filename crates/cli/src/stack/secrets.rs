@@ -16,6 +16,8 @@ use super::files::{self, Access};
 use crate::access::Tokens;
 
 const TENANT: &str = "demo";
+/// Whom the regulate key acts for.
+const AUTHORITY: &str = "regulator";
 /// Id of the validators' key.
 const PEER: &str = "peer";
 
@@ -109,7 +111,7 @@ fn senders(folder: &Path) -> anyhow::Result<BTreeMap<Shard, PrivateKeySigner>> {
     Ok(senders)
 }
 
-/// One key per scope of clients; the submit and the operate key can also read. The services get the hashes only.
+/// One key per scope of clients; all of them can also read, and the regulate key acts for one authority. The services get the hashes only.
 fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
     let (tokens_path, hashes_path) = (folder.join(names::DEV_KEYS), folder.join(names::KEYS));
     let known = files::read_json::<Tokens>(&tokens_path)?;
@@ -119,6 +121,7 @@ fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
         return Ok(tokens.clone());
     }
     let tenant = tenant()?;
+    let authority: common::ids::Name = AUTHORITY.parse().context("the authority's name")?;
     let tokens = known.unwrap_or_else(|| {
         let token = |scope: Scope| format!("oss_{}_{}", id(scope), hex::encode(rand::random::<[u8; 32]>()));
         Tokens {
@@ -133,14 +136,16 @@ fn tokens(folder: &Path) -> anyhow::Result<Tokens> {
         .map(|scope| {
             let secret = tokens.of(scope).rsplit_once('_').map_or("", |(_, secret)| secret);
             let scopes = match scope {
-                Scope::Submit | Scope::Operate => vec![scope, Scope::Read],
-                Scope::Read | Scope::Regulate | Scope::Peer => vec![scope],
+                Scope::Submit | Scope::Operate | Scope::Regulate => vec![scope, Scope::Read],
+                Scope::Read | Scope::Peer => vec![scope],
             };
+            let authorities = if scope == Scope::Regulate { vec![authority.clone()] } else { Vec::new() };
             KeyRecord {
                 id: id(scope),
                 sha256: Digest::of(&[secret.as_bytes()]),
                 tenant: tenant.clone(),
                 scopes,
+                authorities,
             }
         })
         .collect();
@@ -166,6 +171,7 @@ fn peer(folder: &Path) -> anyhow::Result<()> {
         sha256: Digest::of(&[secret.as_bytes()]),
         tenant: tenant()?,
         scopes: vec![Scope::Peer],
+        authorities: Vec::new(),
     };
     let mut known: KeyFile = files::read_json(&hashes_path)?.unwrap_or_default();
     if known.keys.contains(&record) {

@@ -15,7 +15,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use common::auth::{Principal, Scope};
+use common::auth::Principal;
 use common::problem::Problem;
 use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ pub(super) struct Tally {
     responses(
         (status = 200, description = "One result per line, at last a BatchSummary", body = LineResult, content_type = "application/x-ndjson"),
         (status = 401, description = "No valid API key", body = common::problem::Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key lacks the scope submit", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope submit or regulate", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/x-ndjson", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "backpressure: too many batches are at work; or unavailable", body = common::problem::Problem, content_type = "application/problem+json"),
     ),
@@ -97,7 +97,7 @@ pub(super) async fn submit_batch(
     payload: Payload,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.authorize(&request, Scope::Submit)?;
+    let principal = api.authorize(&request, &super::SUBMITTING)?;
     headers::check_media_type(request.headers(), MEDIA_TYPE)?;
     api.require_known_data()?;
     let batches = std::sync::Arc::clone(&api.shared.batches);
@@ -175,6 +175,7 @@ impl Batch<'_> {
         let text = line.text.ok_or_else(|| headers::too_large(LINE_BYTES_MAX))?;
         let (key, admitted) = admit::admit_line(&text, &self.api.shared.configured)?;
         drop(text);
+        self.principal.require_for(&admitted.request)?;
         let (tenant, key) = (self.principal.tenant.clone(), key.as_ref());
         match submit::take_in(self.api, &admitted, tenant, key, self.traceparent).await? {
             Some(taken) => Ok(taken),

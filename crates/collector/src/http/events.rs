@@ -47,7 +47,7 @@ pub(super) async fn events(
     path: Path<String>,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.admit(&request, Scope::Read, Use::Read)?;
+    let principal = api.admit(&request, &[Scope::Read], Use::Read)?;
     let rid = super::path_rid(&path)?;
     api.require_known_data()?;
     let link = api.link(rid.shard());

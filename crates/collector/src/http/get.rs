@@ -46,7 +46,7 @@ pub(super) async fn get(
     path: Path<String>,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.admit(&request, Scope::Read, Use::Read)?;
+    let principal = api.admit(&request, &[Scope::Read], Use::Read)?;
     let patience = Patience::read(&request)?;
     let rid = super::path_rid(&path)?;
     api.require_known_data()?;

@@ -64,7 +64,7 @@ pub(super) struct SyncRequestPage {
     security(("api_key" = []))
 )]
 pub(super) async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let principal = api.admit(&request, Scope::Read, Use::Read)?;
+    let principal = api.admit(&request, &[Scope::Read], Use::Read)?;
     let pairs = pairs(request.query_string())?;
     let query = Query::read(&pairs)?;
     api.require_known_data()?;

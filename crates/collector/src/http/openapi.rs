@@ -34,6 +34,7 @@ const OTHERS: [&str; 2] = [
     components(schemas(
         SyncRequestBody,
         StateChangeBody,
+        AuthorityBody,
         batch::BatchSummary,
         cancel::Conflict,
         common::problem::Problem,
@@ -97,6 +98,21 @@ pub(super) struct SyncRequestBody {
     depends_on: Vec<String>,
     /// Seconds until it must be decided (300).
     ttl_seconds: Option<u32>,
+    /// Of regulatory changes, and of no others: who orders them.
+    authority: Option<AuthorityBody>,
+}
+
+/// The authority behind regulatory changes. The API key needs the scope `regulate` and must act for it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Authority)]
+pub(super) struct AuthorityBody {
+    /// Its name in the key file.
+    id: String,
+    /// Reference of the order, 1 to 256 bytes.
+    order: String,
+    /// The order itself: `{"sha256", "uri", "media_type", "bytes"}`.
+    #[schema(value_type = Option<Object>)]
+    document: Option<Value>,
 }
 
 /// The asset a request is about.
@@ -107,7 +123,8 @@ pub(super) struct AssetBody {
     id: String,
 }
 
-/// One change; `kind` is REGISTER, ADD_CHAIN, MINT, BURN, TRANSFER or SET_DATA, the other fields are the kind's own.
+/// One change; `kind` is REGISTER, ADD_CHAIN, MINT, BURN, TRANSFER or SET_DATA, or of an authority FREEZE, UNFREEZE, SEIZE,
+/// RELEASE, CONFISCATE, RESTRICT, UNRESTRICT, LIQUIDATE or RECOVER; the other fields are the kind's own.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = StateChange)]
 pub(super) struct StateChangeBody {

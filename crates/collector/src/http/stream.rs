@@ -52,7 +52,7 @@ const MISSED_RIDS_MAX: usize = 4_096;
     security(("api_key" = []))
 )]
 pub(super) async fn stream(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let principal = api.admit(&request, Scope::Read, Use::Read)?;
+    let principal = api.admit(&request, &[Scope::Read], Use::Read)?;
     api.require_known_data()?;
     let place = api.shared.places.take(&principal.key_id)?;
     // Followed first, then read: what comes between is told twice at most, and once is passed over.

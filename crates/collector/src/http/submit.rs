@@ -4,7 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use common::auth::Scope;
 use common::ids::{IdempotencyKey, Rid, Tenant};
 use common::link::{Route, Submitted};
 use common::problem::Problem;
@@ -45,7 +44,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
         )),
         (status = 400, description = "Not JSON, or a header is not valid", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = common::problem::Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key lacks the scope submit", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope submit; or regulate, or does not act for the authority, for a regulatory change", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 411, description = "No Content-Length", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 413, description = "Above 64 KiB", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not application/json", body = common::problem::Problem, content_type = "application/problem+json"),
@@ -60,11 +59,12 @@ pub(super) async fn submit(
     payload: Payload,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.admit(&request, Scope::Submit, Use::Submit)?;
+    let principal = api.admit(&request, &super::SUBMITTING, Use::Submit)?;
     let patience = Patience::read(&request)?;
     let key = common::headers::idempotency_key(request.headers())?;
     let body = body(request.headers(), payload).await?;
     let admitted = admit::admit(&body, &api.shared.configured)?;
+    principal.require_for(&admitted.request)?;
     api.require_known_data()?;
     let traceparent = common::headers::traceparent(request.headers());
     let Some(taken) = take_in(&api, &admitted, principal.tenant, key.as_ref(), traceparent).await? else {
@@ -150,7 +150,12 @@ fn intent(
     if payload.len() > limits::MESSAGE_BYTES_MAX {
         return Err(headers::too_large(limits::MESSAGE_BYTES_MAX));
     }
-    let route = if request.needs_collecting() { Route::Requests } else { Route::Input };
+    let route = match request {
+        // There is nothing to collect for it.
+        request if request.is_regulatory() => Route::Express,
+        request if request.needs_collecting() => Route::Requests,
+        _ => Route::Input,
+    };
     let (targets, source_state) = (targets(request), source_state(request));
     Ok(Intent { rid, tenant, fp: admitted.fp, route, payload, targets, source_state })
 }

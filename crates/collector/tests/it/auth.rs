@@ -1,8 +1,11 @@
 //! Who may do what: scopes and tenants.
 
+use common::link::Stream;
 use reqwest::Method;
+use serde_json::{Value, json};
 
-use crate::bed::{Bed, OTHER, READ, SUBMIT, mint};
+use crate::batch::batch_as;
+use crate::bed::{Bed, OTHER, READ, REGULATE, SUBMIT, mint};
 
 #[actix_rt::test]
 async fn without_a_known_key_everything_is_401_and_without_the_scope_403() {
@@ -40,6 +43,40 @@ async fn a_tenant_sees_and_cancels_its_own_requests_only() {
     assert_eq!((others.status, others.header("idempotency-replayed")), (202, None));
     assert_ne!(others.rid(), posted.rid());
     assert_eq!(bed.ask(Method::GET, SUBMIT, url, &[]).await.status, 200);
+    collector.stop().await;
+}
+
+/// An order of an authority.
+fn order(authority: &str) -> Value {
+    json!({
+        "asset": {"id": "bond:X"},
+        "state_changes": [{"kind": "FREEZE"}],
+        "authority": {"id": authority, "order": "2026-17"},
+    })
+}
+
+#[actix_rt::test]
+async fn an_order_needs_a_key_of_its_authority_and_goes_to_the_express_stream() {
+    let bed = Bed::new().await;
+    let collector = bed.start().await;
+    for (key, body, code, pointers) in [
+        (SUBMIT, order("sec"), "forbidden", vec![]),
+        (REGULATE, mint("X"), "forbidden", vec![]),
+        (REGULATE, order("fatf"), "not_the_authority", vec!["/authority/id".to_owned()]),
+    ] {
+        let answer = bed.post_as(&collector, key, body.to_string(), &[]).await;
+        assert_eq!((answer.status, &answer.body["code"]), (403, &json!(code)), "{key} {body}");
+        assert_eq!(answer.pointers(), pointers);
+    }
+    assert_eq!(bed.records(), 0);
+    let lines = [order("sec"), mint("X"), order("fatf")].map(|line| line.to_string()).join("\n");
+    let results = batch_as(&bed, &collector, REGULATE, lines).await;
+    let statuses: Vec<_> = results.iter().filter_map(|line| line["status"].as_u64()).collect();
+    assert_eq!(statuses, [202, 403, 403]);
+
+    assert_eq!(bed.post_as(&collector, REGULATE, order("sec").to_string(), &[]).await.status, 202);
+    assert_eq!(bed.messages(Stream::Express).await.len(), 2);
+    assert_eq!(bed.entries(), 2, "nowhere else");
     collector.stop().await;
 }
 

@@ -67,7 +67,7 @@ fn form_cases() -> Vec<Case> {
         ),
         case(
             "a kind of a later version",
-            &change(&json!({"kind": "FREEZE"})),
+            &change(&json!({"kind": "LOCK"})),
             422,
             "not_supported",
             "/state_changes/0/kind",
@@ -107,7 +107,7 @@ fn limit_cases() -> Vec<Case> {
             "/atomicity",
         ),
         case("a time to come", &field("effective_at", &json!("\0")), 422, "not_supported", "/effective_at"),
-        case("an authority", &field("authority", &json!("\0")), 422, "not_supported", "/authority"),
+        case("an authority", &field("authority", &json!("\0")), 422, "invalid_request", "/authority"),
         case("proofs of a later version", &field("proof", &json!("groth16")), 422, "not_supported", "/proof"),
         case(
             "a dependency in another shard",

@@ -21,7 +21,11 @@ fn request(bed: &Bed, collector: &Running, key: &str, body: impl Into<Body>) -> 
 
 /// The lines of a whole answer.
 async fn batch(bed: &Bed, collector: &Running, body: impl Into<Body>) -> Vec<Value> {
-    let answer = request(bed, collector, SUBMIT, body).send().await.expect("an answer");
+    batch_as(bed, collector, SUBMIT, body).await
+}
+
+pub(crate) async fn batch_as(bed: &Bed, collector: &Running, key: &str, body: impl Into<Body>) -> Vec<Value> {
+    let answer = request(bed, collector, key, body).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-type"], NDJSON);
     let text = answer.text().await.expect("a whole body");

@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 pub(crate) const SUBMIT: &str = "oss_devsubmit_s";
 pub(crate) const READ: &str = "oss_devread_r";
 pub(crate) const OTHER: &str = "oss_other_o";
+/// Of another tenant, for the authority `sec`.
+pub(crate) const REGULATE: &str = "oss_regulate_g";
 /// Long enough for a busy machine, far below a test's own time limit.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -55,9 +57,12 @@ impl Bed {
         let folder = TempDir::new().expect("a folder");
         let bed = Self { redis, folder, client: reqwest::Client::new() };
         let key = |id: &str, secret: &str, tenant: &str, scopes: &[&str]| json!({"id": id, "sha256": Digest::of(&[secret.as_bytes()]), "tenant": tenant, "scopes": scopes});
+        let mut regulator = key("regulate", "g", "sec", &["regulate", "read"]);
+        regulator["authorities"] = json!(["sec"]);
         bed.write(
             "keys.json",
             &json!({"keys": [
+                regulator,
                 key("devsubmit", "s", "demo", &["submit", "read"]),
                 key("devread", "r", "demo", &["read"]),
                 key("peer", "p", "demo", &["peer"]),

@@ -10,25 +10,11 @@ use crate::amount::Amount;
 use crate::hash::Digest;
 use crate::ids::{Account, AssetId, Name};
 
+mod regulatory;
+
 /// Kinds of the design whose features do not exist yet.
-const LATER_KINDS: [&str; 16] = [
-    "SET_PARTY",
-    "RECORD_SNAPSHOT",
-    "INTEREST_PAYMENT",
-    "PRINCIPAL_REPAYMENT",
-    "CLAIM",
-    "LOCK",
-    "UNLOCK",
-    "FREEZE",
-    "UNFREEZE",
-    "SEIZE",
-    "RELEASE",
-    "CONFISCATE",
-    "RESTRICT",
-    "UNRESTRICT",
-    "LIQUIDATE",
-    "RECOVER",
-];
+const LATER_KINDS: [&str; 7] =
+    ["SET_PARTY", "RECORD_SNAPSHOT", "INTEREST_PAYMENT", "PRINCIPAL_REPAYMENT", "CLAIM", "LOCK", "UNLOCK"];
 
 /// What the rest of the request says. `None`: it cannot be read, so nothing is judged by it.
 #[derive(Clone, Copy)]
@@ -75,6 +61,10 @@ fn change(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<StateCha
         "BURN" => &["kind", "asset", "backed_by", "from", "amount"],
         "TRANSFER" => &["kind", "asset", "backed_by", "from", "to", "amount"],
         "SET_DATA" => &["kind", "asset", "backed_by", "terms", "documents"],
+        "FREEZE" | "UNFREEZE" => &["kind", "asset", "account", "amount"],
+        "SEIZE" | "RELEASE" | "RESTRICT" | "UNRESTRICT" => &["kind", "asset", "account"],
+        "CONFISCATE" => &["kind", "asset", "account", "to"],
+        "LIQUIDATE" | "RECOVER" => &["kind", "asset", "from", "to", "amount"],
         later if LATER_KINDS.contains(&later) => {
             return kind_place.fault(FaultCode::NotSupported, format!("{later} is not supported yet"));
         }
@@ -94,7 +84,8 @@ fn change(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<StateCha
             Some(Op::Burn { from: from?, amount: amount? })
         }
         "TRANSFER" => transfer(&fields, known),
-        _ => set_data(&fields, known),
+        "SET_DATA" => set_data(&fields, known),
+        _ => regulatory::read(kind, &fields),
     };
     let backed_by = fields.optional("backed_by", |value, place| backing(value, place, kind, known));
     Some(StateChange { op: op?, backed_by: backed_by? })
@@ -139,11 +130,8 @@ fn register(fields: &Fields<'_>, known: Known<'_>) -> Option<Op> {
 }
 
 fn transfer(fields: &Fields<'_>, known: Known<'_>) -> Option<Op> {
-    let (from, to, amount) = (account(fields, "from"), account(fields, "to"), amount(fields, known));
-    let (from, to) = (from?, to?);
-    if from == to {
-        return fields.place().key("to").fault(FaultCode::Invalid, "must differ from the sender");
-    }
+    let (accounts, amount) = (accounts(fields), amount(fields, known));
+    let (from, to) = accounts?;
     Some(Op::Transfer { from, to, amount: amount? })
 }
 
@@ -170,11 +158,25 @@ fn account(fields: &Fields<'_>, key: &str) -> Option<Account> {
 fn amount(fields: &Fields<'_>, known: Known<'_>) -> Option<Field<Amount>> {
     fields.required("amount", |value, place| match value {
         Value::Object(_) => from_source(value, place, known, true).map(Field::From),
-        _ => match place.text::<Amount>(value)? {
-            Amount::ZERO => place.fault(FaultCode::Invalid, "must be above zero"),
-            amount => Some(Field::Literal(amount)),
-        },
+        _ => above_zero(value, place).map(Field::Literal),
     })
+}
+
+fn above_zero(value: &Value, place: &Place<'_>) -> Option<Amount> {
+    match place.text::<Amount>(value)? {
+        Amount::ZERO => place.fault(FaultCode::Invalid, "must be above zero"),
+        amount => Some(amount),
+    }
+}
+
+/// The accounts of a move: two different ones.
+fn accounts(fields: &Fields<'_>) -> Option<(Account, Account)> {
+    let (from, to) = (account(fields, "from"), account(fields, "to"));
+    let (from, to) = (from?, to?);
+    if from == to {
+        return fields.place().key("to").fault(FaultCode::Invalid, "must differ from the sender");
+    }
+    Some((from, to))
 }
 
 fn term(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<Field<String>> {
@@ -232,7 +234,7 @@ fn listed_source(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<N
     }
 }
 
-fn document(value: &Value, place: &Place<'_>) -> Option<Document> {
+pub(super) fn document(value: &Value, place: &Place<'_>) -> Option<Document> {
     let fields = place.object(value, &["sha256", "uri", "media_type", "bytes"])?;
     let sha256 = fields.required("sha256", |v, p| p.text::<Digest>(v));
     let uri = fields.required("uri", |v, p| short_text(v, p, 1024));
@@ -241,7 +243,7 @@ fn document(value: &Value, place: &Place<'_>) -> Option<Document> {
     Some(Document { sha256: sha256?, uri: uri?, media_type: media_type?, bytes: bytes? })
 }
 
-fn short_text(value: &Value, place: &Place<'_>, bytes_max: usize) -> Option<String> {
+pub(super) fn short_text(value: &Value, place: &Place<'_>, bytes_max: usize) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() && text.len() <= bytes_max => Some(text.clone()),
         _ => place.fault(FaultCode::Invalid, format!("expected a string of 1 to {bytes_max} bytes")),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::fields::{Fault, FaultCode, Place};
-use super::{AssetRef, SourceRef, SyncRequest, changes, limits};
+use super::{AssetRef, Authority, SourceRef, StateChange, SyncRequest, changes, limits};
 use crate::ids::{AssetId, Name, Rid};
 
 const FIELDS: [&str; 12] = [
@@ -54,8 +54,7 @@ fn read(value: &Value, root: &Place<'_>) -> Option<SyncRequest> {
     fields.only("atomicity", "BEST_EFFORT");
     fields.only("proof", "none");
     fields.never("effective_at");
-    fields.never("authority");
-
+    let authority = fields.optional("authority", authority);
     let depends_on = fields.optional("depends_on", |value, place| {
         let rids = place.array(value, limits::DEPENDS_ON_MAX, |value, place| {
             let rid = place.text::<Rid>(value)?;
@@ -71,9 +70,11 @@ fn read(value: &Value, root: &Place<'_>) -> Option<SyncRequest> {
     let named = named_once(root, lists.map(|(field, list)| (field, list.as_ref())));
     let known = changes::Known { asset: asset.as_ref(), named: named.as_ref() };
     let state_changes = fields.required("state_changes", |value, place| changes::read(value, place, known));
+    let (state_changes, authority) = (state_changes?, authority?);
+    check_authority(&state_changes, authority.as_ref(), named.as_ref(), root);
     Some(SyncRequest {
         asset: AssetRef { id: asset? },
-        state_changes: state_changes?,
+        state_changes,
         event_sources: event_sources?.unwrap_or_default(),
         external_apis: external_apis?.unwrap_or_default(),
         target_chains: target_chains?,
@@ -82,7 +83,41 @@ fn read(value: &Value, root: &Place<'_>) -> Option<SyncRequest> {
         ttl_seconds: ttl_seconds?
             .and_then(|ttl| u32::try_from(ttl).ok())
             .unwrap_or(limits::TTL_SECONDS_DEFAULT),
+        authority,
     })
+}
+
+fn authority(value: &Value, place: &Place<'_>) -> Option<Authority> {
+    let fields = place.object(value, &["id", "order", "document"])?;
+    let id = fields.required("id", |v, p| p.text::<Name>(v));
+    let order = fields.required("order", |v, p| changes::short_text(v, p, limits::ORDER_BYTES_MAX));
+    let document = fields.optional("document", changes::document);
+    Some(Authority { id: id?, order: order?, document: document? })
+}
+
+/// Regulatory changes make a request of their own, which names its authority; no other request has one.
+fn check_authority(
+    state_changes: &[StateChange],
+    authority: Option<&Authority>,
+    sources: Option<&BTreeSet<Name>>,
+    root: &Place<'_>,
+) {
+    let regulatory = state_changes.iter().filter(|change| change.op.is_regulatory()).count();
+    let place = root.key("authority");
+    match (regulatory, authority) {
+        (0, None) => return,
+        (0, Some(_)) => place.fault::<()>(FaultCode::Invalid, "no change of the request is regulatory"),
+        (_, None) => place.fault(FaultCode::Missing, "is required for a regulatory change"),
+        (_, Some(_)) => None,
+    };
+    if regulatory > 0 && regulatory < state_changes.len() {
+        let detail = "regulatory changes make a request of their own";
+        root.key("state_changes").fault::<()>(FaultCode::Invalid, detail);
+    }
+    if regulatory > 0 && sources.is_some_and(|sources| !sources.is_empty()) {
+        let detail = "sources of a regulatory request are not supported yet";
+        root.key("event_sources").fault::<()>(FaultCode::NotSupported, detail);
+    }
 }
 
 /// The sources of all lists; a fault for each that is named before. `None`: a list cannot be read.

@@ -61,6 +61,32 @@ fn defaults_written_out_do_not_change_the_fingerprint() {
     assert_ne!(spelled.fingerprint(), other.fingerprint());
 }
 
+/// A regulatory request with these changes.
+fn ordered(changes: Value) -> Value {
+    let mut request = with("/state_changes", changes);
+    request["authority"] = json!({"id": "sec", "order": "2026-17"});
+    request
+}
+
+#[test]
+fn orders_of_authorities_are_read_and_written_canonically() {
+    let all = json!([
+        {"kind": "FREEZE"}, {"kind": "FREEZE", "account": "a", "amount": "5"}, {"kind": "UNFREEZE", "account": "a", "amount": "0"},
+        {"kind": "SEIZE"}, {"kind": "RELEASE", "account": "a"}, {"kind": "CONFISCATE"},
+        {"kind": "CONFISCATE", "account": "a", "to": "b"}, {"kind": "RESTRICT"}, {"kind": "UNRESTRICT"},
+        {"kind": "LIQUIDATE", "from": "a", "to": "b", "amount": "5"}, {"kind": "RECOVER", "from": "a", "to": "b", "amount": "5"},
+    ]);
+    let request = SyncRequest::parse(&ordered(all.clone())).unwrap();
+    assert!(request.is_regulatory());
+    let canonical: Value = serde_json::from_slice(&request.canonical()).unwrap();
+    assert_eq!(canonical["state_changes"], all);
+    assert_eq!(canonical["authority"], json!({"id": "sec", "order": "2026-17"}));
+    assert_eq!(SyncRequest::parse(&canonical).unwrap(), request);
+    let mut sourced = ordered(json!([{"kind": "FREEZE"}]));
+    sourced["event_sources"] = json!(["chain"]);
+    assert_eq!(SyncRequest::parse(&sourced).unwrap_err()[0].pointer, "/event_sources");
+}
+
 /// Each row: a request, the pointer its first fault must name, and that fault's code.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
@@ -77,7 +103,38 @@ fn every_fault_names_its_place() {
             "/state_changes",
             FaultCode::TooMany,
         ),
-        (change(json!({"kind": "FREEZE"})), "/state_changes/0/kind", FaultCode::NotSupported),
+        (change(json!({"kind": "LOCK"})), "/state_changes/0/kind", FaultCode::NotSupported),
+        (change(json!({"kind": "FREEZE"})), "/authority", FaultCode::Missing),
+        (change(json!({"kind": "FREEZE", "amount": "1"})), "/state_changes/0/account", FaultCode::Missing),
+        (
+            change(json!({"kind": "FREEZE", "account": "a", "amount": "0"})),
+            "/state_changes/0/amount",
+            FaultCode::Invalid,
+        ),
+        (change(json!({"kind": "SEIZE", "amount": "1"})), "/state_changes/0/amount", FaultCode::UnknownField),
+        (change(json!({"kind": "CONFISCATE", "account": "a"})), "/state_changes/0/to", FaultCode::Missing),
+        (change(json!({"kind": "CONFISCATE", "to": "a"})), "/state_changes/0/account", FaultCode::Missing),
+        (
+            change(json!({"kind": "CONFISCATE", "account": "a", "to": "a"})),
+            "/state_changes/0/to",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "RECOVER", "from": "a", "to": "a", "amount": "1"})),
+            "/state_changes/0/to",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "LIQUIDATE", "from": "a", "to": "b"})),
+            "/state_changes/0/amount",
+            FaultCode::Missing,
+        ),
+        (
+            ordered(json!([{"kind": "FREEZE"}, {"kind": "SET_DATA", "terms": {"a": "b"}}])),
+            "/state_changes",
+            FaultCode::Invalid,
+        ),
+        (with("/authority", json!({"id": "sec", "order": "1"})), "/authority", FaultCode::Invalid),
         (change(json!({"kind": "TELEPORT"})), "/state_changes/0/kind", FaultCode::Invalid),
         (change(json!({"to": "a"})), "/state_changes/0/kind", FaultCode::Missing),
         (
@@ -169,9 +226,16 @@ fn every_fault_names_its_place() {
         ),
         (with("/atomicity", json!("ALL_OR_NOTHING")), "/atomicity", FaultCode::NotSupported),
         (with("/effective_at", json!("2026-11-22T00:00:00Z")), "/effective_at", FaultCode::NotSupported),
-        (with("/authority", json!({"name": "SEC"})), "/authority", FaultCode::NotSupported),
+        (with("/authority", json!({"name": "SEC"})), "/authority/name", FaultCode::UnknownField),
+        (with("/authority", json!({"id": "SEC", "order": "1"})), "/authority/id", FaultCode::Invalid),
+        (with("/authority", json!({"id": "sec"})), "/authority/order", FaultCode::Missing),
+        (
+            with("/authority", json!({"id": "sec", "order": "x".repeat(257)})),
+            "/authority/order",
+            FaultCode::Invalid,
+        ),
         (with("/effective_at", json!("\0")), "/effective_at", FaultCode::NotSupported),
-        (with("/authority", json!("\0")), "/authority", FaultCode::NotSupported),
+        (with("/authority", json!("\0")), "/authority", FaultCode::Invalid),
         (with("/proof", json!("balanced")), "/proof", FaultCode::NotSupported),
         (with("/ttl_seconds", json!(0)), "/ttl_seconds", FaultCode::Invalid),
         (with("/ttl_seconds", json!("300")), "/ttl_seconds", FaultCode::Invalid),

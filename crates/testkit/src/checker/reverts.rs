@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use common::entry::{Body, EntryKind};
 use common::ids::{AssetId, Name, Rid, Shard};
 use common::message::{Body as MessageBody, Message};
-use common::request::{Op, SyncRequest};
+use common::request::SyncRequest;
 use common::status::OutcomeKind;
 
 use super::{Evidence, Violation};
@@ -113,14 +113,7 @@ fn applied_in(body: &Body) -> Vec<(Rid, Applied)> {
     }
     let of = |outcome: &common::entry::Outcome| {
         let request = requests.get(&outcome.rid)?;
-        let mut chains = Vec::new();
-        for change in &request.state_changes {
-            match &change.op {
-                Op::Register { chains: first, .. } => chains.extend(first.clone()),
-                Op::AddChain { chain } => chains.push(chain.clone()),
-                Op::Mint { .. } | Op::Burn { .. } | Op::Transfer { .. } | Op::SetData { .. } => {}
-            }
-        }
+        let chains = request.state_changes.iter().flat_map(|change| change.op.chains()).cloned().collect();
         Some((outcome.rid, Applied { asset: request.asset.id.clone(), version: outcome.version?, chains }))
     };
     body.outcomes.iter().filter(|outcome| outcome.outcome == OutcomeKind::Applied).filter_map(of).collect()

@@ -19,6 +19,8 @@ use crate::redis::Users;
 
 /// Whom the development keys belong to.
 const TENANT: &str = "demo";
+/// Whom the regulate key acts for.
+const AUTHORITY: &str = "regulator";
 const TARGETS: &str = "targets.json";
 const SOURCES: &str = "sources.json";
 const KEYS: &str = "keys.json";
@@ -129,14 +131,17 @@ fn write_null(folder: &Path, plan: &Plan) -> Result<(), StackError> {
         regulate: token(Scope::Regulate),
     };
     let tenant: common::ids::Tenant = TENANT.parse().map_err(|_| StackError::Configuration { file: KEYS })?;
+    let authority: common::ids::Name =
+        AUTHORITY.parse().map_err(|_| StackError::Configuration { file: KEYS })?;
     let key = |scope: Scope| KeyRecord {
         id: format!("dev{}", scope.name()),
         sha256: Digest::of(&[secret(scope).as_bytes()]),
         tenant: tenant.clone(),
         scopes: match scope {
-            Scope::Submit | Scope::Operate => vec![scope, Scope::Read],
-            Scope::Read | Scope::Regulate | Scope::Peer => vec![scope],
+            Scope::Submit | Scope::Operate | Scope::Regulate => vec![scope, Scope::Read],
+            Scope::Read | Scope::Peer => vec![scope],
         },
+        authorities: if scope == Scope::Regulate { vec![authority.clone()] } else { Vec::new() },
     };
     let targets = plan.null_targets.iter().map(|name| {
         let name = name.parse().map_err(|_| StackError::Configuration { file: TARGETS })?;

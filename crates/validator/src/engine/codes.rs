@@ -52,6 +52,18 @@ codes! {
     NotIssuer = "NOT_ISSUER",
     /// The asset's registration was undone.
     AssetWithdrawn = "ASSET_WITHDRAWN",
+    /// A regulatory change that did not come from an authority.
+    NotAuthority = "NOT_AUTHORITY",
+    /// The regulatory machine has no such step from the state of the asset or holding.
+    TransitionNotAllowed = "TRANSITION_NOT_ALLOWED",
+    /// An authority has stopped the asset.
+    AssetBlocked = "ASSET_BLOCKED",
+    /// An authority has stopped the holding.
+    HoldingBlocked = "HOLDING_BLOCKED",
+    /// FREEZE with a figure that is not above the present one.
+    FrozenNotRaised = "FROZEN_NOT_RAISED",
+    /// UNFREEZE with a figure that is not below the present one.
+    FrozenNotLowered = "FROZEN_NOT_LOWERED",
     /// The chain is not among the log's targets.
     UnknownTarget = "UNKNOWN_TARGET",
     ChainAlreadyPresent = "CHAIN_ALREADY_PRESENT",

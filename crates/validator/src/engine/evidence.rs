@@ -114,7 +114,8 @@ impl Place<'_> {
                     }
                 }
             }
-            Op::AddChain { .. } | Op::Mint { .. } | Op::Burn { .. } | Op::Transfer { .. } => {}
+            // The figures of an order are its own.
+            _ => {}
         }
         match op {
             Cow::Owned(op) => Some(op),
@@ -224,7 +225,7 @@ fn difference(op: &Op, asset: &AssetId, event: &LedgerEvent) -> Option<&'static 
         Op::Mint { to, amount } => (LedgerEventKind::Mint, None, Some(to), amount),
         Op::Burn { from, amount } => (LedgerEventKind::Burn, Some(from), None, amount),
         Op::Transfer { from, to, amount } => (LedgerEventKind::Transfer, Some(from), Some(to), amount),
-        Op::Register { .. } | Op::AddChain { .. } | Op::SetData { .. } => return Some("event"),
+        _ => return Some("event"),
     };
     if event.asset != *asset {
         return Some("asset");

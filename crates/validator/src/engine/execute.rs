@@ -212,11 +212,15 @@ impl<'a> Checked<'_, 'a> {
                 format!("{} is not registered", request.asset.id),
             ),
             Some(asset) => {
-                if asset.issuer != about.tenant.as_str() {
+                // That an authority is one was seen when the request was taken up.
+                if asset.issuer != about.tenant.as_str() && !request.is_regulatory() {
                     errors.add(Code::NotIssuer, "/asset/id", "another tenant registered this asset");
                 }
                 if asset.status == AssetStatus::Withdrawn {
                     errors.add(Code::AssetWithdrawn, "/asset/id", "the asset's registration was undone");
+                }
+                if asset.status == AssetStatus::Confiscated {
+                    errors.add(Code::AssetBlocked, "/asset/id", "the asset is CONFISCATED");
                 }
             }
         }
@@ -227,11 +231,7 @@ impl<'a> Checked<'_, 'a> {
         let request = self.candidate.request;
         for (index, target) in request.target_chains.iter().flatten().enumerate() {
             let has = |asset: &common::state::AssetRecord| asset.chains.iter().any(|c| c == target.as_str());
-            let named = request.state_changes.iter().any(|change| match &change.op {
-                Op::Register { chains, .. } => chains.contains(target),
-                Op::AddChain { chain } => chain == target,
-                Op::Mint { .. } | Op::Burn { .. } | Op::Transfer { .. } | Op::SetData { .. } => false,
-            });
+            let named = request.state_changes.iter().any(|change| change.op.chains().contains(target));
             if !named && !overlay.asset().is_some_and(has) {
                 let detail = format!("the asset is not on {target}");
                 errors.add(Code::TargetNotOnAsset, format!("/target_chains/{index}"), detail);

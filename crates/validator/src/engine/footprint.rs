@@ -72,6 +72,8 @@ pub(super) struct ChangeSlots {
     pub(super) from: Option<SlotId>,
     /// The holding that grows.
     pub(super) to: Option<SlotId>,
+    /// The holding whose regulatory state or frozen figure changes; none: the asset's.
+    pub(super) holding: Option<SlotId>,
     /// The mark of the event that backs it, if that was collected.
     pub(super) event: Option<SlotId>,
 }

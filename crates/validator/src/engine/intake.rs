@@ -19,7 +19,7 @@
 
 use std::collections::BTreeMap;
 
-use common::entry::InputStream;
+use common::entry::{Input, InputStream};
 use common::hash::Digest;
 use common::ids::{Rid, Shard, Tenant};
 use common::message::{About, Body, Command, DecodeError, Failure, Message, Named, Withdrawn};
@@ -112,7 +112,7 @@ impl<'a> Intake<'a, '_> {
             Body::Collected { about, request, observations } => {
                 let Some(footprint) = &planned.footprint else { return Ok(()) };
                 let candidate = Candidate { about, request, observations, footprint };
-                self.collected(position, candidate, &planned.input.id);
+                self.collected(position, candidate, &planned.input);
             }
             Body::Failed { about, failure } => self.failed(position, about, failure),
             Body::Cancel { about } => self.cancel(position, about),
@@ -130,7 +130,7 @@ impl<'a> Intake<'a, '_> {
         Ok(())
     }
 
-    fn collected(&mut self, position: usize, candidate: Candidate<'a>, stream_id: &str) {
+    fn collected(&mut self, position: usize, candidate: Candidate<'a>, input: &Input) {
         let Candidate { about, request, .. } = candidate;
         if !self.is_new(position, about) {
             return;
@@ -140,12 +140,22 @@ impl<'a> Intake<'a, '_> {
             self.reject_unread(about.into(), Code::Malformed, "the asset belongs to another shard");
             return;
         }
-        let accepted_ms = about.accepted_ms.or_else(|| ms_of(stream_id)).unwrap_or(self.context.time_ms);
+        let accepted_ms = about.accepted_ms.or_else(|| ms_of(&input.id)).unwrap_or(self.context.time_ms);
         let deadline_ms = accepted_ms.saturating_add(u64::from(request.ttl_seconds) * 1000);
         if deadline_ms < self.context.time_ms {
             let detail = format!("the deadline was {deadline_ms}, log time is {}", self.context.time_ms);
             let errors = Errors::one(Code::TtlExpired, "/ttl_seconds", detail);
             self.draft.end(about.into(), OutcomeKind::Expired, errors);
+            return;
+        }
+        // Who writes there has checked for whom the key acts.
+        if request.is_regulatory() && input.s != InputStream::Inx {
+            let detail = "a regulatory request comes on the express stream alone";
+            self.draft.end(
+                about.into(),
+                OutcomeKind::Rejected,
+                Errors::one(Code::NotAuthority, "/authority", detail),
+            );
             return;
         }
         self.waiting.insert(about.rid, self.candidates.len());

@@ -5,6 +5,7 @@
 
 use common::ids::Name;
 use common::request::Op;
+use common::state::{AssetRecord, RegulatoryState};
 use common::targets::Targets;
 
 use super::codes::{Code, Errors};
@@ -18,6 +19,18 @@ mod mint;
 mod register;
 mod set_data;
 mod transfer;
+
+mod confiscate;
+mod forced;
+mod freeze;
+mod liquidate;
+mod recover;
+mod regulatory;
+mod release;
+mod restrict;
+mod seize;
+mod unfreeze;
+mod unrestrict;
 
 /// What a change is applied with.
 #[derive(Debug)]
@@ -45,6 +58,28 @@ impl Applying<'_, '_> {
             self.error(Code::UnknownTarget, field, format!("{chain} is not a target of this log"));
         }
     }
+
+    /// Whether an authority has stopped the asset: an error then.
+    fn is_asset_blocked(&mut self) -> bool {
+        let stopped = self.overlay.asset().and_then(stopped);
+        if let Some(state) = stopped {
+            self.error(Code::AssetBlocked, "/kind", format!("the asset is {}", state.name()));
+        }
+        stopped.is_some()
+    }
+
+    /// Whether an authority has stopped a holding in this state: an error then, at the field that names it.
+    fn is_holding_blocked(&mut self, state: RegulatoryState, field: &str) -> bool {
+        let is_blocked = regulatory::stops(state);
+        if is_blocked {
+            self.holding_is_blocked(state, field);
+        }
+        is_blocked
+    }
+
+    fn holding_is_blocked(&mut self, state: RegulatoryState, field: &str) {
+        self.error(Code::HoldingBlocked, field, format!("the holding is {}", state.name()));
+    }
 }
 
 /// The slots of a change beside its asset's.
@@ -56,19 +91,40 @@ pub(super) fn footprint(op: &Op, touched: &mut Touched<'_>) -> ChangeSlots {
         Op::Burn { from, .. } => burn::footprint(from, touched),
         Op::Transfer { from, to, .. } => transfer::footprint(from, to, touched),
         Op::SetData { .. } => set_data::footprint(touched),
+        Op::Freeze { account, .. } => freeze::footprint(account.as_ref(), touched),
+        Op::Unfreeze { account, .. } => unfreeze::footprint(account.as_ref(), touched),
+        Op::Seize { account } => seize::footprint(account.as_ref(), touched),
+        Op::Release { account } => release::footprint(account.as_ref(), touched),
+        Op::Confiscate { holding } => confiscate::footprint(holding.as_ref(), touched),
+        Op::Restrict { account } => restrict::footprint(account.as_ref(), touched),
+        Op::Unrestrict { account } => unrestrict::footprint(account.as_ref(), touched),
+        Op::Liquidate { from, to, .. } => liquidate::footprint(from, to, touched),
+        Op::Recover { from, to, .. } => recover::footprint(from, to, touched),
     }
 }
 
 /// What is never undone automatically: others have acted on it outside.
 pub(super) fn is_final(op: &Op) -> bool {
     match op {
-        Op::Burn { .. } => true,
+        Op::Burn { .. } | Op::Confiscate { .. } | Op::Liquidate { .. } => true,
         Op::Register { .. }
         | Op::AddChain { .. }
         | Op::Mint { .. }
         | Op::Transfer { .. }
-        | Op::SetData { .. } => false,
+        | Op::SetData { .. }
+        | Op::Freeze { .. }
+        | Op::Unfreeze { .. }
+        | Op::Seize { .. }
+        | Op::Release { .. }
+        | Op::Restrict { .. }
+        | Op::Unrestrict { .. }
+        | Op::Recover { .. } => false,
     }
+}
+
+/// The state in which an authority has stopped an asset, if it is in one.
+pub(super) fn stopped(asset: &AssetRecord) -> Option<RegulatoryState> {
+    asset.status.regulatory().filter(|state| regulatory::stops(*state))
 }
 
 pub(super) fn apply(op: &Op, applying: &mut Applying<'_, '_>) {
@@ -81,5 +137,14 @@ pub(super) fn apply(op: &Op, applying: &mut Applying<'_, '_>) {
         Op::Burn { amount, .. } => burn::apply(*literal(amount), applying),
         Op::Transfer { amount, .. } => transfer::apply(*literal(amount), applying),
         Op::SetData { terms, documents } => set_data::apply(terms, documents, applying),
+        Op::Freeze { amount, .. } => freeze::apply(*amount, applying),
+        Op::Unfreeze { amount, .. } => unfreeze::apply(*amount, applying),
+        Op::Seize { .. } => seize::apply(applying),
+        Op::Release { .. } => release::apply(applying),
+        Op::Confiscate { .. } => confiscate::apply(applying),
+        Op::Restrict { .. } => restrict::apply(applying),
+        Op::Unrestrict { .. } => unrestrict::apply(applying),
+        Op::Liquidate { amount, .. } => liquidate::apply(*amount, applying),
+        Op::Recover { amount, .. } => recover::apply(*amount, applying),
     }
 }

@@ -20,7 +20,7 @@ use common::hash::Digest;
 use common::ids::{Name, Rid};
 use common::message::About;
 use common::proof::value_hash;
-use common::state::{AssetRecord, AssetStatus};
+use common::state::{AssetRecord, AssetStatus, RegulatoryState};
 use common::status::OutcomeKind;
 use common::targets::Targets;
 
@@ -153,6 +153,10 @@ fn decide_unguarded(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Res
         Some(tree) => Work::load(keyspace, values, tree)?,
         None => Work::load_older(keyspace, values)?,
     };
+    if let Some(state) = stopped(&found, &work) {
+        let detail = format!("the asset is {}", state.name());
+        return Ok(Err(Errors::one(Code::AssetBlocked, "/rid", detail).into()));
+    }
     let (committed, update) = restore(&found, prior, work)?;
     let open: BTreeSet<String> =
         update.from.keys().filter(|chain| targets.get(chain).is_some()).map(Name::to_string).collect();
@@ -214,6 +218,13 @@ fn check_request(found: &Found) -> Result<(), Refusal> {
     let detail = format!("{} later requests rest on it", found.dependents.len());
     let errors = Errors::one(Code::HasDependents, "/rid", detail);
     Err(Refusal { errors, dependents: told(&found.dependents).to_vec() })
+}
+
+/// The state in which an authority has stopped the asset. What authorities did themselves is undone all the same.
+fn stopped(found: &Found, work: &Work) -> Option<RegulatoryState> {
+    let slot = found.footprints.last().map(|footprint| footprint.asset)?;
+    let asset = work.slots[slot].now.as_ref().and_then(Record::as_asset)?;
+    kinds::stopped(asset).filter(|_| !found.undone.request.is_regulatory())
 }
 
 /// The records before the request, by slot: its entry applied again up to it.

@@ -9,7 +9,7 @@ use borsh::BorshDeserialize;
 use common::amount::Amount;
 use common::hash::Digest;
 use common::proof::{key_hash, value_hash};
-use common::state::{self, AssetRecord, HoldingRecord, UsedRecord};
+use common::state::{self, AssetRecord, HoldingRecord, RegulatoryState, UsedRecord};
 
 use super::boundary::Fault;
 use super::footprint::{Keyspace, Shape, SlotId};
@@ -224,6 +224,16 @@ impl<'a> Overlay<'a> {
 
     pub(super) fn set_balance(&mut self, slot: SlotId, balance: Amount) {
         let record = HoldingRecord { balance, ..self.holding(slot) };
+        self.put(slot, Record::Holding(record));
+    }
+
+    pub(super) fn set_frozen(&mut self, slot: SlotId, frozen: Amount) {
+        let record = HoldingRecord { frozen, ..self.holding(slot) };
+        self.put(slot, Record::Holding(record));
+    }
+
+    pub(super) fn set_state(&mut self, slot: SlotId, state: RegulatoryState) {
+        let record = HoldingRecord { state, ..self.holding(slot) };
         self.put(slot, Record::Holding(record));
     }
 

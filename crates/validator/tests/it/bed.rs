@@ -119,6 +119,7 @@ impl Bed {
             sha256: Digest::of(&[b"secret"]),
             tenant: tenant.parse().expect("tenant"),
             scopes: scopes.to_vec(),
+            authorities: Vec::new(),
         };
         let keys = vec![
             key("read", "demo", &[Scope::Read]),

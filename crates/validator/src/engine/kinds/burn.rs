@@ -2,7 +2,7 @@
 //!
 //! - Footprint: writes the asset (its supply) and the holding of `from`.
 //! - Effect: supply and balance fall by the amount; an empty holding loses its leaf.
-//! - Rejected: `INSUFFICIENT_BALANCE`; what is frozen cannot be burned.
+//! - Rejected: `INSUFFICIENT_BALANCE`; what is frozen cannot be burned. `ASSET_BLOCKED`, `HOLDING_BLOCKED`.
 //! - Inverse: none by itself; a burn is never undone automatically.
 
 use common::amount::Amount;
@@ -17,7 +17,7 @@ pub(super) fn footprint(from: &Account, touched: &mut Touched<'_>) -> ChangeSlot
 }
 
 pub(super) fn apply(amount: Amount, applying: &mut Applying<'_, '_>) {
-    if !transfer::debit(amount, applying) {
+    if applying.is_asset_blocked() || !transfer::debit(amount, applying) {
         return;
     }
     let Some(asset) = applying.overlay.change_asset() else { return };

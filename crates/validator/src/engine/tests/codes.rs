@@ -150,6 +150,8 @@ fn every_code_comes_up_with_its_pointer_and_leaves_the_state_alone() {
     met.extend(codes_of_other_ways(&mut world));
     let of_rollbacks = super::rollback::codes();
     met.extend(of_rollbacks.iter().map(String::as_str));
+    let of_authorities = super::regulatory::codes();
+    met.extend(of_authorities.iter().map(String::as_str));
     let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.name()).collect();
     assert_eq!(met, all);
 }

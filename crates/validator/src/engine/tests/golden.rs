@@ -8,7 +8,7 @@ use common::entry::{Entry, InputStream};
 use common::hash::Digest;
 use common::message::{Body, Receipt};
 use common::request::Document;
-use common::state::{AssetRecord, AssetStatus, HoldingRecord, Lot, UsedRecord};
+use common::state::{AssetRecord, AssetStatus, HoldingRecord, Lot, RegulatoryState, UsedRecord};
 use common::status::Delivery;
 use serde_json::json;
 
@@ -54,13 +54,42 @@ fn decision() -> Decision {
     }
 }
 
-#[test]
-fn records_have_the_documented_bytes() {
-    let holding = HoldingRecord {
+fn holding() -> HoldingRecord {
+    HoldingRecord {
         balance: Amount::new(100),
         frozen: Amount::new(1),
         lots: vec![Lot { acquired_ms: 5, amount: Amount::new(99) }],
-    };
+        state: RegulatoryState::Active,
+    }
+}
+
+#[test]
+fn the_state_of_a_holding_is_behind_it_and_active_is_not_written() {
+    let active = borsh::to_vec(&holding()).expect("borsh");
+    for (state, byte) in [
+        (RegulatoryState::Frozen, 2),
+        (RegulatoryState::Seized, 3),
+        (RegulatoryState::Restricted, 4),
+        (RegulatoryState::Confiscated, 5),
+    ] {
+        let record = HoldingRecord { state, ..holding() };
+        let bytes = borsh::to_vec(&record).expect("borsh");
+        assert_eq!(bytes, [active.as_slice(), &[byte]].concat());
+        assert_eq!(common::state::decode::<HoldingRecord>(&bytes).expect("reads"), record);
+    }
+    assert_eq!(common::state::decode::<HoldingRecord>(&active).expect("reads"), holding());
+    // One record has one form, and 1 is a withdrawn asset.
+    for byte in [0, 1, 6] {
+        assert!(
+            common::state::decode::<HoldingRecord>(&[active.as_slice(), &[byte]].concat()).is_err(),
+            "{byte}"
+        );
+    }
+}
+
+#[test]
+fn records_have_the_documented_bytes() {
+    let holding = holding();
     let rid = *rid("demo-1", "acme").as_bytes();
     let used = UsedRecord { rid, seq: 9 };
     let decision = decision();

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::entry::InputStream;
 use common::message::{Body, Receipt};
+use common::state::RegulatoryState;
 use common::status::Delivery;
 
+use super::orders::Regulated;
 use super::traffic::{ACCOUNTS, Ask, Change, Random, TTL_MS, name};
 use super::world::{World, raw, verdict};
 use crate::engine::RawInput;
@@ -18,6 +20,7 @@ struct Asset {
     version: u64,
     on_arb: bool,
     balances: BTreeMap<&'static str, u64>,
+    regulated: Regulated,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -96,7 +99,8 @@ impl Model {
         }
         match known {
             None if !registers => return Err("NOT_REGISTERED"),
-            Some(asset) if asset.issuer != ask.tenant => return Err("NOT_ISSUER"),
+            Some(asset) if asset.issuer != ask.tenant && !ask.is_order() => return Err("NOT_ISSUER"),
+            Some(asset) if asset.regulated.state() == "CONFISCATED" => return Err("ASSET_BLOCKED"),
             _ => {}
         }
         if ask.on_arb && !adds && !known.is_some_and(|asset| asset.on_arb) {
@@ -124,21 +128,36 @@ impl Model {
             };
         }
         let asset = self.state.assets.get_mut(ask.asset).ok_or("NOT_REGISTERED")?;
-        let mut take = |from: &'static str, amount: u64| {
-            let balance = asset.balances.entry(from).or_default();
-            *balance = balance.checked_sub(amount).ok_or("INSUFFICIENT_BALANCE")?;
+        let Asset { balances, regulated, on_arb, .. } = asset;
+        let take = |from: &'static str, amount: u64, balances: &mut BTreeMap<&'static str, u64>| {
+            regulated.is_open(from)?;
+            let balance = balances.entry(from).or_default();
+            if balance.saturating_sub(regulated.frozen(from)) < amount {
+                return Err("INSUFFICIENT_BALANCE");
+            }
+            *balance -= amount;
             Ok::<(), &'static str>(())
         };
         match change {
             Change::Register | Change::Set(_) => {}
-            Change::AddChain if asset.on_arb => return Err("CHAIN_ALREADY_PRESENT"),
-            Change::AddChain => asset.on_arb = true,
-            Change::Mint(to, amount, _) => *asset.balances.entry(to).or_default() += amount,
-            Change::Burn(from, amount) => take(from, *amount)?,
-            Change::Transfer(from, to, amount) => {
-                take(from, *amount)?;
-                *asset.balances.entry(to).or_default() += amount;
+            Change::AddChain if *on_arb => return Err("CHAIN_ALREADY_PRESENT"),
+            Change::AddChain => *on_arb = true,
+            Change::Mint(to, amount, _) => {
+                regulated.move_is_open()?;
+                regulated.is_open(to)?;
+                *balances.entry(to).or_default() += amount;
             }
+            Change::Burn(from, amount) => {
+                regulated.move_is_open()?;
+                take(from, *amount, balances)?;
+            }
+            Change::Transfer(from, to, amount) => {
+                regulated.move_is_open()?;
+                take(from, *amount, balances)?;
+                regulated.is_open(to)?;
+                *balances.entry(to).or_default() += amount;
+            }
+            Change::Order(order) => regulated.apply(*order, balances)?,
         }
         Ok(())
     }
@@ -147,10 +166,19 @@ impl Model {
         for (name, model) in &self.state.assets {
             let asset = world.asset(name).expect("registered");
             assert_eq!((asset.version, asset.issuer.as_str()), (model.version, model.issuer), "{name}");
+            assert_eq!(
+                asset.status.regulatory().map(RegulatoryState::name),
+                Some(model.regulated.state()),
+                "{name}"
+            );
             assert_eq!(asset.chains.contains(&"arb".to_owned()), model.on_arb, "{name}");
             for account in ACCOUNTS {
                 let held = model.balances.get(account).copied().unwrap_or(0);
-                assert_eq!(world.balance(name, account).units(), u128::from(held), "{name} {account}");
+                let holding = world.holding(name, account);
+                assert_eq!(holding.balance.units(), u128::from(held), "{name} {account}");
+                let frozen = u128::from(model.regulated.frozen(account));
+                assert_eq!(holding.frozen.units(), frozen, "{name} {account}");
+                assert_eq!(holding.state.name(), model.regulated.state_of(account), "{name} {account}");
             }
         }
         assert_eq!(
@@ -198,6 +226,7 @@ fn traffic(seed: u64, entries: usize) -> BTreeSet<String> {
                 ask
             } else {
                 let ask = Ask::random(&mut random, key, world.time_ms, |asset| model.version(asset));
+                let ask = if random.chance(15) { ask.into_order(&mut random) } else { ask };
                 known.push(ask.clone());
                 ask
             };
@@ -238,15 +267,20 @@ fn random_traffic_gives_what_a_naive_model_gives() {
     }
     let wanted = [
         "ALREADY_REGISTERED",
+        "ASSET_BLOCKED",
         "CHAIN_ALREADY_PRESENT",
         "DEPENDENCY_NOT_APPLIED",
         "DEPENDENCY_REJECTED",
         "EVENT_ALREADY_USED",
+        "FROZEN_NOT_LOWERED",
+        "FROZEN_NOT_RAISED",
+        "HOLDING_BLOCKED",
         "IDEMPOTENCY_CONFLICT",
         "INSUFFICIENT_BALANCE",
         "NOT_ISSUER",
         "NOT_REGISTERED",
         "TARGET_NOT_ON_ASSET",
+        "TRANSITION_NOT_ALLOWED",
         "TTL_EXPIRED",
         "VERSION_MISMATCH",
     ];

@@ -14,7 +14,7 @@ use common::state::AssetStatus;
 use common::status::{Delivery, OutcomeKind, Status};
 use serde_json::{Value, json};
 
-use super::script::request;
+use super::script::input;
 use super::traffic::{ACCOUNTS, ASSETS, Ask, Change, Random, name};
 use super::world::{World, raw, rid, rollback, verdict};
 use crate::engine::past::{DEPENDENTS_MAX, WINDOW_BYTES, WINDOW_ENTRIES};
@@ -23,7 +23,7 @@ use crate::engine::{Batch, Engine, Search};
 
 /// One entry of these requests.
 pub(super) fn entry(world: &mut World, lines: &[&str]) -> Batch {
-    world.commit(lines.iter().map(|line| raw(InputStream::In, request(line).1)).collect())
+    world.commit(lines.iter().map(|line| input(line)).collect())
 }
 
 pub(super) fn undo(world: &mut World, command: &str, key: &str) -> Batch {
@@ -293,8 +293,7 @@ fn a_rollback_belongs_on_the_express_stream_and_in_an_entry_of_its_own() {
         crate::engine::RawInput { stream: InputStream::In, ..rollback("undo", "acme", rid("t", "acme")) };
     let batch = world.commit(vec![elsewhere]);
     assert_eq!((batch.dead.len(), batch.kind()), (1, EntryKind::Batch));
-    let both =
-        vec![rollback("undo", "acme", rid("t", "acme")), raw(InputStream::In, request("u: SET a b").1)];
+    let both = vec![rollback("undo", "acme", rid("t", "acme")), input("u: SET a b")];
     let fault = world.decide(both).expect_err("not alone");
     assert!(matches!(fault, crate::engine::Fault::RollbackNotAlone { others: 1 }), "{fault:?}");
 }
@@ -540,6 +539,7 @@ impl Ledger {
                         add(from, -i128::from(*amount));
                         add(to, i128::from(*amount));
                     }
+                    Change::Order(_) => panic!("none here"),
                 }
             }
         }
@@ -569,7 +569,7 @@ impl Ledger {
 fn rests_on(later: &Ask, earlier: &Ask) -> bool {
     let accounts = |ask: &Ask| -> BTreeSet<&str> {
         let of = |change: &Change| match change {
-            Change::Register | Change::AddChain | Change::Set(_) => vec![],
+            Change::Register | Change::AddChain | Change::Set(_) | Change::Order(_) => vec![],
             Change::Mint(account, _, _) | Change::Burn(account, _) => vec![*account],
             Change::Transfer(from, to, _) => vec![*from, *to],
         };

@@ -1,7 +1,8 @@
 //! Table tests: a few lines of script in, outcomes out.
 //!
 //! A line is one request: `<key>: <change> | <change> …` with options `@asset <id>`, `@tenant <name>`,
-//! `@after <key,…>`, `@version <n>`, `@on <target,…>` behind it; `--` ends an entry. The result lists `<key>
+//! `@after <key,…>`, `@version <n>`, `@on <target,…>`, `@order <reference>` (of an authority: it comes on the express stream)
+//! behind it; `--` ends an entry. The result lists `<key>
 //! <outcome>` in the order of the log, an APPLIED with its version.
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use common::message;
 use serde_json::{Map, Value, json};
 
 use super::world::{World, about, parse, raw, rid, verdict};
+use crate::engine::RawInput;
 
 fn change(text: &str) -> Value {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -26,6 +28,15 @@ fn change(text: &str) -> Value {
             json!({"kind": "TRANSFER", "from": from, "to": to, "amount": amount})
         }
         ["SET", key, value] => json!({"kind": "SET_DATA", "terms": {*key: value}}),
+        ["CONFISCATE", account, to] => json!({"kind": "CONFISCATE", "account": account, "to": to}),
+        [kind @ ("LIQUIDATE" | "RECOVER"), from, to, amount] => {
+            json!({"kind": kind, "from": from, "to": to, "amount": amount})
+        }
+        [kind @ ("FREEZE" | "UNFREEZE"), account, amount] => {
+            json!({"kind": kind, "account": account, "amount": amount})
+        }
+        [kind, account] => json!({"kind": kind, "account": account}),
+        [kind] => json!({ "kind": kind }),
         _ => panic!("not a change: {text}"),
     }
 }
@@ -51,12 +62,20 @@ pub(super) fn request(line: &str) -> (String, message::Body) {
                 fields.insert("expected_version".to_owned(), json!(value.parse::<u64>().expect("number")));
             }
             "on" => drop(fields.insert("target_chains".to_owned(), json!(list()))),
+            "order" => drop(fields.insert("authority".to_owned(), json!({"id": "sec", "order": value}))),
             _ => panic!("not an option: {option}"),
         }
     }
     let request = parse(&Value::Object(fields));
     let about = about(key, tenant, &request);
     (key.to_owned(), message::Body::Collected { about, request: Box::new(request), observations: vec![] })
+}
+
+/// A request where it comes in.
+pub(super) fn input(line: &str) -> RawInput {
+    let (_, body) = request(line);
+    let message::Body::Collected { request, .. } = &body else { panic!("a request") };
+    raw(if request.is_regulatory() { InputStream::Inx } else { InputStream::In }, body)
 }
 
 /// Runs a script and gives its outcomes, and the world after it.
@@ -67,11 +86,12 @@ fn run(script: &str) -> (Vec<String>, World) {
     for entry in script.split("--") {
         let lines = entry.lines().map(str::trim).filter(|line| !line.is_empty());
         let mut inputs = Vec::new();
-        for (key, body) in lines.map(request) {
+        for line in lines {
+            let (key, body) = request(line);
             if let message::Body::Collected { about, .. } = &body {
                 keys.insert(about.rid, key);
             }
-            inputs.push(raw(InputStream::In, body));
+            inputs.push(input(line));
         }
         let batch = world.commit(inputs);
         results.extend(batch.body.outcomes.iter().map(|o| format!("{} {}", keys[&o.rid], verdict(o))));
@@ -79,7 +99,7 @@ fn run(script: &str) -> (Vec<String>, World) {
     (results, world)
 }
 
-fn check(script: &str, expected: &[&str]) -> World {
+pub(super) fn check(script: &str, expected: &[&str]) -> World {
     let (results, world) = run(script);
     assert_eq!(results, expected, "{script}");
     world

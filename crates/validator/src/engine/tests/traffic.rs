@@ -8,6 +8,7 @@ use common::message::{About, Body};
 use common::observation::{Observation, ObservationKind};
 use serde_json::{Value, json};
 
+use super::orders::Order;
 use super::world::{START_MS, parse, raw, rid};
 use crate::engine::RawInput;
 
@@ -40,6 +41,8 @@ pub(super) enum Change {
     Burn(&'static str, u64),
     Transfer(&'static str, &'static str, u64),
     Set(u64),
+    /// Of an authority; orders make a request of their own.
+    Order(Order),
 }
 
 #[derive(Debug, Clone)]
@@ -99,6 +102,10 @@ impl Ask {
         let mut json = json!({"asset": {"id": self.asset},
             "state_changes": self.changes.iter().map(Change::json).collect::<Vec<_>>(),
             "event_sources": ["chain"]});
+        if self.is_order() {
+            json["event_sources"] = json!([]);
+            json["authority"] = json!({"id": "sec", "order": "1"});
+        }
         if let Some(version) = self.expected {
             json["expected_version"] = json!(version);
         }
@@ -108,6 +115,16 @@ impl Ask {
         let after: Vec<String> = self.after.iter().map(|key| name(*key, "acme").to_string()).collect();
         json["depends_on"] = json!(after);
         json
+    }
+
+    /// The same of an authority, with as many changes.
+    pub(super) fn into_order(mut self, random: &mut Random) -> Self {
+        self.changes.iter_mut().for_each(|change| *change = Change::Order(Order::random(random)));
+        self
+    }
+
+    pub(super) fn is_order(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Order(_)))
     }
 
     pub(super) fn about(&self) -> About {
@@ -124,7 +141,7 @@ impl Ask {
             request: Box::new(parse(&self.json())),
             observations: events.map(|(event, value)| observation(event, self.asset, &value)).collect(),
         };
-        raw(InputStream::In, body)
+        raw(if self.is_order() { InputStream::Inx } else { InputStream::In }, body)
     }
 }
 
@@ -179,6 +196,7 @@ impl Change {
                 json!({"kind": "TRANSFER", "from": from, "to": to, "amount": amount.to_string()})
             }
             Self::Set(value) => json!({"kind": "SET_DATA", "terms": {"t": value.to_string()}}),
+            Self::Order(order) => order.json(),
         }
     }
 }

@@ -287,9 +287,13 @@ impl World {
         self.values.get(&format!("asset/{asset}")).map(|value| decode(value).expect("asset"))
     }
 
-    pub(in crate::engine) fn balance(&self, asset: &str, account: &str) -> Amount {
+    pub(in crate::engine) fn holding(&self, asset: &str, account: &str) -> HoldingRecord {
         let value = self.values.get(&format!("holding/{asset}/{account}"));
-        value.map_or(Amount::ZERO, |value| decode::<HoldingRecord>(value).expect("holding").balance)
+        value.map(|value| decode(value).expect("holding")).unwrap_or_default()
+    }
+
+    pub(in crate::engine) fn balance(&self, asset: &str, account: &str) -> Amount {
+        self.holding(asset, account).balance
     }
 
     /// Registers `bond:a` on base and op, with 100 units of alice.
