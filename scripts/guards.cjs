@@ -82,7 +82,7 @@ const GUARDS = [
   ['an outbox entry is what its id says', 'broadcaster/src/pipeline.rs', 'StreamId::of_seq(body.seq) != message.id || ', '', 'an_entry_of_an_outbox_is_what_its_id_and_its_stream_say'],
   ['a source reaches listed hosts', 'collector/src/source/http_json/guard.rs', 'if !hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {', 'if false {', 'test(http_json::guard)'],
   ['a source reaches the open internet', 'collector/src/source/http_json/guard.rs', 'let is_public = is_public(address);', 'let is_public = is_public(address) || true;', 'test(http_json::guard)'],
-  ['size of an answer', 'collector/src/source/http_json.rs', 'if body.len() + chunk.len() > self.bytes_max {', 'if false {', 'answers_that_cannot_be_used_fail_a_required_source_at_once'],
+  ['size of an answer', 'collector/src/source/http_json.rs', 'if body.len() + chunk.len() > self.bytes_max {', 'if false {', 'an_answer_that_does_not_tell_its_length_is_read_only_as_far_as_the_limit'],
   ['type of an answer', 'collector/src/source/http_json.rs', 'if !self.content_types.iter().any(|allowed| allowed.eq_ignore_ascii_case(essence)) {', 'if false {', 'answers_that_cannot_be_used_fail_a_required_source_at_once'],
   ['no redirects', 'collector/src/source/http_json.rs', 'reqwest::redirect::Policy::none()', 'reqwest::redirect::Policy::default()', 'answers_that_cannot_be_used_fail_a_required_source_at_once'],
   ['what is deep was compared once', `${FOLLOW}/follow.rs`, '(Verdict::Final, Some(hash)) if *hash != block.block_hash => Verdict::Gone,', '', 'what_left_the_chain_while_no_collector_looked_is_withdrawn_however_deep_it_would_be'],

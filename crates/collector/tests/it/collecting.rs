@@ -7,6 +7,7 @@ use common::link::Stream;
 use common::message::Message;
 use common::observation::ObservationKind;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -155,14 +156,19 @@ async fn a_dead_source_above_its_share_fails_at_once_and_leaves_the_other_places
     collector.stop().await;
 }
 
+/// A source that reads `/doc` of a server.
+fn rate_at(server: &str) -> Value {
+    json!({
+        "name": "rate", "kind": "http_json", "urls": [format!("{server}/doc?token=secret")],
+        "hosts": ["127.0.0.1"], "allow_private": true, "pointer": "/rates/0/value", "bytes_max": 2_000,
+        "timeout_ms": 300,
+    })
+}
+
 /// A server of documents and the source that reads `/doc` from it.
 async fn documents(bed: &Bed, fields: Value) -> MockServer {
     let server = MockServer::start().await;
-    let mut source = json!({
-        "name": "rate", "kind": "http_json", "urls": [format!("{}/doc?token=secret", server.uri())],
-        "hosts": ["127.0.0.1"], "allow_private": true, "pointer": "/rates/0/value", "bytes_max": 2_000,
-        "timeout_ms": 300,
-    });
+    let mut source = rate_at(&server.uri());
     for (key, value) in fields.as_object().unwrap() {
         source[key] = value.clone();
     }
@@ -234,6 +240,29 @@ async fn answers_that_cannot_be_used_fail_a_required_source_at_once() {
     }
     answers(&server, ResponseTemplate::new(404)).await;
     assert!(observations(&ask(&bed, &collector, false).await).is_empty(), "an optional source is left out");
+    collector.stop().await;
+}
+
+#[actix_rt::test]
+async fn an_answer_that_does_not_tell_its_length_is_read_only_as_far_as_the_limit() {
+    let bed = Bed::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let mut source = rate_at(&format!("http://{}", listener.local_addr().expect("bound")));
+    source["timeout_ms"] = json!(5_000);
+    bed.sources(&json!([source]));
+    actix_rt::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            drop(stream.read(&mut [0; 4_096]).await);
+            let body = format!(r#"{{"rates": [{{"value": "{}"}}]}}"#, "x".repeat(2_000));
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+            let answer = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+            drop(stream.write_all(answer.as_bytes()).await);
+        }
+    });
+    let collector = with_deadline(&bed, 30_000).await;
+    let message = ask(&bed, &collector, true).await;
+    assert_eq!(failure(&message).code, "SOURCE_INVALID", "{message:?}");
     collector.stop().await;
 }
 
