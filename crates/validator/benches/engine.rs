@@ -1,8 +1,8 @@
 //! The engine's cost per request: a batch of 256 simple transfers over 10,000 holdings of one asset.
 //!
 //! `cargo bench -p validator --bench engine`. `read` decodes the messages (JSON and input records); `run`
-//! decides the batch: intake, order, levels, execution, commit, state tree; `seal` writes and hashes the
-//! entry. A test run only checks that it works.
+//! decides the batch: intake, order, execution, commit, state tree; `run_on_two_threads` does so with a crew that
+//! takes no heed of what requests cost; `seal` writes and hashes the entry. A test run only checks that it works.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -16,7 +16,7 @@ use common::request::SyncRequest;
 use common::targets::{Target, Targets};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
-use validator::engine::{Batch, Engine, Loaded, Plan, RawInput, Stamp};
+use validator::engine::{Alone, Batch, Crew, Engine, Loaded, Plan, RawInput, Stamp};
 
 const BATCH: usize = 256;
 const ACCOUNTS_PER_REQUEST: usize = 16;
@@ -24,6 +24,26 @@ const ACCOUNTS_PER_REQUEST: usize = 16;
 struct World {
     engine: Engine,
     values: BTreeMap<String, Vec<u8>>,
+}
+
+/// Two threads for any batch.
+struct Two;
+
+impl Crew for Two {
+    fn threads_for(&self, ready: usize) -> usize {
+        2.min(ready)
+    }
+
+    fn run(&self, _: usize, pieces: usize, piece: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..pieces / 2).for_each(piece));
+            (pieces / 2..pieces).for_each(piece);
+        });
+    }
+
+    fn alone(&self, requests: usize, work: &mut dyn FnMut()) {
+        Alone.alone(requests, work);
+    }
 }
 
 fn accounts() -> usize {
@@ -131,6 +151,16 @@ fn engine(c: &mut Criterion) {
             (plan, loaded)
         };
         b.iter_batched(setup, |(plan, loaded)| black_box(world.run(plan, loaded)), BatchSize::SmallInput);
+    });
+    group.bench_function("run_on_two_threads", |b| {
+        let setup = || {
+            let plan = Engine::read(next());
+            let loaded = world.load(&plan);
+            (plan, loaded)
+        };
+        let run =
+            |(plan, loaded)| black_box(world.engine.run_with(&Two, plan, loaded, stamp()).expect("runs"));
+        b.iter_batched(setup, run, BatchSize::SmallInput);
     });
     group.bench_function("seal", |b| {
         let plan = Engine::read(next());

@@ -4,8 +4,8 @@
 //! In: messages in the order taken, the state they touch, a time. Out: a [`Batch`]: the log entry they make
 //! and everything that follows from it. The steps, one file each, in order:
 //!
-//! `plan` decodes → `intake` judges each message → `order` orders the requests → `levels` and
-//! `execute` run them (`evidence`, `kinds`) → `commit` makes versions, updates and the new root. A rollback is an entry of
+//! `plan` decodes → `intake` judges each message → `order` orders the requests → `turns` and
+//! `execute` run them (`ready`, `reads`, `evidence`, `kinds`) → `commit` makes versions, updates and the new root. A rollback is an entry of
 //! its own: `past` finds in the log what it needs, `revert` decides it.
 //!
 //! Invariants: a batch is a function of the engine's position, its messages, the loaded state and the
@@ -28,6 +28,7 @@ pub mod tree;
 mod aux_hash;
 mod commands;
 mod commit;
+mod crew;
 mod difference;
 mod draft;
 mod evidence;
@@ -35,21 +36,24 @@ mod execute;
 mod footprint;
 mod intake;
 mod kinds;
-mod levels;
 mod order;
 pub mod past;
 mod plan;
+mod reads;
+mod ready;
 mod receipts;
 mod replay;
 pub mod revert;
 mod targets;
+mod turns;
 mod withdrawals;
 mod work;
 
 pub use boundary::{
-    Batch, Changes, DeadLetter, Decision, Deliveries, Effect, Fault, Loaded, Needs, RawInput, Stamp,
-    StatusWrite, ValueChange, Withdrawal,
+    Batch, Changes, DeadLetter, Decision, Deliveries, Effect, Execution, Fault, Loaded, Needs, RawInput,
+    Stamp, StatusWrite, ValueChange, Withdrawal,
 };
+pub use crew::{Alone, Crew, Parallel};
 pub use difference::Difference;
 pub use past::{Past, Search};
 pub use plan::Plan;
@@ -166,17 +170,32 @@ impl Engine {
         Plan::new(inputs)
     }
 
-    /// Decides a batch. `loaded` holds what [`Plan::needs`] names.
+    /// Decides a batch on the caller's thread. `loaded` holds what [`Plan::needs`] names.
     ///
     /// # Errors
     /// See [`Fault`]; nothing is decided then.
     pub fn run(&self, plan: Plan, loaded: Loaded, stamp: Stamp) -> Result<Batch, Fault> {
-        self.decide(plan, loaded, stamp, &BTreeSet::new())
+        self.run_with(&Alone, plan, loaded, stamp)
+    }
+
+    /// The same batch, made with whatever threads the crew has.
+    ///
+    /// # Errors
+    /// See [`Fault`]; nothing is decided then.
+    pub fn run_with(
+        &self,
+        crew: &dyn Crew,
+        plan: Plan,
+        loaded: Loaded,
+        stamp: Stamp,
+    ) -> Result<Batch, Fault> {
+        self.decide(crew, plan, loaded, stamp, &BTreeSet::new())
     }
 
     /// `broken` are requests known to end as `INTERNAL`: the engine that wrote the entry failed on them.
     fn decide(
         &self,
+        crew: &dyn Crew,
         plan: Plan,
         loaded: Loaded,
         stamp: Stamp,
@@ -206,7 +225,9 @@ impl Engine {
             let mut work = work::Work::load(keyspace, values, tree)?;
             let order = order::of_candidates(&candidates);
             let conditions = execute::Conditions { seq, time_ms, targets, draft: &draft, broken };
-            let verdicts = execute::execute(&candidates, &order, &mut work, conditions, levels::Edges::ALL);
+            let run = execute::Run::new(&candidates, &order, conditions);
+            let (verdicts, execution) = turns::take(&run, &mut work, turns::Manner::of(crew));
+            draft.execution = execution;
             commit::commit(&candidates, &order, verdicts, work, targets, &mut draft)
         };
 

@@ -159,8 +159,21 @@ pub struct Batch {
     /// Messages that can never be read.
     pub dead: Vec<DeadLetter>,
     pub effects: Vec<Effect>,
+    /// How its requests were run; says nothing of what they did.
+    pub execution: Execution,
     /// The engine after this batch.
     pub next: super::Next,
+}
+
+/// How the requests of a batch were run, for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Execution {
+    /// Those that took a turn.
+    pub requests: usize,
+    /// Those of them that ran ahead of it, on several threads; 0 = the batch ran on one thread.
+    pub ahead: usize,
+    /// Those that ran again, because what they had read ahead changed before their turn.
+    pub repeated: usize,
 }
 
 impl Batch {

@@ -14,7 +14,7 @@ use common::targets::Targets;
 
 use super::Next;
 use super::boundary::{
-    Batch, Changes, DeadLetter, Decision, Deliveries, Effect, StatusWrite, ValueChange, Withdrawal,
+    Batch, Changes, DeadLetter, Decision, Deliveries, Effect, Execution, StatusWrite, ValueChange, Withdrawal,
 };
 use super::codes::{Code, Errors};
 
@@ -43,6 +43,7 @@ pub(super) struct Draft {
     pub(super) rollback: Option<Rollback>,
     /// The log's targets from this entry on, if it is a TARGETS entry.
     pub(super) targets: Option<Targets>,
+    pub(super) execution: Execution,
 }
 
 /// A command to undo a request.
@@ -200,7 +201,8 @@ impl Draft {
     /// The batch, once the entry and the new state are made.
     pub(super) fn into_batch(self, body: Body, values: BTreeMap<String, ValueChange>, next: Next) -> Batch {
         let replacements = self.replacements();
-        let Self { decisions, deliveries, withdrawals, finals, statuses, parked, dead, effects, .. } = self;
+        let Self { decisions, deliveries, withdrawals, finals, statuses, .. } = self;
+        let Self { parked, dead, effects, execution, .. } = self;
         Batch {
             body,
             changes: Changes { values, decisions, deliveries, withdrawals, finals },
@@ -208,6 +210,7 @@ impl Draft {
             parked,
             dead,
             effects,
+            execution,
             next,
         }
     }

@@ -1,8 +1,8 @@
-//! Step 4: requests are executed, each whole or not at all.
+//! One request is executed, whole or not at all.
 //!
-//! In: candidates in their order, and the batch's state. Out: a [`Verdict`] per place of the order, and the
-//! state after those that stand. Requests run level by level ([`levels`]); all of a level see the
-//! state before it, and its writes are taken over when all of it has run.
+//! In: a candidate, the batch's state, and the verdicts so far. Out: its changes and writes, or why it is
+//! rejected; and its reads ([`reads`](super::reads)). Nothing is changed: when it runs and when its writes are taken over is
+//! decided in [`turns`](super::turns).
 //!
 //! Checks come in three rounds; each is done only if the rounds before found nothing:
 //! 1. the order: a cycle, or a dependency that was not applied;
@@ -27,16 +27,23 @@ use super::draft::Draft;
 use super::evidence;
 use super::intake::Candidate;
 use super::kinds::{self, Applying};
-use super::levels::{Access, Edges, levels};
 use super::order::Placed;
+use super::reads::{Reads, Recorder};
+use super::ready::Access;
 use super::work::{Overlay, Work, Writes};
 
 /// What becomes of one request.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict<'a> {
     /// Its writes are in the state; these are its changes with all values resolved.
     Applied(Cow<'a, [StateChange]>),
     Rejected(Errors),
+}
+
+impl Verdict<'_> {
+    pub(super) fn is_applied(&self) -> bool {
+        matches!(self, Self::Applied(_))
+    }
 }
 
 /// What requests are executed under.
@@ -50,40 +57,11 @@ pub(super) struct Conditions<'a> {
     pub(super) broken: &'a BTreeSet<Rid>,
 }
 
-/// Runs all requests and gives their verdicts by place in the order.
-pub(super) fn execute<'a>(
-    candidates: &[Candidate<'a>],
-    order: &[Placed],
-    work: &mut Work,
-    conditions: Conditions<'_>,
-    edges: Edges,
-) -> Vec<Verdict<'a>> {
-    let run = Run::new(candidates, order, conditions);
-    let levels = levels(&run.accesses(work.slots.len()), work.slots.len() * 2, edges);
-    let mut by_level: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (place, level) in levels.iter().enumerate() {
-        by_level.entry(*level).or_default().push(place);
-    }
-    let mut verdicts: Vec<Option<Verdict<'a>>> = (0..order.len()).map(|_| None).collect();
-    for places in by_level.into_values() {
-        let ran: Vec<_> = places.into_iter().map(|place| (place, run.one(place, work, &verdicts))).collect();
-        for (place, result) in ran {
-            verdicts[place] = Some(match result {
-                Ok((changes, writes)) => {
-                    work.take_over(run.at(place).footprint.asset, writes);
-                    Verdict::Applied(changes)
-                }
-                Err(errors) => Verdict::Rejected(errors),
-            });
-        }
-    }
-    let missing = || Verdict::Rejected(Errors::one(Code::Internal, "", "was not run"));
-    verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(missing)).collect()
-}
+/// What one run gives: the changes with all values resolved and what they write, or why not.
+pub(super) type Ran<'a> = Result<(Cow<'a, [StateChange]>, Writes), Errors>;
 
-type Ran<'a> = Result<(Cow<'a, [StateChange]>, Writes), Errors>;
-
-struct Run<'r, 'a> {
+/// The requests of a batch, and what they run under.
+pub(super) struct Run<'r, 'a> {
     candidates: &'r [Candidate<'a>],
     order: &'r [Placed],
     conditions: Conditions<'r>,
@@ -92,7 +70,11 @@ struct Run<'r, 'a> {
 }
 
 impl<'r, 'a> Run<'r, 'a> {
-    fn new(candidates: &'r [Candidate<'a>], order: &'r [Placed], conditions: Conditions<'r>) -> Self {
+    pub(super) fn new(
+        candidates: &'r [Candidate<'a>],
+        order: &'r [Placed],
+        conditions: Conditions<'r>,
+    ) -> Self {
         let mut run = Self { candidates, order, conditions, places: BTreeMap::new() };
         if candidates.iter().any(|candidate| !candidate.request.depends_on.is_empty()) {
             run.places = (0..order.len()).map(|place| (run.at(place).about.rid, place)).collect();
@@ -100,32 +82,45 @@ impl<'r, 'a> Run<'r, 'a> {
         run
     }
 
-    fn at(&self, place: usize) -> &'r Candidate<'a> {
+    pub(super) fn count(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(super) fn at(&self, place: usize) -> &'r Candidate<'a> {
         &self.candidates[self.order[place].node]
     }
 
     /// Cells are the slots, and behind them one per slot for the version of the asset there.
-    fn accesses(&self, slots: usize) -> Vec<Access> {
+    pub(super) fn accesses(&self, slots: usize) -> Vec<Access> {
         let access = |place: usize| {
             let Candidate { request, footprint, .. } = self.at(place);
             let version = footprint.asset + slots;
             let mut reads = footprint.reads.clone();
             reads.extend(footprint.reads_version.then_some(version));
+            let writes = footprint.writes.iter().copied().chain([version]).collect();
             let dependencies = request.depends_on.iter().filter_map(|rid| self.places.get(rid).copied());
             let after = dependencies.filter(|earlier| *earlier < place).collect();
-            Access { reads, writes: footprint.writes.clone(), adds: vec![version], after }
+            Access { reads, writes, after }
         };
         (0..self.order.len()).map(access).collect()
     }
 
-    fn one(&self, place: usize, work: &Work, verdicts: &[Option<Verdict<'a>>]) -> Ran<'a> {
+    /// Runs the request at a place. `verdicts` are those of the first places.
+    pub(super) fn one(&self, place: usize, work: &Work, verdicts: &[Verdict<'a>]) -> (Ran<'a>, Reads) {
+        // Beside what may panic: a panic, too, stands only if its reads hold.
+        let recorder = Recorder::default();
+        let ran = self.recorded(place, work, verdicts, &recorder);
+        (ran, recorder.into_reads())
+    }
+
+    fn recorded(&self, place: usize, work: &Work, verdicts: &[Verdict<'a>], recorder: &Recorder) -> Ran<'a> {
         let candidate = self.at(place);
         let mut errors = Errors::default();
         if let Some(cycle) = &self.order[place].cycle {
             errors.add(Code::OrderingCycle, "/depends_on", format!("a cycle: {cycle}"));
             return Err(errors);
         }
-        self.check_dependencies(candidate, verdicts, &mut errors);
+        self.check_dependencies(candidate, verdicts, recorder, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -137,8 +132,12 @@ impl<'r, 'a> Run<'r, 'a> {
         // Nothing outlives a panic: the overlay is dropped, the state was only read.
         let ran = catch_unwind(AssertUnwindSafe(|| {
             #[cfg(test)]
-            tests::panic_if_asked(candidate.request);
-            Checked { candidate, conditions: self.conditions, work }.run()
+            super::turns::tests::panic_if_asked(candidate.request);
+            Checked { candidate, conditions: self.conditions }.run(Overlay::new(
+                work,
+                candidate.footprint.asset,
+                recorder,
+            ))
         }));
         ran.unwrap_or_else(|_| Err(internal()))
     }
@@ -146,14 +145,19 @@ impl<'r, 'a> Run<'r, 'a> {
     fn check_dependencies(
         &self,
         candidate: &Candidate<'_>,
-        verdicts: &[Option<Verdict<'a>>],
+        verdicts: &[Verdict<'a>],
+        recorder: &Recorder,
         errors: &mut Errors,
     ) {
         // Nobody is told what another tenant has asked for, and nobody else's rollback waits for it.
         let tenant = &candidate.about.tenant;
         for (index, rid) in candidate.request.depends_on.iter().enumerate() {
             let place = self.places.get(rid).filter(|place| self.at(**place).about.tenant == *tenant);
-            let same_batch = place.and_then(|place| verdicts[*place].as_ref());
+            let same_batch = place.and_then(|place| {
+                let verdict = verdicts.get(*place);
+                recorder.verdict(*place, verdict);
+                verdict
+            });
             let decision = self.conditions.draft.decision(*rid);
             let code = match (same_batch, decision.filter(|decision| decision.tenant == tenant.as_str())) {
                 (Some(Verdict::Applied(_)), _) => continue,
@@ -171,14 +175,12 @@ impl<'r, 'a> Run<'r, 'a> {
 struct Checked<'r, 'a> {
     candidate: &'r Candidate<'a>,
     conditions: Conditions<'r>,
-    work: &'r Work,
 }
 
 impl<'a> Checked<'_, 'a> {
-    fn run(&self) -> Ran<'a> {
+    fn run(&self, overlay: Overlay<'_>) -> Ran<'a> {
         let mut errors = Errors::default();
-        let overlay = Overlay::new(self.work, self.candidate.footprint.asset);
-        self.check_version(&mut errors);
+        self.check_version(&overlay, &mut errors);
         self.check_asset(&overlay, &mut errors);
         self.check_target_chains(&overlay, &mut errors);
         let Candidate { request, observations, .. } = self.candidate;
@@ -191,9 +193,9 @@ impl<'a> Checked<'_, 'a> {
         Ok((changes, writes))
     }
 
-    fn check_version(&self, errors: &mut Errors) {
+    fn check_version(&self, overlay: &Overlay<'_>, errors: &mut Errors) {
         let Some(expected) = self.candidate.request.expected_version else { return };
-        let version = self.work.version(self.candidate.footprint.asset);
+        let version = overlay.version();
         if version != expected {
             let detail = format!("the asset's version is {version}, expected {expected}");
             errors.add(Code::VersionMismatch, "/expected_version", detail);
@@ -275,6 +277,3 @@ impl<'a> Checked<'_, 'a> {
         Ok(overlay.into_writes())
     }
 }
-
-#[cfg(test)]
-mod tests;

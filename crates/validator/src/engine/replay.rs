@@ -15,6 +15,7 @@ use common::ids::Rid;
 use super::Engine;
 use super::boundary::{Batch, Fault, Loaded, RawInput, Stamp, ValueChange};
 use super::codes::Code;
+use super::crew::Alone;
 use super::difference::{self, Difference};
 use super::plan::Plan;
 
@@ -55,8 +56,9 @@ impl Engine {
         let seq = body.seq;
         let stamp = Stamp { epoch: body.epoch, node: body.node.clone(), time_ms: body.time_ms };
         let broken = broken(&body.outcomes);
-        let batch =
-            self.decide(plan, loaded, stamp, &broken).map_err(|source| Divergence::Fault { seq, source })?;
+        let batch = self
+            .decide(&Alone, plan, loaded, stamp, &broken)
+            .map_err(|source| Divergence::Fault { seq, source })?;
         let fallen = body.epoch < self.position().epoch;
         let Some(field) = fallen.then_some("epoch").or_else(|| differing_field(body, &batch.body)) else {
             return Ok(batch);

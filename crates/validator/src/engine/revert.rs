@@ -32,6 +32,7 @@ use super::evidence;
 use super::footprint::{Footprint, Shape, SlotId};
 use super::kinds::{self, Applying};
 use super::past::{Applied, Found, Nothing, Past, told};
+use super::reads::Recorder;
 use super::tree::Tree;
 use super::work::{Overlay, Record, Work};
 
@@ -247,7 +248,9 @@ fn apply_again(
     let Applied { about, request, observations, .. } = applied;
     let mut errors = Errors::default();
     let changes = evidence::resolve(request, observations, time_ms, &mut errors);
-    let mut overlay = Overlay::new(work, footprint.asset);
+    // Run once, in its turn: nobody asks for its reads.
+    let reads = Recorder::default();
+    let mut overlay = Overlay::new(work, footprint.asset, &reads);
     for (change, slots) in changes.iter().zip(&footprint.changes) {
         if !errors.is_empty() {
             return None;

@@ -2,6 +2,7 @@
 //! always hold; the other modules put traffic through it.
 
 mod codes;
+pub(super) mod crew;
 mod evidence;
 mod given_up;
 mod golden;
@@ -15,6 +16,6 @@ mod replay;
 mod rollback;
 mod script;
 mod tidy;
-mod traffic;
+pub(super) mod traffic;
 mod withdrawals;
 pub(super) mod world;

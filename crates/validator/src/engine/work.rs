@@ -1,7 +1,8 @@
 //! The state a batch works on, and one request's view of it.
 //!
 //! In: the batch's keys with their loaded bytes, checked against the state tree. Out: records to read, and
-//! an [`Overlay`] per request that keeps its writes apart until the whole request is known to stand.
+//! an [`Overlay`] per run of a request that keeps its writes apart until the whole request is known to stand, and notes
+//! every read of the state: there is no other way to it.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use common::state::{self, AssetRecord, HoldingRecord, RegulatoryState, UsedRecor
 
 use super::boundary::Fault;
 use super::footprint::{Keyspace, Shape, SlotId};
+use super::reads::Recorder;
 use super::tree::Tree;
 
 /// A decoded value of the state tree.
@@ -52,7 +54,7 @@ impl Record {
 }
 
 /// One key of the batch.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) key: String,
     pub(super) key_hash: Digest,
@@ -61,6 +63,8 @@ pub(super) struct Slot {
     pub(super) now: Option<Record>,
     /// Some request of the batch wrote it.
     pub(super) written: bool,
+    /// How many requests of the batch wrote it so far.
+    pub(super) stamp: u32,
     /// For assets: how many requests of the batch have changed it so far.
     pub(super) bumps: u64,
 }
@@ -95,7 +99,7 @@ impl AssetBefore {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Work {
     pub(super) slots: Vec<Slot>,
 }
@@ -132,7 +136,8 @@ impl Work {
             let now = bytes.as_deref().map(|bytes| Record::decode(shape, bytes)).transpose();
             match now {
                 Ok(now) => {
-                    Ok(Slot { key, key_hash, shape, bytes_before: bytes, now, written: false, bumps: 0 })
+                    let (written, stamp, bumps) = (false, 0, 0);
+                    Ok(Slot { key, key_hash, shape, bytes_before: bytes, now, written, stamp, bumps })
                 }
                 Err(source) => Err(Fault::Record { key, source }),
             }
@@ -154,6 +159,7 @@ impl Work {
             let slot = &mut self.slots[slot];
             slot.now = Some(record);
             slot.written = true;
+            slot.stamp += 1;
         }
         self.slots[asset].bumps += 1;
     }
@@ -162,17 +168,18 @@ impl Work {
 /// What a request writes, each slot once.
 pub(super) type Writes = Vec<(SlotId, Record)>;
 
-/// One request's view: its own writes over the state it started from.
+/// One run's view: its own writes over the state it started from.
 #[derive(Debug)]
 pub(super) struct Overlay<'a> {
     work: &'a Work,
     asset: SlotId,
     writes: Writes,
+    reads: &'a Recorder,
 }
 
 impl<'a> Overlay<'a> {
-    pub(super) fn new(work: &'a Work, asset: SlotId) -> Self {
-        Self { work, asset, writes: Vec::new() }
+    pub(super) fn new(work: &'a Work, asset: SlotId, reads: &'a Recorder) -> Self {
+        Self { work, asset, writes: Vec::new(), reads }
     }
 
     pub(super) fn into_writes(self) -> Writes {
@@ -182,8 +189,22 @@ impl<'a> Overlay<'a> {
     fn get(&self, slot: SlotId) -> Option<&Record> {
         match self.writes.iter().find(|(written, _)| *written == slot) {
             Some((_, record)) => Some(record),
-            None => self.work.slots[slot].now.as_ref(),
+            None => self.read(slot),
         }
+    }
+
+    /// What the state holds.
+    fn read(&self, slot: SlotId) -> Option<&'a Record> {
+        let slot_now = &self.work.slots[slot];
+        self.reads.slot(slot, slot_now.stamp);
+        slot_now.now.as_ref()
+    }
+
+    /// The version of the asset before the request.
+    pub(super) fn version(&self) -> u64 {
+        let version = self.work.version(self.asset);
+        self.reads.version(self.asset, version);
+        version
     }
 
     fn put(&mut self, slot: SlotId, record: Record) {
@@ -201,7 +222,7 @@ impl<'a> Overlay<'a> {
     pub(super) fn change_asset(&mut self) -> Option<&mut AssetRecord> {
         let asset = self.asset;
         if !self.writes.iter().any(|(written, _)| *written == asset) {
-            let record = self.work.slots[asset].now.clone()?;
+            let record = self.read(asset).cloned()?;
             self.writes.push((asset, record));
         }
         self.writes.iter_mut().find_map(|(written, record)| match record {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::traffic::{ACCOUNTS, Random};
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Order {
+pub(in crate::engine) enum Order {
     /// A step of the asset, or of an account's holding.
     Step(&'static str, Option<&'static str>),
     /// CONFISCATE of a holding, and who gets its units.

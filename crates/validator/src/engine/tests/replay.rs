@@ -7,7 +7,7 @@ use common::proof::{key_hash, value_hash};
 use serde_json::json;
 
 use super::world::{World, bond, collected, raw};
-use crate::engine::{Divergence, Engine, Fault, inputs_of};
+use crate::engine::{Alone, Divergence, Engine, Fault, inputs_of};
 
 fn transfer(key: &str) -> common::message::Body {
     let change = json!([{"kind": "TRANSFER", "from": "alice", "to": "bob", "amount": "1"}]);
@@ -93,7 +93,7 @@ fn a_request_that_an_older_engine_failed_on_stays_without_effect() {
     let plan = Engine::read(inputs_of(&applied));
     let loaded = world.load(&plan);
     let broken = [applied.outcomes[0].rid].into();
-    let failed = world.engine.decide(plan, loaded, world.stamp(), &broken).expect("runs").body;
+    let failed = world.engine.decide(&Alone, plan, loaded, world.stamp(), &broken).expect("runs").body;
     assert_eq!(failed.outcomes[0].code.as_deref(), Some("INTERNAL"));
     assert!(failed.updates.is_empty() && failed.root == world.engine.position().root);
     replayed(&world, &failed).expect("the log's word is taken");

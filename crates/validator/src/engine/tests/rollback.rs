@@ -19,7 +19,7 @@ use super::traffic::{ACCOUNTS, ASSETS, Ask, Change, Random, name};
 use super::world::{World, raw, rid, rollback, verdict};
 use crate::engine::past::{DEPENDENTS_MAX, WINDOW_BYTES, WINDOW_ENTRIES};
 use crate::engine::revert::{WAITING_MAX, check};
-use crate::engine::{Batch, Engine, Search};
+use crate::engine::{Alone, Batch, Engine, Search};
 
 /// One entry of these requests.
 pub(super) fn entry(world: &mut World, lines: &[&str]) -> Batch {
@@ -349,7 +349,8 @@ fn a_rollback_that_an_older_engine_failed_on_stays_without_effect() {
     entry(&mut world, &["t: TRANSFER alice bob 1"]);
     let plan = || Engine::read(vec![rollback("undo", "acme", rid("t", "acme"))]);
     let broken = [rid("undo", "acme")].into();
-    let failed = world.engine.decide(plan(), world.load(&plan()), world.stamp(), &broken).expect("runs");
+    let failed =
+        world.engine.decide(&Alone, plan(), world.load(&plan()), world.stamp(), &broken).expect("runs");
     assert_eq!(refusal(&failed), "INTERNAL");
     world.engine.replay(&failed.body, plan(), world.load(&plan())).expect("the log's word is taken");
     assert_eq!(undo(&mut world, "undo", "t").kind(), EntryKind::Revert, "this one can do it");

@@ -16,25 +16,25 @@ pub(super) const ACCOUNTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 pub(super) const ASSETS: [&str; 3] = ["bond:a", "bond:b", "stock:c"];
 pub(super) const TTL_MS: u64 = 300_000;
 
-pub(super) struct Random(pub(super) u64);
+pub(in crate::engine) struct Random(pub(in crate::engine) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(in crate::engine) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(in crate::engine) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[usize::try_from(self.below(of.len() as u64)).expect("small")]
     }
 
-    pub(super) fn chance(&mut self, percent: u64) -> bool {
+    pub(in crate::engine) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Change {
+pub(in crate::engine) enum Change {
     Register,
     AddChain,
     Mint(&'static str, u64, Option<u64>),
@@ -46,7 +46,7 @@ pub(super) enum Change {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Ask {
+pub(in crate::engine) struct Ask {
     pub(super) key: u64,
     pub(super) asset: &'static str,
     pub(super) tenant: &'static str,
@@ -62,7 +62,7 @@ fn tx(event: u64) -> String {
 }
 
 impl Ask {
-    pub(super) fn random(
+    pub(in crate::engine) fn random(
         random: &mut Random,
         key: u64,
         time_ms: u64,
@@ -98,7 +98,7 @@ impl Ask {
         }
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::engine) fn json(&self) -> Value {
         let mut json = json!({"asset": {"id": self.asset},
             "state_changes": self.changes.iter().map(Change::json).collect::<Vec<_>>(),
             "event_sources": ["chain"]});
@@ -127,14 +127,14 @@ impl Ask {
         self.changes.iter().any(|change| matches!(change, Change::Order(_)))
     }
 
-    pub(super) fn about(&self) -> About {
+    pub(in crate::engine) fn about(&self) -> About {
         let fp = parse(&self.json()).fingerprint();
         let tenant = self.tenant.parse().expect("tenant");
         // Of one tenant's key space, so that another tenant's request is a request of its own.
         About { rid: name(self.key, "acme"), tenant, fp, accepted_ms: Some(self.accepted_ms) }
     }
 
-    pub(super) fn message(&self) -> RawInput {
+    pub(in crate::engine) fn message(&self) -> RawInput {
         let events = self.changes.iter().filter_map(Change::event);
         let body = Body::Collected {
             about: self.about(),
@@ -162,7 +162,7 @@ fn observation(event: u64, asset: &str, (to, amount): &(&str, u64)) -> Observati
 }
 
 impl Change {
-    pub(super) fn random(random: &mut Random) -> Self {
+    pub(in crate::engine) fn random(random: &mut Random) -> Self {
         let (from, to, amount) = (random.pick(&ACCOUNTS), random.pick(&ACCOUNTS), 1 + random.below(50));
         match random.below(20) {
             0 => Self::Register,
@@ -175,14 +175,14 @@ impl Change {
         }
     }
 
-    pub(super) fn event(&self) -> Option<(u64, (&'static str, u64))> {
+    pub(in crate::engine) fn event(&self) -> Option<(u64, (&'static str, u64))> {
         match self {
             Self::Mint(to, amount, Some(event)) => Some((*event, (*to, *amount))),
             _ => None,
         }
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::engine) fn json(&self) -> Value {
         match self {
             Self::Register => json!({"kind": "REGISTER", "decimals": 0, "chains": ["base", "op"]}),
             Self::AddChain => json!({"kind": "ADD_CHAIN", "chain": "arb"}),

@@ -1,5 +1,5 @@
-//! A shell made of maps: loads, commits, and after every entry checks replay, root, conservation and that
-//! each request is decided once.
+//! A shell made of maps: loads, decides on several threads, commits, and after every entry checks replay, root,
+//! conservation and that each request is decided once.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ use common::state::{AssetRecord, HoldingRecord, decode};
 use common::targets::{Target, Targets};
 use serde_json::{Value, json};
 
+use super::crew::Eager;
 use crate::engine::revert::{Refusal, foresee};
 use crate::engine::tree::Tree;
 use crate::engine::{
@@ -185,7 +186,9 @@ impl World {
     pub(in crate::engine) fn decide(&self, inputs: Vec<RawInput>) -> Result<Batch, Fault> {
         let plan = Engine::read(inputs);
         let loaded = self.load(&plan);
-        self.engine.run(plan, loaded, self.stamp())
+        // Replays run on one thread.
+        let crew = Eager { threads: 2 + self.log.len() % 3, seed: self.log.len() as u64 };
+        self.engine.run_with(&crew, plan, loaded, self.stamp())
     }
 
     /// Commits one entry of these inputs and checks what must always hold.
