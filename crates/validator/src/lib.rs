@@ -26,6 +26,7 @@ mod record_ttl;
 mod replay;
 mod sequencer;
 mod targets_entry;
+mod threads;
 mod unpark;
 mod writer;
 

@@ -14,8 +14,8 @@ use common::status::OutcomeKind;
 use common::trace;
 use metrics::{counter, gauge, histogram};
 
-use crate::engine::Withdrawal;
 use crate::engine::codes::Code;
+use crate::engine::{Execution, Withdrawal};
 
 /// All that this service's page may show.
 pub(crate) const TABLES: [&[Metric]; 4] =
@@ -57,6 +57,15 @@ pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {
     step(shard, "commit", took);
     trace_commit(body, took);
     tracing::debug!(shard = name, seq, messages, took_us = took.as_micros(), "Committed an entry");
+}
+
+/// The requests of a batch were run.
+pub(crate) fn executed(shard: Shard, execution: Execution) {
+    let Execution { requests, ahead, repeated } = execution;
+    let shard = shard.name();
+    counter!("oss_validator_executed_total", "shard" => shard).increment(requests as u64);
+    counter!("oss_validator_reexecuted_total", "shard" => shard).increment(repeated as u64);
+    counter!("oss_validator_parallel_batches_total", "shard" => shard).increment(u64::from(ahead > 0));
 }
 
 /// Observations were withdrawn: requests that were not decided end, those that are applied are told.

@@ -22,6 +22,7 @@ use crate::engine::select::{Fronts as Waits, Waiting, select};
 use crate::engine::{self, Batch, Engine, RawInput, Stamp};
 use crate::error::Failure;
 use crate::shard::ShardState;
+use crate::threads::Threads;
 use crate::view::ViewError;
 use crate::writer::{self, State, Writer};
 
@@ -59,6 +60,7 @@ pub(crate) struct Maker<'a> {
     pub(crate) fence: &'a Fence,
     pub(crate) node: &'a str,
     pub(crate) stand_in: StandInSettings,
+    pub(crate) crew: &'a Threads,
 }
 
 /// What became of one entry.
@@ -131,7 +133,7 @@ fn waiting_receipt(
 
 /// Decides, commits and applies one entry.
 pub(crate) async fn run(maker: &Maker<'_>, writer: &mut Writer, intake: Intake) -> Result<Step, Failure> {
-    let Maker { shard, fence, node, stand_in } = *maker;
+    let Maker { shard, fence, node, stand_in, crew } = *maker;
     let Intake { inputs, consumed, now_ms, state, attempted, is_untouched, .. } = intake;
     common::crash_point!("validator.after_read");
     if !is_untouched {
@@ -143,7 +145,8 @@ pub(crate) async fn run(maker: &Maker<'_>, writer: &mut Writer, intake: Intake) 
     crate::metrics::step(shard.shard, "load", began.elapsed());
     let began = Instant::now();
     let stamp = Stamp { epoch: fence.epoch, node: node.to_owned(), time_ms: now_ms };
-    let batch = shard.engine().run(plan, loaded, stamp)?;
+    let batch = shard.engine().run_with(crew, plan, loaded, stamp)?;
+    crate::metrics::executed(shard.shard, batch.execution);
     let entry = Entry::seal(writer.tip(), &batch.body);
     crate::metrics::step(shard.shard, "decide", began.elapsed());
     if stand_in.validate_ms > 0 {

@@ -62,6 +62,7 @@ pub(crate) struct Duties {
     pub(crate) peers: Peers,
     pub(crate) readiness: Readiness,
     pub(crate) stand_in: StandInSettings,
+    pub(crate) crew: crate::threads::Threads,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -274,8 +275,8 @@ impl Runner {
             };
             let (requests, consumed) = (intake.inputs.len(), intake.consumed);
             let (is_rollback, began) = (intake.is_rollback, Instant::now());
-            let Duties { node, stand_in, .. } = &self.duties;
-            let maker = Maker { shard: &self.shard, fence, node: node.as_str(), stand_in: *stand_in };
+            let Duties { node, stand_in, crew, .. } = &self.duties;
+            let maker = Maker { shard: &self.shard, fence, node: node.as_str(), stand_in: *stand_in, crew };
             match pipeline::run(&maker, &mut self.writer, intake).await? {
                 Step::Committed => {
                     self.turn.made(is_rollback, began.elapsed(), Instant::now());

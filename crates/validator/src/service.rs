@@ -31,6 +31,7 @@ use crate::sequencer::{Duties, Sequencer};
 use crate::shard::ShardState;
 use crate::signer::{Signer, SignerError};
 use crate::targets_file::TargetsFile;
+use crate::threads::Threads;
 use crate::trim::Trimmer;
 use crate::view::{View, ViewError};
 
@@ -297,6 +298,7 @@ impl Parts<'_> {
             peers: self.peers.clone(),
             readiness: self.readiness.clone(),
             stand_in: self.settings.stand_in,
+            crew: Threads::of_this_machine(),
             stop: self.stopped.clone(),
         };
         Sequencer::new(Arc::clone(shard), duties, self.lives.of(format!("sequencer.{}", shard.shard)))

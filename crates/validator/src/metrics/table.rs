@@ -65,6 +65,12 @@ pub(crate) const TABLE: &[Metric] = &[
     ),
     Metric::new("oss_validator_epoch", Gauge, &["shard"], "The highest epoch that this process knows."),
     Metric::new(
+        "oss_validator_executed_total",
+        Counter,
+        &["shard"],
+        "Requests that this process has executed as the leader, each once however often it ran.",
+    ),
+    Metric::new(
         "oss_validator_fenced_total",
         Counter,
         &["call", "shard"],
@@ -94,6 +100,18 @@ pub(crate) const TABLE: &[Metric] = &[
         Counter,
         &["shard", "target"],
         "How often a target's outbox had no room.",
+    ),
+    Metric::new(
+        "oss_validator_parallel_batches_total",
+        Counter,
+        &["shard"],
+        "Batches of which requests ran ahead of their turn on several threads.",
+    ),
+    Metric::new(
+        "oss_validator_reexecuted_total",
+        Counter,
+        &["shard"],
+        "Requests that ran a second time because what they had read ahead of their turn changed before it.",
     ),
     Metric::new(
         "oss_validator_relay_prepared_total",

@@ -40,6 +40,8 @@ fn record_all() {
         aux: Digest::ZERO,
     };
     begin();
+    executed(shard, Execution { requests: 9, ahead: 8, repeated: 2 });
+    executed(shard, Execution { requests: 4, ..Execution::default() });
     committed(shard, 1, &body, took);
     let rid = Rid::fresh(shard);
     let told = Withdrawal {
@@ -87,6 +89,10 @@ fn the_page_shows_what_the_table_says_and_nothing_else() {
     assert!(page.contains(r#"oss_stream_wait_seconds_sum{shard="financial",stream="in"} 8"#), "{page}");
     for effect in ["rejected", "told"] {
         let line = format!(r#"oss_validator_withdrawn_total{{shard="financial",effect="{effect}"}} 1"#);
+        assert!(page.contains(&line), "{line}: {page}");
+    }
+    for (counted, figure) in [("executed", 13), ("reexecuted", 2), ("parallel_batches", 1)] {
+        let line = format!(r#"oss_validator_{counted}_total{{shard="financial"}} {figure}"#);
         assert!(page.contains(&line), "{line}: {page}");
     }
     assert!(!page.contains(r#"stream="local""#), "the leader's own facts have not waited");

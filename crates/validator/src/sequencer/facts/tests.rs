@@ -18,6 +18,7 @@ use crate::pipeline::{self, Maker, Step};
 use crate::record_ttl::RecordTtl;
 use crate::sequencer::turn::Turn;
 use crate::shard::bed::{Ground, collected, input, targets};
+use crate::threads::Threads;
 use crate::writer::Writer;
 
 const LEASE: LeaseSettings = LeaseSettings { ttl_ms: 600_000, renew_ms: 1_000 };
@@ -71,6 +72,7 @@ impl Bed {
             peers: Peers::new(node, None).expect("a client"),
             readiness: Readiness::new(),
             stand_in: StandInSettings::default(),
+            crew: Threads::of_this_machine(),
             stop,
         };
         let runner = Runner {
@@ -99,8 +101,8 @@ impl Bed {
 
     async fn make(&mut self, intake: Intake) -> Step {
         let Self { runner, fence, .. } = self;
-        let maker =
-            Maker { shard: &runner.shard, fence, node: "validator-1", stand_in: StandInSettings::default() };
+        let (shard, stand_in, crew) = (&runner.shard, StandInSettings::default(), &runner.duties.crew);
+        let maker = Maker { shard, fence, node: "validator-1", stand_in, crew };
         pipeline::run(&maker, &mut runner.writer, intake).await.expect("makes an entry")
     }
 }
@@ -225,8 +227,8 @@ async fn a_leader_that_another_has_overtaken_reads_the_log_once_its_view_has_its
         until("it waits with entry 4", async || is_stuck(4)).await;
         assert_eq!((leader.now().seq, leader.engine().position().seq), (2, 3), "its view is behind");
         crate::replay::catch_up(&other).await.expect("follows the log");
-        let maker =
-            Maker { shard: &other, fence: &fence, node: "validator-2", stand_in: StandInSettings::default() };
+        let (stand_in, crew) = (StandInSettings::default(), &Threads::of_this_machine());
+        let maker = Maker { shard: &other, fence: &fence, node: "validator-2", stand_in, crew };
         let mut writer = Writer::new(Arc::clone(&other));
         let intake = Intake { inputs: vec![mint()], ..Intake::default() };
         let made = pipeline::run(&maker, &mut writer, intake).await.expect("makes entry 4");
