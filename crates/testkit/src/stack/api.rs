@@ -148,6 +148,16 @@ impl Api {
         Self::send(request).await
     }
 
+    /// The same with the key of an authority.
+    ///
+    /// # Errors
+    /// Nobody answered.
+    pub async fn order(&self, key: &str, body: &Value) -> Result<Answer, ApiError> {
+        let url = format!("{}/v1/sync-requests?until=completed", self.collector());
+        let request = self.http.post(url).bearer_auth(&self.tokens.regulate).json(body);
+        Self::send(request.header("Idempotency-Key", key).header("Prefer", "wait=20")).await
+    }
+
     /// `GET /v1/sync-requests/{rid}`.
     ///
     /// # Errors

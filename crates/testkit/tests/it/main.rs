@@ -10,6 +10,7 @@ mod kills;
 mod logs;
 mod metrics;
 mod one_key;
+mod orders;
 mod outage;
 mod rejections;
 mod restart;
