@@ -3,10 +3,10 @@
 //! The engine has no threads and no clock of its own: the shell hands in a [`Crew`] that has both. Whatever it says and
 //! however many threads it has, the batch is the same; only the time differs.
 //!
-//! Several threads pay only if each gets enough to do ([`Parallel::threads_for`]). Measured on two cores: requests of up
-//! to 20 µs gain nothing where the other cores have work already, those of 50 µs gain 1.4 to 1.9 times. So requests
-//! below [`COST_NS_MIN`] take their turns on one thread, and each thread gets at least [`REQUESTS_MIN`]. From both
-//! follows that it has at least 50 µs to do, which is more than it takes to wake it.
+//! Several threads pay only if each gets enough to do ([`Parallel::threads_for`]). On two cores requests of up to 20 µs
+//! gain little or nothing, since the other core has work already; from 50 µs on a whole batch gains 1.4 times and more. So
+//! requests below [`COST_NS_MIN`] take their turns on one thread, and each thread gets at least [`REQUESTS_MIN`]. Both
+//! together give it 200 µs to do, several times what it takes to start it.
 
 /// Requests that are cheaper run on one thread, ns.
 const COST_NS_MIN: u64 = 50_000;
