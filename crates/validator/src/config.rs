@@ -29,6 +29,7 @@ pub struct Settings {
     pub view: ViewSettings,
     pub relay: RelaySettings,
     pub log: LogSettings,
+    pub checkpoint: CheckpointSettings,
     #[serde(default)]
     pub peer: PeerSettings,
     #[serde(default)]
@@ -84,6 +85,13 @@ pub struct LogSettings {
     pub trim_ms: u64,
 }
 
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointSettings {
+    /// After so many entries of a shard a checkpoint of it is written.
+    pub every_entries: u64,
+}
+
 /// How validators read each other's log.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +143,7 @@ impl Settings {
             ((1..=256).contains(&self.relay.run_max), "relay.run_max must be between 1 and 256"),
             (self.relay.out_max >= 1, "relay.out_max must be at least 1"),
             (self.log.trim_ms >= 1, "log.trim_ms must be at least 1"),
+            (self.checkpoint.every_entries >= 1, "checkpoint.every_entries must be at least 1"),
             (self.stand_in.validate_ms <= 1_000, "stand_in.validate_ms must be at most 1000"),
             (self.relay.full_retry_ms >= 1, "relay.full_retry_ms must be at least 1"),
         ];

@@ -6,6 +6,7 @@ use common::hash::Digest;
 use common::ids::Shard;
 use common::link::LinkError;
 
+use crate::checkpoint::CheckpointError;
 use crate::engine::Fault;
 use crate::replay::Difference;
 use crate::view::ViewError;
@@ -40,6 +41,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     View(#[from] ViewError),
     #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
     Engine(#[from] Fault),
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -53,7 +56,7 @@ impl Failure {
             Self::DataLoss(_)
             | Self::Replay(_)
             | Self::View(ViewError::Fork { .. } | ViewError::NotNext { .. }) => exit::DATA_LOSS,
-            Self::View(_) | Self::Engine(_) | Self::Link(_) => exit::ESSENTIAL,
+            Self::View(_) | Self::Checkpoint(_) | Self::Engine(_) | Self::Link(_) => exit::ESSENTIAL,
         }
     }
 }

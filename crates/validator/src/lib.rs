@@ -3,10 +3,11 @@
 //! In: messages in `:inx`, `:receipts` and `:in` of each shard. Out: log entries, statuses, signed work in
 //! `:out:<target>`, and the read API. The files in the order of the data:
 //!
-//! `service` wires → `data_dir`, `view` (archive and state) → `lease` → `sequencer` runs `replay` (with `peers`), then
+//! `service` wires → `data_dir`, `view` (archive and state), `checkpoint` → `lease` → `sequencer` runs `replay` (with `peers`), then
 //! `pipeline` per entry with the pure `engine` (`old_roots` brings its history back) → `writer` keeps the view up → `effects`,
 //! `relay` (with `signer`), `trim` → `http` answers.
 
+mod checkpoint;
 mod data_dir;
 mod targets_file;
 mod view;
@@ -43,8 +44,10 @@ mod look;
 mod metrics;
 mod service;
 
+pub use checkpoint::CheckpointError;
 pub use config::{
-    LeaseSettings, LogSettings, PeerSettings, RelaySettings, Settings, StandInSettings, ViewSettings,
+    CheckpointSettings, LeaseSettings, LogSettings, PeerSettings, RelaySettings, Settings, StandInSettings,
+    ViewSettings,
 };
 pub use data_dir::{DataDir, DataDirError};
 pub use fold::{Fold, FoldError};

@@ -29,7 +29,8 @@ enum Command {
     Run,
     /// Ask the running service's /healthz; exit code 0 when it leads, or follows and could take over.
     Healthcheck,
-    /// Delete the view of the first free data folder; the next start rebuilds it from the archive and the log.
+    /// Delete the view of the first free data folder; the next start rebuilds it from a checkpoint, the archive
+    /// and the log.
     RebuildView,
 }
 

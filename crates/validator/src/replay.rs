@@ -1,8 +1,8 @@
 //! Replay: from the database and the log to a running engine.
 //!
 //! In: the view, the archive, `:log`. Out: an engine, view and archive at the log's head, or a [`Failure`] that
-//! names the first thing that differs. Three steps: the view's head is restored as it is; archived entries that
-//! the view lacks (it was deleted) are replayed; then entries of `:log`. Every entry is computed again and
+//! names the first thing that differs. Three steps: the view's head is restored as it is (an empty view is filled from the
+//! newest checkpoint that holds); archived entries that the view lacks are replayed; then entries of `:log`. Every entry is computed again and
 //! compared: digest, chain, inputs, outcomes, updates, root, aux.
 
 use std::time::{Duration, Instant};
@@ -11,8 +11,9 @@ use common::entry::Entry;
 use common::link::{Head, Initialised, LinkError, LoggedEntry, StreamId};
 use tokio::sync::watch;
 
+use crate::checkpoint;
 use crate::engine::{Divergence, Engine, Position, inputs_of};
-use crate::error::{DataLoss, Failure};
+use crate::error::{DataLoss, Failure, chain};
 use crate::peers::{NoPage, Peers};
 use crate::read_size::{Came, ReadSize};
 use crate::shard::ShardState;
@@ -64,9 +65,12 @@ fn uuid_like() -> String {
     common::link::Token::random().as_str().to_owned()
 }
 
-/// Brings the engine to the view's head, then to the archive's.
+/// Brings the engine to the view's head, then to the archive's. An empty view is filled from a checkpoint, if there is one.
 pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
     let began = Instant::now();
+    if shard.view.snapshot()?.head()?.seq == 0 {
+        take_checkpoint(shard)?;
+    }
     let snapshot = shard.view.snapshot()?;
     let head = snapshot.head()?;
     if head.seq > 0 {
@@ -93,6 +97,21 @@ pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
         }
     }
     crate::metrics::replayed(shard.shard, head.seq, shard.now().seq, began.elapsed());
+    Ok(())
+}
+
+/// Without a checkpoint that may be taken, the archive is replayed from its first entry.
+fn take_checkpoint(shard: &ShardState) -> Result<(), Failure> {
+    let began = Instant::now();
+    let folder = checkpoint::keeper::folder_of(shard)?;
+    let (head, refused) = checkpoint::restore(&shard.view, &folder)?;
+    for error in refused {
+        tracing::error!(shard = %shard.shard, error = %chain(&error), "A checkpoint was not taken");
+    }
+    if let Some(head) = head {
+        let ms = began.elapsed().as_millis();
+        tracing::info!(shard = %shard.shard, seq = head.seq, root = %head.root, ms, "Took a checkpoint");
+    }
     Ok(())
 }
 

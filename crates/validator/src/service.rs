@@ -20,6 +20,7 @@ use common::link::{self, Commands, LinkError};
 use common::targets::{Targets, TargetsError};
 use tokio::sync::watch;
 
+use crate::checkpoint;
 use crate::config::Settings;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::{self, Api};
@@ -217,6 +218,8 @@ impl Service {
             lives: &lives,
         };
         let arbiters = parts.start(&shards);
+        let keeper = checkpoint::keeper::run(shards.clone(), self.settings.checkpoint, stopped.clone());
+        actix::spawn(common::supervise::essential("checkpoint", keeper));
         actix::spawn(common::supervise::essential("look", crate::look::run(shards)));
         let watch = self.targets_file.watch(self.readiness.clone());
         actix::spawn(common::supervise::essential("targets", watch));

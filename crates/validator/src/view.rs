@@ -12,6 +12,7 @@
 //!   holds the value, and without one the present value does.
 
 mod archive;
+mod checkpoint;
 mod decided;
 mod past;
 mod read;
@@ -30,6 +31,7 @@ use redb::{Database, Durability, ReadableDatabase as _, WriteTransaction};
 
 pub(crate) use archive::Page;
 pub(crate) use read::Snapshot;
+pub(crate) use tables::HeadRow;
 pub(crate) use write::Record;
 
 use crate::config::ViewSettings;

@@ -13,7 +13,7 @@ use super::{ViewError, decode, tables};
 use crate::engine::boundary::Decision;
 
 /// The decisions of one entry.
-type Row = BTreeMap<[u8; 16], Decision>;
+pub(super) type Row = BTreeMap<[u8; 16], Decision>;
 
 /// Writes decisions of any entries, new ones and new states of old ones.
 pub(super) fn write<'a>(

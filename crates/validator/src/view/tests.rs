@@ -8,6 +8,7 @@ use super::*;
 use crate::engine::tree::LeafWrite;
 use crate::engine::{Changes, Decision, Deliveries, Needs, ValueChange};
 
+mod checkpoint;
 mod past;
 mod run;
 
