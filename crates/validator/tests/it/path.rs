@@ -125,6 +125,23 @@ async fn a_deleted_view_is_rebuilt_from_the_archive_to_exactly_the_same() {
 }
 
 #[tokio::test]
+async fn a_deleted_view_comes_back_from_a_checkpoint_to_exactly_the_same() {
+    let (bed, validator) = with_history().await;
+    let before = seen(&validator).await;
+    validator.stop().await;
+    let often = bed.start_with(&[("OSS__CHECKPOINT__EVERY_ENTRIES", "1")]);
+    often.ready().await;
+    often.says("Wrote a checkpoint").await;
+    often.stop().await;
+    assert_eq!(bed.run(&["rebuild-view"]), 0);
+    let again = bed.start();
+    again.ready().await;
+    assert_eq!(seen(&again).await, before);
+    let restored = again.log();
+    assert!(restored.contains("Took a checkpoint"), "{restored}");
+}
+
+#[tokio::test]
 async fn a_kill_between_two_syncs_is_made_good_from_the_log() {
     let bed = Bed::new(&["base"]).await;
     // Nothing is synced by itself, so the kill takes every write; and what is not synced is never trimmed,
