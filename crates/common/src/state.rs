@@ -18,7 +18,7 @@ use crate::request::Document;
 pub struct AssetRecord {
     /// The class of the asset id.
     pub class: String,
-    /// The tenant that registered it; only its requests change it.
+    /// The tenant that registered it; only its requests change it, and orders of authorities.
     pub issuer: String,
     pub decimals: u8,
     /// Sum of all holdings, smallest units.

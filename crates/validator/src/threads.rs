@@ -2,7 +2,7 @@
 //!
 //! It measures what a request costs on one thread and goes by the engine's rule ([`Parallel`]). Threads are started for
 //! one run and end with it: by the rule each has 200 µs to do at least, and a start takes a tenth of that or two; with
-//! the requests of today none is ever started. A thread that cannot be started leaves its part to the others.
+//! the requests of today none is, but for the first batches of a process if its very first request was slow. A thread that cannot be started leaves its part to the others.
 
 use std::cell::Cell;
 use std::num::NonZero;

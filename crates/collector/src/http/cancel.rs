@@ -8,6 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use common::auth::Scope;
 use common::link::{EXPRESS_MAX, SendTo, Sent};
 use common::problem::Problem;
 use common::status::Status;
@@ -47,7 +48,7 @@ pub(super) struct Conflict {
         (status = 200, description = "The wait ended with the request cancelled", body = StatusResource),
         (status = 202, description = "The cancel is on its way; it may still come too late", body = StatusResource),
         (status = 401, description = "No valid API key", body = common::problem::Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key lacks the scope submit, or regulate for what an authority orders", body = common::problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope submit", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such request of this tenant", body = common::problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Committed or ended already", body = Conflict, content_type = "application/problem+json"),
         (status = 412, description = "It has changed since the ETag in If-Match", body = Conflict, content_type = "application/problem+json"),
@@ -61,7 +62,7 @@ pub(super) async fn cancel(
     path: Path<String>,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = api.admit(&request, &super::SUBMITTING, Use::Read)?;
+    let principal = api.admit(&request, &[Scope::Submit], Use::Read)?;
     let patience = Patience::read(&request)?;
     let rid = super::path_rid(&path)?;
     api.require_known_data()?;

@@ -197,6 +197,21 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A field that may be left out, but is not null: what is left out means more than one value.
+    #[expect(clippy::option_option, reason = "outer: readable; inner: present")]
+    pub(super) fn if_named<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Value, &Place<'_>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.map.get(key) {
+            Some(Value::Null) => {
+                self.place.key(key).fault(FaultCode::Invalid, "leave it out, or say which one")
+            }
+            _ => self.optional(key, read),
+        }
+    }
+
     /// A field whose only value today is `only` (or left out, or null).
     pub(super) fn only(&self, key: &str, only: &str) -> Option<()> {
         match self.map.get(key) {

@@ -111,6 +111,18 @@ fn every_fault_names_its_place() {
             "/state_changes/0/amount",
             FaultCode::Invalid,
         ),
+        // Without an account it is of the whole asset.
+        (change(json!({"kind": "FREEZE", "account": null})), "/state_changes/0/account", FaultCode::Invalid),
+        (
+            change(json!({"kind": "CONFISCATE", "account": null, "to": null})),
+            "/state_changes/0/to",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "FREEZE", "account": "a", "amount": null})),
+            "/state_changes/0/amount",
+            FaultCode::Invalid,
+        ),
         (change(json!({"kind": "SEIZE", "amount": "1"})), "/state_changes/0/amount", FaultCode::UnknownField),
         (change(json!({"kind": "CONFISCATE", "account": "a"})), "/state_changes/0/to", FaultCode::Missing),
         (change(json!({"kind": "CONFISCATE", "to": "a"})), "/state_changes/0/account", FaultCode::Missing),

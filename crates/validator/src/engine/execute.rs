@@ -221,9 +221,6 @@ impl<'a> Checked<'_, 'a> {
                 if asset.status == AssetStatus::Withdrawn {
                     errors.add(Code::AssetWithdrawn, "/asset/id", "the asset's registration was undone");
                 }
-                if asset.status == AssetStatus::Confiscated {
-                    errors.add(Code::AssetBlocked, "/asset/id", "the asset is CONFISCATED");
-                }
             }
         }
     }
@@ -265,7 +262,9 @@ impl<'a> Checked<'_, 'a> {
                 pointer: &format!("/state_changes/{index}"),
                 errors: &mut errors,
             };
-            kinds::apply(&change.op, &mut applying);
+            if !applying.is_ended() {
+                kinds::apply(&change.op, &mut applying);
+            }
             if !errors.is_empty() {
                 return Err(errors);
             }

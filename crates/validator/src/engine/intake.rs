@@ -12,8 +12,9 @@
 //! | about a request decided or met before, same tenant and fingerprint | dropped, its status written again |
 //! | the same with another one | REJECTED `IDEMPOTENCY_CONFLICT`; the decision stays, and the record shows it |
 //! | COLLECTED after its time | EXPIRED `TTL_EXPIRED` |
+//! | COLLECTED of an authority's order, not on the express stream | REJECTED `NOT_AUTHORITY` |
 //! | FAILED | FAILED with its code |
-//! | CANCEL of an undecided request | CANCELLED: one that waits in this batch is taken out, one still to come will be dropped as decided |
+//! | CANCEL of an undecided request | CANCELLED: one that waits in this batch is taken out, one still to come will be dropped as decided; an order of an authority stays |
 //! | WITHDRAWN | of an undecided request REJECTED `OBSERVATION_WITHDRAWN`, taken out like a CANCEL's; else [`withdrawals`] |
 //! | RECEIPT, COMMAND, TARGETS | [`receipts`], [`commands`], [`targets`] |
 
@@ -200,7 +201,9 @@ impl<'a> Intake<'a, '_> {
     fn take_out(&mut self, about: &About) -> TakenOut {
         if let Some(place) = self.waiting.get(&about.rid).copied() {
             let candidate = self.candidates.get_mut(place);
-            let Some(candidate) = candidate.filter(|c| c.is_some_and(|c| same(c.about, about))) else {
+            // An order is not taken back by whoever may submit for its tenant: another order undoes it.
+            let may = |c: Candidate<'_>| same(c.about, about) && !c.request.is_regulatory();
+            let Some(candidate) = candidate.filter(|c| c.is_some_and(may)) else {
                 return TakenOut::Not;
             };
             *candidate = None;

@@ -5,7 +5,7 @@
 
 use common::ids::Name;
 use common::request::Op;
-use common::state::{AssetRecord, RegulatoryState};
+use common::state::{AssetRecord, AssetStatus, RegulatoryState};
 use common::targets::Targets;
 
 use super::codes::{Code, Errors};
@@ -32,6 +32,8 @@ mod seize;
 mod unfreeze;
 mod unrestrict;
 
+pub(super) use transfer::free;
+
 /// What a change is applied with.
 #[derive(Debug)]
 pub(super) struct Applying<'a, 'w> {
@@ -57,6 +59,15 @@ impl Applying<'_, '_> {
         if self.targets.is_some_and(|targets| targets.get(chain).is_none()) {
             self.error(Code::UnknownTarget, field, format!("{chain} is not a target of this log"));
         }
+    }
+
+    /// Whether the asset is confiscated, so that nothing of it changes any more: an error then.
+    pub(super) fn is_ended(&mut self) -> bool {
+        let is_ended = self.overlay.asset().is_some_and(|asset| asset.status == AssetStatus::Confiscated);
+        if is_ended {
+            self.error(Code::AssetBlocked, "/kind", "the asset is CONFISCATED");
+        }
+        is_ended
     }
 
     /// Whether an authority has stopped the asset: an error then.
@@ -103,23 +114,10 @@ pub(super) fn footprint(op: &Op, touched: &mut Touched<'_>) -> ChangeSlots {
     }
 }
 
-/// What is never undone automatically: others have acted on it outside.
+/// What is never undone automatically: others have acted on it outside, or an authority ordered it, and orders are
+/// undone by orders.
 pub(super) fn is_final(op: &Op) -> bool {
-    match op {
-        Op::Burn { .. } | Op::Confiscate { .. } | Op::Liquidate { .. } => true,
-        Op::Register { .. }
-        | Op::AddChain { .. }
-        | Op::Mint { .. }
-        | Op::Transfer { .. }
-        | Op::SetData { .. }
-        | Op::Freeze { .. }
-        | Op::Unfreeze { .. }
-        | Op::Seize { .. }
-        | Op::Release { .. }
-        | Op::Restrict { .. }
-        | Op::Unrestrict { .. }
-        | Op::Recover { .. } => false,
-    }
+    matches!(op, Op::Burn { .. }) || op.is_regulatory()
 }
 
 /// The state in which an authority has stopped an asset, if it is in one.

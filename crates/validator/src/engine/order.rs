@@ -25,7 +25,8 @@ pub(super) struct Rank {
 }
 
 impl Rank {
-    /// The kinds that exist are all of one class: among them order of arrival is what clients are promised.
+    /// Order of arrival is what clients are promised. Orders of authorities are taken up first as it is, and go among
+    /// themselves by arrival until there are ranks of authorities.
     pub(super) const fn ordinary(arrival: usize) -> Self {
         Self { precedence: u8::MAX, class: 4, arrival }
     }

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use common::amount::Amount;
 use common::entry::AssetUpdate;
 use common::hash::Digest;
 use common::ids::{Name, Rid};
@@ -158,6 +159,10 @@ fn decide_unguarded(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Res
         let detail = format!("the asset is {}", state.name());
         return Ok(Err(Errors::one(Code::AssetBlocked, "/rid", detail).into()));
     }
+    if takes_frozen(&found, &prior, &work) {
+        let detail = "units that an authority has frozen would leave a holding";
+        return Ok(Err(Errors::one(Code::HoldingBlocked, "/rid", detail).into()));
+    }
     let (committed, update) = restore(&found, prior, work)?;
     let open: BTreeSet<String> =
         update.from.keys().filter(|chain| targets.get(chain).is_some()).map(Name::to_string).collect();
@@ -221,11 +226,25 @@ fn check_request(found: &Found) -> Result<(), Refusal> {
     Err(Refusal { errors, dependents: told(&found.dependents).to_vec() })
 }
 
-/// The state in which an authority has stopped the asset. What authorities did themselves is undone all the same.
+/// The state in which an authority has stopped the asset.
 fn stopped(found: &Found, work: &Work) -> Option<RegulatoryState> {
     let slot = found.footprints.last().map(|footprint| footprint.asset)?;
-    let asset = work.slots[slot].now.as_ref().and_then(Record::as_asset)?;
-    kinds::stopped(asset).filter(|_| !found.undone.request.is_regulatory())
+    kinds::stopped(work.slots[slot].now.as_ref().and_then(Record::as_asset)?)
+}
+
+/// Whether more would leave a holding than is free there: what comes in is frozen up to the figure, also after FREEZE, and
+/// does not go back before UNFREEZE.
+fn takes_frozen(found: &Found, prior: &[Option<Record>], work: &Work) -> bool {
+    let writes = found.footprints.last().map(|footprint| footprint.writes.as_slice()).unwrap_or_default();
+    let takes = |slot: &SlotId| {
+        let Some(Record::Holding(now)) = &work.slots[*slot].now else { return false };
+        let before = match &prior[*slot] {
+            Some(Record::Holding(before)) => before.balance,
+            _ => Amount::ZERO,
+        };
+        now.balance.checked_sub(before).is_some_and(|leaving| leaving > kinds::free(now))
+    };
+    writes.iter().any(takes)
 }
 
 /// The records before the request, by slot: its entry applied again up to it.
@@ -322,11 +341,7 @@ fn shapes(work: &Work) -> BTreeMap<SlotId, Shape> {
 fn asset_before(prior: Option<Record>, present: &AssetRecord) -> AssetRecord {
     match prior {
         Some(Record::Asset(record)) => *record,
-        _ => AssetRecord {
-            status: AssetStatus::Withdrawn,
-            supply: common::amount::Amount::ZERO,
-            ..present.clone()
-        },
+        _ => AssetRecord { status: AssetStatus::Withdrawn, supply: Amount::ZERO, ..present.clone() },
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn read(kind: &str, fields: &Fields<'_>) -> Option<Op> {
 
 #[expect(clippy::option_option, reason = "outer: readable; inner: present")]
 fn subject(fields: &Fields<'_>) -> Option<Option<Account>> {
-    fields.optional("account", |v, p| p.text::<Account>(v))
+    fields.if_named("account", |v, p| p.text::<Account>(v))
 }
 
 /// A holding, or a part of it by an absolute figure.
@@ -37,7 +37,7 @@ fn part(
     fields: &Fields<'_>,
     figure: fn(&Value, &Place<'_>) -> Option<Amount>,
 ) -> Option<(Option<Account>, Option<Amount>)> {
-    let (account, amount) = (subject(fields), fields.optional("amount", figure));
+    let (account, amount) = (subject(fields), fields.if_named("amount", figure));
     let (account, amount) = (account?, amount?);
     if amount.is_some() && account.is_none() {
         return fields.place().key("account").fault(FaultCode::Missing, "an amount is of one account");
@@ -46,7 +46,7 @@ fn part(
 }
 
 fn confiscate(fields: &Fields<'_>) -> Option<Op> {
-    let to = fields.optional("to", |v, p| p.text::<Account>(v));
+    let to = fields.if_named("to", |v, p| p.text::<Account>(v));
     let holding = match (subject(fields)?, to?) {
         (None, None) => None,
         (Some(account), Some(to)) if account == to => {

@@ -3,7 +3,7 @@
 //! - Footprint: writes the asset, or both holdings.
 //! - Effect: the state becomes CONFISCATED, for ever. Of an asset nothing changes any more; of a holding all units go to
 //!   `to`, frozen ones too, and none comes back.
-//! - Rejected: `TRANSITION_NOT_ALLOWED`, `HOLDING_BLOCKED` if `to` may not receive.
+//! - Rejected: `TRANSITION_NOT_ALLOWED`, `HOLDING_BLOCKED` if there are units and `to` may not receive.
 //! - Inverse: none; it is never undone automatically.
 
 use common::amount::Amount;

@@ -1,10 +1,9 @@
 //! Forced moves: units change hands by order, whatever freezes them.
 //!
 //! What is frozen shrinks by what a move takes beyond the free units (ERC-7943: unfrozen first, then moved). The
-//! receiver must be able to receive, and a confiscated holding gives nothing.
+//! receiver must be able to receive; a confiscated holding has nothing left to give.
 
 use common::amount::Amount;
-use common::state::RegulatoryState;
 
 use super::super::codes::Code;
 use super::{Applying, transfer};
@@ -24,10 +23,6 @@ pub(super) fn apply(amount: Amount, applying: &mut Applying<'_, '_>) {
 pub(super) fn moved(amount: Amount, applying: &mut Applying<'_, '_>) -> bool {
     let (Some(from), Some(to)) = (applying.slots.from, applying.slots.to) else { return false };
     let (giver, receiver) = (applying.overlay.holding(from), applying.overlay.holding(to));
-    if giver.state == RegulatoryState::Confiscated {
-        applying.holding_is_blocked(giver.state, "/from");
-        return false;
-    }
     if applying.is_holding_blocked(receiver.state, "/to") {
         return false;
     }

@@ -59,6 +59,6 @@ pub(super) fn credit(to: SlotId, amount: Amount, applying: &mut Applying<'_, '_>
 }
 
 /// The units of a holding that are not frozen.
-pub(super) fn free(holding: &HoldingRecord) -> Amount {
+pub(in crate::engine) fn free(holding: &HoldingRecord) -> Amount {
     holding.balance.checked_sub(holding.frozen).unwrap_or(Amount::ZERO)
 }

@@ -100,7 +100,6 @@ impl Model {
         match known {
             None if !registers => return Err("NOT_REGISTERED"),
             Some(asset) if asset.issuer != ask.tenant && !ask.is_order() => return Err("NOT_ISSUER"),
-            Some(asset) if asset.regulated.state() == "CONFISCATED" => return Err("ASSET_BLOCKED"),
             _ => {}
         }
         if ask.on_arb && !adds && !known.is_some_and(|asset| asset.on_arb) {
@@ -120,6 +119,9 @@ impl Model {
     }
 
     fn change(&mut self, ask: &Ask, change: &Change) -> Result<(), &'static str> {
+        if self.state.assets.get(ask.asset).is_some_and(|asset| asset.regulated.state() == "CONFISCATED") {
+            return Err("ASSET_BLOCKED");
+        }
         if let Change::Register = change {
             let asset = Asset { issuer: ask.tenant, ..Asset::default() };
             return match self.state.assets.insert(ask.asset, asset) {

@@ -34,7 +34,7 @@ pub(super) fn codes() -> BTreeSet<String> {
         ("i: FREEZE @order 1", "", ""),
         ("j: MINT bob 1", "ASSET_BLOCKED", "/state_changes/0/kind"),
         ("k: CONFISCATE @order 1", "", ""),
-        ("l: SET a b", "ASSET_BLOCKED", "/asset/id"),
+        ("l: SET a b", "ASSET_BLOCKED", "/state_changes/0/kind"),
     ];
     let mut world = told("", &[]);
     let mut met = BTreeSet::from(["NOT_AUTHORITY".to_owned()]);
@@ -238,30 +238,57 @@ fn only_the_express_stream_brings_orders_and_only_they_reach_what_another_tenant
 }
 
 #[test]
-fn a_stopped_asset_is_not_moved_by_a_rollback_and_an_order_is_undone_by_its_authority_unless_it_is_final() {
+fn a_stopped_asset_is_not_moved_by_a_rollback_and_orders_are_undone_by_orders() {
+    let mut world = told("t: TRANSFER alice bob 5", &["t APPLIED 2"]);
+    let orders = ["a: FREEZE", "b: UNFREEZE", "c: FREEZE alice 7", "d: RECOVER alice carol 1", "e: SEIZE"];
+    for line in orders {
+        entry(&mut world, &[&format!("{line} @order 1 @tenant sec")]);
+        let key = &line[..1];
+        let refused = world.commit(vec![rollback(&format!("undo-{key}"), "sec", rid(key, "sec"))]);
+        assert_eq!(verdict(&refused.body.outcomes[0]), "REJECTED NOT_REVERSIBLE", "{line}");
+    }
+    let refused = undo(&mut world, "undo-t", "t");
+    assert_eq!(verdict(&refused.body.outcomes[0]), "REJECTED HAS_DEPENDENTS");
     let mut world = told("t: TRANSFER alice bob 5", &["t APPLIED 2"]);
     entry(&mut world, &["f: FREEZE @order 1 @tenant sec"]);
     let refused = undo(&mut world, "undo-t", "t");
     assert_eq!(verdict(&refused.body.outcomes[0]), "REJECTED ASSET_BLOCKED");
-
-    let order = |world: &mut World, command: &str, key: &str| {
-        world.commit(vec![rollback(command, "sec", rid(key, "sec"))])
-    };
-    assert_eq!(order(&mut world, "undo-f", "f").kind(), EntryKind::Revert);
-    assert_eq!(world.asset("bond:a").expect("asset").status, AssetStatus::Active);
+    entry(&mut world, &["g: UNFREEZE @order 2 @tenant sec"]);
     assert_eq!(undo(&mut world, "undo-t-again", "t").kind(), EntryKind::Revert);
-    assert_eq!(world.balance("bond:a", "alice").units(), 100);
+}
 
-    entry(&mut world, &["p: FREEZE alice 7 @order 2 @tenant sec"]);
-    entry(&mut world, &["q: FREEZE alice 9 @order 3 @tenant sec"]);
-    assert_eq!(order(&mut world, "undo-q", "q").kind(), EntryKind::Revert);
-    assert_eq!(world.holding("bond:a", "alice").frozen.units(), 7, "the figure before");
-    for (key, line) in [
-        ("c", "c: CONFISCATE bob state @order 4 @tenant sec"),
-        ("l", "l: LIQUIDATE alice carol 1 @order 5 @tenant sec"),
-    ] {
+#[test]
+fn units_that_were_frozen_as_they_came_in_do_not_leave_by_a_rollback() {
+    for line in ["t: TRANSFER bob alice 50", "t: MINT alice 50"] {
+        let mut world = told("", &[]);
+        entry(&mut world, &["f: FREEZE alice 120 @order 1 @tenant sec"]);
         entry(&mut world, &[line]);
-        let refused = order(&mut world, &format!("undo-{key}"), key);
-        assert_eq!(verdict(&refused.body.outcomes[0]), "REJECTED NOT_REVERSIBLE", "{key}");
+        let refused = undo(&mut world, "undo-t", "t");
+        assert_eq!(verdict(&refused.body.outcomes[0]), "REJECTED HOLDING_BLOCKED", "{line}");
+        assert_eq!(world.balance("bond:a", "alice").units(), 150);
     }
+    let mut world = told("", &[]);
+    entry(&mut world, &["f: FREEZE alice 100 @order 1 @tenant sec"]);
+    entry(&mut world, &["t: TRANSFER bob alice 50"]);
+    assert_eq!(undo(&mut world, "undo-t", "t").kind(), EntryKind::Revert, "as many are free");
+}
+
+#[test]
+fn nothing_moves_behind_a_confiscation_in_one_request_and_a_figure_goes_with_the_holding() {
+    drop(told("c: CONFISCATE | RECOVER alice bob 40 @order 1", &["c REJECTED ASSET_BLOCKED"]));
+    let world = told(
+        "f: FREEZE alice 200 @order 1\n--\nc: CONFISCATE alice state @order 2",
+        &["f APPLIED 2", "c APPLIED 3"],
+    );
+    assert_eq!(world.holding("bond:a", "alice").frozen.units(), 0);
+}
+
+#[test]
+fn an_order_is_not_cancelled() {
+    let mut world = told("", &[]);
+    let (_, body) = request("f: FREEZE @order 1");
+    let common::message::Body::Collected { about, .. } = &body else { panic!("a request") };
+    let cancel = common::message::Body::Cancel { about: about.clone() };
+    let batch = world.commit(vec![raw(InputStream::Inx, body.clone()), raw(InputStream::Inx, cancel)]);
+    assert_eq!(verdict(&batch.body.outcomes[0]), "APPLIED 2");
 }
