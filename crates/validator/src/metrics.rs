@@ -59,7 +59,7 @@ pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {
     tracing::debug!(shard = name, seq, messages, took_us = took.as_micros(), "Committed an entry");
 }
 
-/// The requests of a batch were run.
+/// The requests of a committed entry were run.
 pub(crate) fn executed(shard: Shard, execution: Execution) {
     let Execution { requests, ahead, repeated } = execution;
     let shard = shard.name();

@@ -146,7 +146,6 @@ pub(crate) async fn run(maker: &Maker<'_>, writer: &mut Writer, intake: Intake) 
     let began = Instant::now();
     let stamp = Stamp { epoch: fence.epoch, node: node.to_owned(), time_ms: now_ms };
     let batch = shard.engine().run_with(crew, plan, loaded, stamp)?;
-    crate::metrics::executed(shard.shard, batch.execution);
     let entry = Entry::seal(writer.tip(), &batch.body);
     crate::metrics::step(shard.shard, "decide", began.elapsed());
     if stand_in.validate_ms > 0 {
@@ -164,6 +163,7 @@ pub(crate) async fn run(maker: &Maker<'_>, writer: &mut Writer, intake: Intake) 
     }
     common::crash_point!("validator.after_commit");
     crate::metrics::committed(shard.shard, entry.seq, &batch.body, began.elapsed());
+    crate::metrics::executed(shard.shard, batch.execution);
     crate::metrics::withdrawn(shard.shard, &batch.body, &batch.changes.withdrawals);
     // Its effects, and its targets, are looked for in the view right after it.
     let is_awaited = batch.kind() != EntryKind::Batch || !batch.effects.is_empty();

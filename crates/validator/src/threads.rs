@@ -2,7 +2,7 @@
 //!
 //! It measures what a request costs on one thread and goes by the engine's rule ([`Parallel`]). Threads are started for
 //! one run and end with it: by the rule each has 200 µs to do at least, and a start takes a tenth of that or two; with
-//! the requests of today none is, but for the first batches of a process if its very first request was slow. A thread that cannot be started leaves its part to the others.
+//! the requests of today none is started. A thread that cannot be started leaves its part to the others.
 
 use std::cell::Cell;
 use std::num::NonZero;
@@ -19,7 +19,7 @@ const MEAN_OVER: u64 = 1_024;
 pub(crate) struct Threads {
     /// At most so many, the sequencer's own among them.
     most: usize,
-    /// Mean time of one request on one thread, ns; 0 = none has run yet.
+    /// Mean time of one request on one thread, ns; it begins at 0.
     cost_ns: Cell<u64>,
 }
 
@@ -37,15 +37,13 @@ impl Threads {
     }
 }
 
-/// The mean after so many requests more, which took so long together.
+/// The mean after so many requests more, which took so long together. What is not known yet counts as nothing: a slow first
+/// request is no slow batch.
 fn mean(before_ns: u64, requests: u64, took_ns: u64) -> u64 {
-    let weight = if before_ns == 0 { requests } else { MEAN_OVER.max(requests) };
-    if weight == 0 {
-        return before_ns;
-    }
-    // The older ones keep what the new ones leave them. One ns at least: 0 says that nothing is known.
+    let weight = MEAN_OVER.max(requests);
+    // The older ones keep what the new ones leave them.
     let kept = u128::from(before_ns) * u128::from(weight - requests);
-    u64::try_from((kept + u128::from(took_ns)) / u128::from(weight)).unwrap_or(u64::MAX).max(1)
+    u64::try_from((kept + u128::from(took_ns)) / u128::from(weight)).unwrap_or(u64::MAX)
 }
 
 impl Crew for Threads {
@@ -105,6 +103,8 @@ mod tests {
             let crew = threads(count);
             crew.run(count, runs.len(), &|number| {
                 runs[number].fetch_add(1, Ordering::Relaxed);
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_micros(50) {}
             });
             assert!(runs.iter().all(|runs| runs.load(Ordering::Relaxed) == 1), "{count} threads");
             assert_ne!(crew.cost_ns.get(), 0, "{count} threads");
@@ -113,18 +113,20 @@ mod tests {
 
     #[test]
     fn the_cost_is_a_mean_over_some_batches_and_full_ones_count_for_more() {
-        assert_eq!(mean(0, 256, 256 * 3_000), 3_000, "at first what was measured first");
+        assert_eq!(mean(0, 256, 256 * 4_000), 1_000, "little is known at first");
         assert_eq!(mean(3_000, 256, 256 * 7_000), 4_000);
         assert_eq!(mean(3_000, 1, 1_027_000), 4_000, "one slow request is no slow batch");
         assert_eq!(mean(3_000, 2_048, 2_048 * 5_000), 5_000);
-        assert_eq!([mean(0, 8, 0), mean(3_000, 0, 0)], [1, 3_000], "0 would say that nothing is known");
+        assert_eq!(mean(3_000, 0, 0), 3_000);
     }
 
     #[test]
-    fn nothing_is_shared_before_anything_was_measured() {
+    fn nothing_is_shared_before_enough_was_measured() {
         let crew = threads(4);
         assert_eq!(crew.threads_for(256), 1);
-        crew.measured(16, Duration::from_millis(16));
+        crew.measured(1, Duration::from_micros(500));
+        assert_eq!(crew.threads_for(256), 1, "one slow request");
+        crew.measured(256, Duration::from_millis(256));
         assert_eq!(crew.threads_for(256), 4);
     }
 }

@@ -28,6 +28,12 @@ struct Last {
     ended: Instant,
 }
 
+impl Last {
+    fn is_due(&self, seq: u64, every: u64) -> bool {
+        is_due(seq, self.seq, every, self.ended.elapsed(), self.took)
+    }
+}
+
 /// Writes for as long as the process lives.
 pub(crate) async fn run(
     shards: Vec<Arc<ShardState>>,
@@ -40,8 +46,11 @@ pub(crate) async fn run(
     while !*stop.borrow() {
         rounds.tick().await;
         for (shard, last) in shards.iter().zip(&mut last) {
-            let (shard, stop, known) = (Arc::clone(shard), stop.clone(), *last);
             let every = settings.every_entries;
+            if last.is_some_and(|last: Last| !last.is_due(shard.now().seq, every)) {
+                continue;
+            }
+            let (shard, stop, known) = (Arc::clone(shard), stop.clone(), *last);
             let round = tokio::task::spawn_blocking(move || look(&shard, known, every, &stop));
             match round.await {
                 Ok(now) => *last = Some(now),
@@ -66,7 +75,7 @@ fn look(shard: &ShardState, last: Option<Last>, every: u64, stop: &watch::Receiv
         Err(error) => return failed(shard, last, &error),
     };
     let began = Instant::now();
-    if !is_due(shard.now().seq, last.seq, every, last.ended.elapsed(), last.took) {
+    if !last.is_due(shard.now().seq, every) {
         return last;
     }
     match write(&shard.view, &folder, &|| !*stop.borrow()) {

@@ -106,14 +106,19 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// Runs the request at a place. `verdicts` are those of the first places.
-    pub(super) fn one(&self, place: usize, work: &Work, verdicts: &[Verdict<'a>]) -> (Ran<'a>, Reads) {
+    pub(super) fn now(&self, place: usize, work: &Work, verdicts: &[Verdict<'a>]) -> Ran<'a> {
+        self.run(place, work, verdicts, &Recorder::default())
+    }
+
+    /// The same ahead of its turn, with what it has read.
+    pub(super) fn ahead(&self, place: usize, work: &Work, verdicts: &[Verdict<'a>]) -> (Ran<'a>, Reads) {
         // Beside what may panic: a panic, too, stands only if its reads hold.
-        let recorder = Recorder::default();
-        let ran = self.recorded(place, work, verdicts, &recorder);
+        let recorder = Recorder::noting();
+        let ran = self.run(place, work, verdicts, &recorder);
         (ran, recorder.into_reads())
     }
 
-    fn recorded(&self, place: usize, work: &Work, verdicts: &[Verdict<'a>], recorder: &Recorder) -> Ran<'a> {
+    fn run(&self, place: usize, work: &Work, verdicts: &[Verdict<'a>], recorder: &Recorder) -> Ran<'a> {
         let candidate = self.at(place);
         let mut errors = Errors::default();
         if let Some(cycle) = &self.order[place].cycle {

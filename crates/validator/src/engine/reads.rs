@@ -18,26 +18,36 @@ use super::execute::Verdict;
 use super::footprint::SlotId;
 use super::work::Work;
 
-/// Notes the reads of one run, also of one that panics.
+/// Notes the reads of one run, also of one that panics; or notes nothing, for a run in its turn, whose reads nobody asks for.
 #[derive(Debug, Default)]
-pub(super) struct Recorder(RefCell<Reads>);
+pub(super) struct Recorder(Option<RefCell<Reads>>);
 
 impl Recorder {
+    pub(super) fn noting() -> Self {
+        Self(Some(RefCell::default()))
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Reads)) {
+        if let Some(reads) = &self.0 {
+            note(&mut reads.borrow_mut());
+        }
+    }
+
     pub(super) fn slot(&self, slot: SlotId, stamp: u32) {
-        self.0.borrow_mut().slots.push((slot, stamp));
+        self.note(|reads| reads.slots.push((slot, stamp)));
     }
 
     pub(super) fn version(&self, asset: SlotId, version: u64) {
-        self.0.borrow_mut().versions.push((asset, version));
+        self.note(|reads| reads.versions.push((asset, version)));
     }
 
     /// What was decided of the request at an earlier place; `None` = nothing yet.
     pub(super) fn verdict(&self, place: usize, verdict: Option<&Verdict<'_>>) {
-        self.0.borrow_mut().verdicts.push((place, verdict.map(Verdict::is_applied)));
+        self.note(|reads| reads.verdicts.push((place, verdict.map(Verdict::is_applied))));
     }
 
     pub(super) fn into_reads(self) -> Reads {
-        self.0.into_inner()
+        self.0.map(RefCell::into_inner).unwrap_or_default()
     }
 }
 

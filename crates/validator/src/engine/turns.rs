@@ -67,7 +67,7 @@ pub(super) fn take<'a>(
 impl<'a> Turns<'_, '_, 'a> {
     /// Runs the request whose turn it is.
     fn now(&mut self, place: usize) {
-        let (ran, _) = self.run.one(place, self.work, &self.verdicts);
+        let ran = self.run.now(place, self.work, &self.verdicts);
         self.settle(place, ran);
     }
 
@@ -116,7 +116,7 @@ impl<'a> Turns<'_, '_, 'a> {
         crew.run(threads, due.len(), &|piece| {
             let place = due[piece];
             // One that a crew runs twice gives the same twice.
-            ahead[place].get_or_init(|| run.one(place, work, verdicts));
+            ahead[place].get_or_init(|| run.ahead(place, work, verdicts));
         });
     }
 }

@@ -9,24 +9,12 @@ use common::targets::Targets;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::checkpoint::{CheckpointError, Folder, Found, Reader, restore, write};
+use crate::checkpoint::{CheckpointError, Folder, Found, Reader, Row, restore, write};
 use crate::engine::{Batch, Engine, RawInput, Stamp, inputs_of};
 
 const UNDO_ENTRIES: u64 = 40;
 const TENANT: &str = "acme";
 const NOW_MS: u64 = 1_700_000_000_000;
-
-/// Splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 /// A process: an engine and a view of its own.
 struct Process {
@@ -334,17 +322,18 @@ fn a_damaged_or_short_file_is_named_and_the_next_older_one_is_taken() {
     assert_eq!(restored(&joined).0, Some(61));
 }
 
+fn rows_of(found: &Found) -> Vec<Row> {
+    let mut file = Reader::open(&found.path, found.hash).expect("opens");
+    std::iter::from_fn(|| file.next().expect("reads")).collect()
+}
+
 #[test]
 fn values_that_do_not_give_the_stated_root_are_not_taken() {
     let (leader, log) = log(5, 30);
     let found = leader.checkpoint();
     let joined = without_a_view(&log);
-    let mut file = Reader::open(&found.path, found.hash).expect("opens");
     // A whole file with the right name, whose first value is another one.
-    let mut rows = Vec::new();
-    while let Some(row) = file.next().expect("reads") {
-        rows.push(row);
-    }
+    let mut rows = rows_of(&found);
     rows[0].value.push(0);
     let forged = joined.checkpoints.write(found.header.clone(), |out| {
         rows.iter().try_for_each(|row| out.row(row.table, &row.key, &row.value))
@@ -365,11 +354,7 @@ fn rows_out_of_order_or_fewer_than_stated_are_not_taken() {
     let (leader, log) = log(6, 30);
     let found = leader.checkpoint();
     let joined = without_a_view(&log);
-    let mut file = Reader::open(&found.path, found.hash).expect("opens");
-    let mut rows = Vec::new();
-    while let Some(row) = file.next().expect("reads") {
-        rows.push(row);
-    }
+    let mut rows = rows_of(&found);
     let count = rows.len();
     rows.swap(count - 1, count - 2);
     let swapped = joined.checkpoints.write(found.header.clone(), |out| {
