@@ -32,10 +32,6 @@ const QUICK: &[(&str, &str)] = &[
     ("OSS__EVM__RETRY_MAX_MS", "500"),
 ];
 
-fn free_port() -> Check<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 /// The answer, once somebody listens: a process that was just started may not yet.
 async fn heard(request: reqwest::RequestBuilder) -> Check<reqwest::Response> {
     let deadline = Instant::now() + PATIENCE;
@@ -57,7 +53,8 @@ impl Process {
 
     /// `instance` names it; `extra` are more variables.
     pub(crate) fn start_with(bed: &Bed, instance: &str, extra: &[(&str, &str)]) -> Check<Self> {
-        let (http, admin) = (format!("127.0.0.1:{}", free_port()?), format!("127.0.0.1:{}", free_port()?));
+        let address = || testkit::ports::free().map(|port| format!("127.0.0.1:{port}"));
+        let (http, admin) = (address()?, address()?);
         let mut command = Command::new(env!("CARGO_BIN_EXE_broadcaster"));
         command.env_clear().env("RUST_LOG", "broadcaster=debug,info");
         command.env("OSS__INSTANCE", instance).env("OSS__REDIS__URL", bed.redis.url());
