@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::InputStream;
 use crate::hash::Digest;
-use crate::ids::{Name, Rid, Tenant};
+use crate::ids::{AssetId, Name, Rid, Tenant};
 use crate::observation::Observation;
 use crate::request::SyncRequest;
 use crate::status::Delivery;
@@ -55,6 +55,17 @@ pub enum Body {
     Targets(Targets),
     /// The leader's own fact: it does not touch an input of the same entry. Only in `local` inputs, before that one.
     GivenUp(GivenUp),
+    /// The leader's own fact: the time of a lock is over. Only in `local` inputs.
+    TimedOut(TimedOut),
+}
+
+/// A lock whose time is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimedOut {
+    pub asset: AssetId,
+    /// The request that locked it.
+    pub lock: Rid,
 }
 
 /// A message over which the process died again and again: it is set aside unread.
@@ -203,6 +214,8 @@ struct Wire {
     given_up: Option<GivenUp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     withdrawn: Option<Withdrawn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timed_out: Option<TimedOut>,
 }
 
 impl Message {
@@ -215,7 +228,7 @@ impl Message {
             | Body::Cancel { about }
             | Body::Withdrawn { about, .. }
             | Body::Command { about, .. } => Some(about),
-            Body::Receipt(_) | Body::Targets(_) | Body::GivenUp(_) => None,
+            Body::Receipt(_) | Body::Targets(_) | Body::GivenUp(_) | Body::TimedOut(_) => None,
         }
     }
 
@@ -264,6 +277,10 @@ impl Message {
             Body::GivenUp(fact) => {
                 wire.given_up = Some(fact.clone());
                 "GIVEN_UP"
+            }
+            Body::TimedOut(fact) => {
+                wire.timed_out = Some(fact.clone());
+                "TIMEOUT"
             }
         };
         msg.clone_into(&mut wire.msg);
@@ -315,6 +332,7 @@ impl Message {
             },
             "TARGETS" => Body::Targets(wire.targets.ok_or_else(|| malformed("targets is missing"))?),
             "GIVEN_UP" => Body::GivenUp(wire.given_up.ok_or_else(|| malformed("given_up is missing"))?),
+            "TIMEOUT" => Body::TimedOut(wire.timed_out.ok_or_else(|| malformed("timed_out is missing"))?),
             _ => return Err(malformed("msg is not a kind of message")),
         };
         Ok(Self { id: wire.id, traceparent: wire.traceparent, body })

@@ -41,6 +41,9 @@ pub mod limits {
     pub const DECIMALS_MAX: u8 = 36;
     pub const SCALE_MAX: u8 = 38;
     pub const ORDER_BYTES_MAX: usize = 256;
+    /// Of a LOCK.
+    pub const REASON_BYTES_MAX: usize = 256;
+    pub const LOCK_SECONDS_MAX: u32 = 24 * 3600;
 }
 
 /// One sync request. Applied whole or not at all.

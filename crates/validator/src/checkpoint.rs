@@ -62,11 +62,23 @@ pub(crate) enum Table {
     Deliveries = 5,
     /// Target, a zero byte, entry → nothing: final there; of the last `undo_entries`, and the newest.
     Finals = 6,
+    /// Asset → who holds it and who waits for it.
+    Locks = 7,
+    /// Request → what waits.
+    Waiters = 8,
 }
 
 impl Table {
-    const ALL: [Self; 6] =
-        [Self::Values, Self::Undo, Self::Decided, Self::Withdrawals, Self::Deliveries, Self::Finals];
+    const ALL: [Self; 8] = [
+        Self::Values,
+        Self::Undo,
+        Self::Decided,
+        Self::Withdrawals,
+        Self::Deliveries,
+        Self::Finals,
+        Self::Locks,
+        Self::Waiters,
+    ];
 
     fn tag(self) -> u8 {
         self as u8

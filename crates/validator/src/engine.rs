@@ -46,6 +46,7 @@ mod replay;
 pub mod revert;
 mod targets;
 mod turns;
+pub mod waiting;
 mod withdrawals;
 mod work;
 
@@ -89,6 +90,8 @@ pub struct Engine {
     shard: Shard,
     position: Position,
     history: History,
+    /// Requests that wait.
+    waiters: u64,
 }
 
 /// The engine after a batch: handed back to [`Engine::accept`] once the batch is committed.
@@ -96,6 +99,7 @@ pub struct Engine {
 pub struct Next {
     position: Position,
     update: Update,
+    waiters: u64,
 }
 
 impl Next {
@@ -119,10 +123,11 @@ impl Engine {
             ruleset: 0,
             targets: Targets::default(),
         };
-        Self { shard, position, history: History::new(0, tree, HISTORY) }
+        Self { shard, position, history: History::new(0, tree, HISTORY), waiters: 0 }
     }
 
-    /// The engine at a stored position. `leaves` are `(key hash, value hash)` of every stored value.
+    /// The engine at a stored position. `leaves` are `(key hash, value hash)` of every stored value, `waiters` the number
+    /// of requests that wait.
     ///
     /// # Errors
     /// The leaves do not give the position's root: the view is damaged.
@@ -130,13 +135,14 @@ impl Engine {
         shard: Shard,
         position: Position,
         leaves: impl IntoIterator<Item = (Digest, Digest)>,
+        waiters: u64,
     ) -> Result<Self, Fault> {
         let tree = Tree::from_leaves(leaves);
         if tree.root() != position.root {
             return Err(Fault::Root { stated: position.root, computed: tree.root() });
         }
         let history = History::new(position.seq, tree, HISTORY);
-        Ok(Self { shard, position, history })
+        Ok(Self { shard, position, history, waiters })
     }
 
     /// After a restore: adds the version before the oldest one kept, from the undo record of the oldest one's entry.
@@ -156,6 +162,11 @@ impl Engine {
     #[must_use]
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    #[cfg(test)]
+    fn set_waiters(&mut self, waiters: u64) {
+        self.waiters = waiters;
     }
 
     /// The state tree after each of the last entries.
@@ -201,13 +212,13 @@ impl Engine {
         stamp: Stamp,
         broken: &BTreeSet<Rid>,
     ) -> Result<Batch, Fault> {
-        let Plan { messages, keyspace, .. } = plan;
+        let Plan { messages, mut keyspace, .. } = plan;
         let mut kind = entry_kind(&messages)?;
-        let Loaded { values, decisions, deliveries, withdrawals, past } = loaded;
+        let Loaded { values, decisions, deliveries, withdrawals, locks, waiters, past } = loaded;
         let seq = self.position.seq + 1;
         let time_ms = stamp.time_ms.max(self.position.time_ms);
         let targets = &self.position.targets;
-        let mut draft = Draft::new(seq, decisions, deliveries, withdrawals);
+        let mut draft = Draft::new(seq, decisions, deliveries, withdrawals).with_waiters(waiters);
         let tree = self.history.newest();
 
         let context = Context { shard: self.shard, time_ms, targets };
@@ -217,14 +228,23 @@ impl Engine {
                 return Err(Fault::RollbackNotAlone { others: messages.len() - 1 });
             }
             let is_broken = broken.contains(&rollback.about.rid);
-            let given = revert::Given { past, values, tree: Some(tree), targets, is_broken };
+            let given = revert::Given { past, values, tree: Some(tree), targets, locks, is_broken };
             let reverted = revert::run(&rollback, given, &mut draft)?;
             kind = if reverted.is_some() { EntryKind::Revert } else { kind };
             reverted.unwrap_or_default()
         } else {
-            let mut work = work::Work::load(keyspace, values, tree)?;
+            let ended: Vec<_> =
+                draft.ended_waiters().into_iter().map(|(rid, asset)| (rid, keyspace.lock(&asset))).collect();
+            let overdue: Vec<_> = std::mem::take(&mut draft.overdue)
+                .into_iter()
+                .map(|(asset, lock)| (lock, keyspace.lock(asset.as_str())))
+                .collect();
+            let mut work = work::Work::load(keyspace, values, tree)?.with_locks(locks);
+            work.waiters = self.waiters.saturating_sub(ended.len() as u64);
+            waiting::settle(&mut work, &ended, &overdue, time_ms);
             let order = order::of_candidates(&candidates);
-            let conditions = execute::Conditions { seq, time_ms, targets, draft: &draft, broken };
+            let patience = waiting::Patience::of(self.shard);
+            let conditions = execute::Conditions { seq, time_ms, targets, draft: &draft, patience, broken };
             let run = execute::Run::new(&candidates, &order, conditions);
             let (verdicts, execution) = turns::take(&run, &mut work, turns::Manner::of(crew));
             draft.execution = execution;
@@ -241,6 +261,7 @@ impl Engine {
             ruleset: self.position.ruleset,
             targets: draft.targets.take().unwrap_or_else(|| targets.clone()),
         };
+        let waiters = self.waiters.saturating_add_signed(draft.waiters_change());
         let inputs = messages.into_iter().map(|planned| planned.input).collect();
         let Stamp { epoch, node, .. } = stamp;
         let body = Body {
@@ -257,7 +278,7 @@ impl Engine {
             root: position.root,
             aux: position.aux,
         };
-        Ok(draft.into_batch(body, committed.values, Next { position, update }))
+        Ok(draft.into_batch(body, committed.values, Next { position, update, waiters }))
     }
 
     /// Moves forward over a batch whose entry is committed. Gives the undo record of the state tree.
@@ -267,6 +288,7 @@ impl Engine {
     pub fn accept(&mut self, next: Next) -> Result<Vec<LeafWrite>, Fault> {
         let undo = self.history.push(next.position.seq, next.update)?;
         self.position = next.position;
+        self.waiters = next.waiters;
         Ok(undo)
     }
 }

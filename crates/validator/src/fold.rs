@@ -6,10 +6,12 @@
 //! Invariant: state only moves over a batch that follows it; after an error it is what it was.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
 
 use common::entry::Body;
 use common::ids::{Rid, Shard};
 
+use crate::engine::waiting::{self, LockRow, Waiter};
 use crate::engine::{
     Batch, Changes, Decision, Deliveries, Divergence, Engine, Fault, Loaded, Needs, Past, Position, RawInput,
     Search, Stamp, ValueChange, Withdrawal, inputs_of, past,
@@ -32,6 +34,8 @@ pub struct Fold {
     decisions: BTreeMap<Rid, Decision>,
     deliveries: BTreeMap<u64, Deliveries>,
     withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
+    locks: BTreeMap<String, LockRow>,
+    waiters: BTreeMap<Rid, Waiter>,
     past: Kept,
 }
 
@@ -52,6 +56,8 @@ impl Fold {
             decisions: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             withdrawals: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             past: Kept::default(),
         }
     }
@@ -89,6 +95,18 @@ impl Fold {
     #[must_use]
     pub fn withdrawals(&self) -> &BTreeMap<Rid, Vec<Withdrawal>> {
         &self.withdrawals
+    }
+
+    /// Who holds an asset or waits for it, by asset.
+    #[must_use]
+    pub fn locks(&self) -> &BTreeMap<String, LockRow> {
+        &self.locks
+    }
+
+    /// Requests that wait.
+    #[must_use]
+    pub fn waiters(&self) -> &BTreeMap<Rid, Waiter> {
+        &self.waiters
     }
 
     /// Computes the next entry again, compares it, and moves over it.
@@ -129,8 +147,11 @@ impl Fold {
             rids.iter().filter_map(|rid| Some((*rid, self.withdrawals.get(rid)?.clone()))).collect();
         let values =
             needs.keys.iter().filter_map(|key| Some((key.clone(), self.values.get(key)?.clone()))).collect();
-        let mut loaded = Loaded { values, decisions, deliveries, withdrawals, past: None };
+        let mut loaded = Loaded { values, decisions, deliveries, withdrawals, ..Loaded::default() };
         loaded.past = needs.undone.and_then(|rid| self.past_of(rid, &mut loaded));
+        let waiter = |rid| Ok(self.waiters.get(&rid).cloned());
+        let lock = |asset: &str| Ok(self.locks.get(asset).cloned());
+        let Ok(()) = waiting::load::<Infallible>(&mut loaded, needs, rids, waiter, lock);
         loaded
     }
 
@@ -162,8 +183,8 @@ impl Fold {
 
     /// The engine first: if the batch does not follow, nothing has moved.
     fn accept(&mut self, batch: Batch) -> Result<(), Fault> {
-        let Batch { body, changes: Changes { values, decisions, deliveries, withdrawals, .. }, next, .. } =
-            batch;
+        let Batch { body, changes, next, .. } = batch;
+        let Changes { values, decisions, deliveries, withdrawals, locks, waiters, .. } = changes;
         self.engine.accept(next)?;
         self.past.push(body, values.clone());
         for (key, change) in values {
@@ -174,13 +195,20 @@ impl Fold {
         }
         self.decisions.extend(decisions);
         self.withdrawals.extend(withdrawals);
-        for (seq, row) in deliveries {
-            match row {
-                Some(row) => self.deliveries.insert(seq, row),
-                None => self.deliveries.remove(&seq),
-            };
-        }
+        apply(&mut self.locks, locks);
+        apply(&mut self.waiters, waiters);
+        apply(&mut self.deliveries, deliveries);
         Ok(())
+    }
+}
+
+/// `None` deletes the row.
+fn apply<K: Ord, V>(table: &mut BTreeMap<K, V>, changes: BTreeMap<K, Option<V>>) {
+    for (key, row) in changes {
+        match row {
+            Some(row) => table.insert(key, row),
+            None => table.remove(&key),
+        };
     }
 }
 

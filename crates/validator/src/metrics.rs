@@ -47,8 +47,10 @@ pub(crate) fn committed(shard: Shard, seq: u64, body: &Body, took: Duration) {
         counter!("oss_requests_total", "shard" => name, "outcome" => outcome.outcome.name()).increment(1);
     }
     for input in &body.inputs {
-        // The leader's own facts have not waited.
-        if let Ok(id) = input.id.parse::<StreamId>() {
+        // The leader's own facts have not waited, and what it feeds in again has waited elsewhere.
+        if input.s != InputStream::Local
+            && let Ok(id) = input.id.parse::<StreamId>()
+        {
             let waited = Duration::from_millis(body.time_ms.saturating_sub(id.ms()));
             histogram!("oss_stream_wait_seconds", "shard" => name, "stream" => stream(input.s))
                 .record(waited.as_secs_f64());

@@ -84,7 +84,8 @@ pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
             ruleset: head.ruleset,
             targets,
         };
-        *shard.engine_mut() = Engine::restore(shard.shard, position, snapshot.leaves()?)?;
+        *shard.engine_mut() =
+            Engine::restore(shard.shard, position, snapshot.leaves()?, snapshot.waiters_count()?)?;
     }
     shard.moved(head.digest);
     loop {

@@ -6,8 +6,10 @@
 //! what is left open by retired targets ([`facts`]), then the fronts of `:inx`, `:receipts`, `:in`; after an unclean
 //! end message by message at first ([`suspect`]).
 
+mod due;
 mod facts;
 mod fill;
+mod rate;
 mod suspect;
 mod turn;
 
@@ -30,10 +32,11 @@ use crate::lease::Tenure;
 use crate::peers::Peers;
 use crate::pipeline::{self, Intake, Maker, Step};
 use crate::read_size::{Came, ReadSize};
-use crate::record_ttl::RecordTtl;
 use crate::shard::ShardState;
 use crate::writer::Writer;
 
+use due::Book;
+use rate::Rate;
 use suspect::{Next, Suspect};
 use turn::Turn;
 
@@ -48,8 +51,6 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 const HOLE_RETRY: Duration = Duration::from_secs(5);
 /// How long a clean stop waits for the entry in flight.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// How often the commit rate is measured.
-const RATE_EVERY: Duration = Duration::from_secs(1);
 
 /// What a sequencer needs beside its shard.
 #[derive(Debug)]
@@ -89,14 +90,10 @@ struct Runner {
     /// The last process that led here did not end in order.
     suspect: Option<Suspect>,
     turn: Turn,
-}
-
-/// Counts decided requests for the records' time to live.
-#[derive(Debug)]
-struct Rate {
-    ttl: RecordTtl,
-    since: Instant,
-    requests: usize,
+    /// Who waits, while this process leads.
+    book: Book,
+    /// Redis TIME when the fronts were last read, Unix ms.
+    now_ms: u64,
 }
 
 /// Why leading ended.
@@ -110,11 +107,24 @@ impl Sequencer {
     #[must_use]
     pub(crate) fn new(shard: Arc<ShardState>, duties: Duties, life: Life) -> Self {
         let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
-        let rate = Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 };
+        let (rate, book, now_ms) = (Rate::new(), Book::default(), 0);
         let (refused, settled, suspect, turn) = (None, None, None, Turn::default());
         let writer = Writer::new(Arc::clone(&shard));
-        let runner =
-            Runner { shard, duties, tenure, reader, writer, round: 0, rate, refused, settled, suspect, turn };
+        let runner = Runner {
+            shard,
+            duties,
+            tenure,
+            reader,
+            writer,
+            round: 0,
+            rate,
+            refused,
+            settled,
+            suspect,
+            turn,
+            book,
+            now_ms,
+        };
         Self { runner: Some(runner), _life: life }
     }
 }
@@ -249,6 +259,8 @@ impl Runner {
         }
         self.shard.view.set_clean(false)?;
         self.settled = None;
+        self.writer.join().await?;
+        self.book = Book::of(&self.shard.view.snapshot()?)?;
         let mut ordered = None;
         let mut size = FRONTS;
         loop {
@@ -280,7 +292,11 @@ impl Runner {
             match pipeline::run(&maker, &mut self.writer, intake).await? {
                 Step::Committed => {
                     self.turn.made(is_rollback, began.elapsed(), Instant::now());
-                    self.count(requests);
+                    self.rate.count(requests, &self.shard);
+                    match self.writer.last_changes() {
+                        Some(changes) => self.book.follow(changes),
+                        None => self.book = Book::of(&self.shard.view.snapshot()?)?,
+                    }
                     if let Some(suspect) = &mut self.suspect {
                         suspect.through(consumed);
                     }
@@ -290,6 +306,7 @@ impl Runner {
                     self.writer.join().await?;
                     crate::replay::catch_up(&self.shard).await?;
                     self.settled = None;
+                    self.book = Book::of(&self.shard.view.snapshot()?)?;
                 }
             }
         }
@@ -325,10 +342,11 @@ impl Runner {
         };
         let began = Instant::now();
         let fronts = crate::retry::until_known("read the fronts", call).await?;
+        self.now_ms = fronts.now_ms;
         let turn::Share { fronts, is_rollback } = self.turn.share(fronts, Instant::now());
         let waiting = fronts.express.len() + fronts.receipts.len() + fronts.input.len();
         let Some(intake) = pipeline::intake(fronts, self.writer.state()?)? else {
-            self.count(0);
+            self.rate.count(0, &self.shard);
             self.writer.join().await?;
             shard.view.sync_if_due()?;
             self.sleep().await?;
@@ -357,26 +375,6 @@ impl Runner {
                 common::link::Disposition::Retry | common::link::Disposition::Backpressure => Ok(()),
                 _ => Err(error.into()),
             },
-        }
-    }
-
-    fn count(&mut self, requests: usize) {
-        self.rate.requests += requests;
-        if requests > 0 {
-            self.shard.stat(|stats| {
-                stats.entries += 1;
-                stats.messages += requests as u64;
-                stats.last_batch = requests;
-                let size = f64::from(u32::try_from(requests).unwrap_or(u32::MAX));
-                stats.mean_batch += (size - stats.mean_batch) / if stats.entries < 16 { 2.0 } else { 16.0 };
-            });
-        }
-        let elapsed = self.rate.since.elapsed();
-        if elapsed >= RATE_EVERY {
-            let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-            self.rate.ttl.observe(std::mem::take(&mut self.rate.requests), elapsed_ms);
-            self.rate.since = Instant::now();
-            self.shard.set_record_ttl(self.rate.ttl);
         }
     }
 

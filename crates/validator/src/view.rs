@@ -18,6 +18,7 @@ mod past;
 mod read;
 mod tables;
 mod undo;
+mod waiting;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -293,6 +294,8 @@ fn lay_out(txn: &WriteTransaction, undo_entries: u64) -> Result<Layout, ViewErro
     txn.open_table(tables::WITHDRAWALS)?;
     txn.open_table(tables::DELIVERIES)?;
     txn.open_table(tables::FINALS)?;
+    txn.open_table(tables::LOCKS)?;
+    txn.open_table(tables::WAITERS)?;
     txn.open_table(tables::OPEN)?;
     txn.open_table(tables::META)?;
     Ok(layout)
@@ -307,6 +310,8 @@ fn delete_view(txn: &WriteTransaction) -> Result<(), ViewError> {
     txn.delete_table(tables::WITHDRAWALS)?;
     txn.delete_table(tables::DELIVERIES)?;
     txn.delete_table(tables::FINALS)?;
+    txn.delete_table(tables::LOCKS)?;
+    txn.delete_table(tables::WAITERS)?;
     txn.delete_table(tables::OPEN)?;
     txn.delete_table(tables::META)?;
     Ok(())

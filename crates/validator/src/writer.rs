@@ -83,6 +83,11 @@ impl Writer {
         self.recent.back().map_or_else(|| self.shard.now().digest, |last| last.entry.digest)
     }
 
+    /// What the last committed entry has changed, if the view may not have it yet.
+    pub(crate) fn last_changes(&self) -> Option<&Changes> {
+        self.recent.back().map(|last| &last.changes)
+    }
+
     /// Takes the next entry, which the engine has accepted; waits while too many wait.
     ///
     /// # Errors

@@ -123,7 +123,7 @@ pub(super) struct AssetBody {
     id: String,
 }
 
-/// One change; `kind` is REGISTER, ADD_CHAIN, MINT, BURN, TRANSFER or SET_DATA, or of an authority FREEZE, UNFREEZE, SEIZE,
+/// One change; `kind` is REGISTER, ADD_CHAIN, MINT, BURN, TRANSFER, SET_DATA, LOCK or UNLOCK, or of an authority FREEZE, UNFREEZE, SEIZE,
 /// RELEASE, CONFISCATE, RESTRICT, UNRESTRICT, LIQUIDATE or RECOVER; the other fields are the kind's own.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = StateChange)]

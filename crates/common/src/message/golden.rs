@@ -169,6 +169,17 @@ fn a_given_up_message_is_fixed() {
 }
 
 #[test]
+fn a_timed_out_lock_is_fixed() {
+    let lock = "00000000-0000-7000-8000-000000000000".parse().expect("a request id");
+    let fact = TimedOut { asset: "bond:a".parse().expect("an asset id"), lock };
+    let bytes = concat!(
+        r#"{"v":1,"msg":"TIMEOUT","id":"m-1","timed_out":"#,
+        r#"{"asset":"bond:a","lock":"00000000-0000-7000-8000-000000000000"}}"#
+    );
+    is_fixed(Body::TimedOut(fact), None, bytes);
+}
+
+#[test]
 fn a_targets_message_is_fixed() {
     let targets: Targets =
         serde_json::from_str(r#"{"targets":[{"name":"base","kind":"null"}]}"#).expect("targets");

@@ -48,6 +48,7 @@ fn every_kind_comes_back_as_it_went() {
         Body::Command { about: about(), command: Command::Rewind { target: "base".parse().unwrap() } },
         Body::Targets(Targets::default()),
         Body::GivenUp(GivenUp { s: crate::entry::InputStream::Inx, id: "17-0".to_owned(), attempts: 3 }),
+        Body::TimedOut(TimedOut { asset: "bond:a".parse().unwrap(), lock: about().rid }),
     ] {
         let sent = message(body);
         assert_eq!(Message::decode(&sent.encode()).unwrap(), sent);

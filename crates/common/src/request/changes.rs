@@ -10,11 +10,12 @@ use crate::amount::Amount;
 use crate::hash::Digest;
 use crate::ids::{Account, AssetId, Name};
 
+mod lock;
 mod regulatory;
 
 /// Kinds of the design whose features do not exist yet.
-const LATER_KINDS: [&str; 7] =
-    ["SET_PARTY", "RECORD_SNAPSHOT", "INTEREST_PAYMENT", "PRINCIPAL_REPAYMENT", "CLAIM", "LOCK", "UNLOCK"];
+const LATER_KINDS: [&str; 5] =
+    ["SET_PARTY", "RECORD_SNAPSHOT", "INTEREST_PAYMENT", "PRINCIPAL_REPAYMENT", "CLAIM"];
 
 /// What the rest of the request says. `None`: it cannot be read, so nothing is judged by it.
 #[derive(Clone, Copy)]
@@ -61,6 +62,8 @@ fn change(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<StateCha
         "BURN" => &["kind", "asset", "backed_by", "from", "amount"],
         "TRANSFER" => &["kind", "asset", "backed_by", "from", "to", "amount"],
         "SET_DATA" => &["kind", "asset", "backed_by", "terms", "documents"],
+        "LOCK" => &["kind", "asset", "reason", "seconds"],
+        "UNLOCK" => &["kind", "asset", "lock"],
         "FREEZE" | "UNFREEZE" => &["kind", "asset", "account", "amount"],
         "SEIZE" | "RELEASE" | "RESTRICT" | "UNRESTRICT" => &["kind", "asset", "account"],
         "CONFISCATE" => &["kind", "asset", "account", "to"],
@@ -85,6 +88,8 @@ fn change(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<StateCha
         }
         "TRANSFER" => transfer(&fields, known),
         "SET_DATA" => set_data(&fields, known),
+        "LOCK" => lock::lock(&fields),
+        "UNLOCK" => lock::unlock(&fields, known.asset),
         _ => regulatory::read(kind, &fields),
     };
     let backed_by = fields.optional("backed_by", |value, place| backing(value, place, kind, known));

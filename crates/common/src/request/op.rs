@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Document, Field};
 use crate::amount::Amount;
-use crate::ids::{Account, Name};
+use crate::ids::{Account, Name, Rid};
 
 /// What a change does; in JSON the field `kind` beside the operation's own fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,6 +42,17 @@ pub enum Op {
         terms: BTreeMap<String, Option<Field<String>>>,
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         documents: BTreeMap<String, Option<Document>>,
+    },
+    /// Holds the asset beyond the entry: others that would change it wait.
+    Lock {
+        /// For people.
+        reason: String,
+        /// How long it holds at most, in log time.
+        seconds: u32,
+    },
+    /// Ends what the request `lock` holds, within which it may do more.
+    Unlock {
+        lock: Rid,
     },
     /// Of an asset, of one holding, or of a part of it.
     Freeze {
@@ -104,6 +115,8 @@ impl Op {
             Self::Burn { .. } => "BURN",
             Self::Transfer { .. } => "TRANSFER",
             Self::SetData { .. } => "SET_DATA",
+            Self::Lock { .. } => "LOCK",
+            Self::Unlock { .. } => "UNLOCK",
             Self::Freeze { .. } => "FREEZE",
             Self::Unfreeze { .. } => "UNFREEZE",
             Self::Seize { .. } => "SEIZE",
@@ -125,7 +138,9 @@ impl Op {
             | Self::Mint { .. }
             | Self::Burn { .. }
             | Self::Transfer { .. }
-            | Self::SetData { .. } => false,
+            | Self::SetData { .. }
+            | Self::Lock { .. }
+            | Self::Unlock { .. } => false,
             Self::Freeze { .. }
             | Self::Unfreeze { .. }
             | Self::Seize { .. }

@@ -103,7 +103,29 @@ fn every_fault_names_its_place() {
             "/state_changes",
             FaultCode::TooMany,
         ),
-        (change(json!({"kind": "LOCK"})), "/state_changes/0/kind", FaultCode::NotSupported),
+        (change(json!({"kind": "CLAIM"})), "/state_changes/0/kind", FaultCode::NotSupported),
+        (change(json!({"kind": "LOCK", "seconds": 9})), "/state_changes/0/reason", FaultCode::Missing),
+        (
+            change(json!({"kind": "LOCK", "reason": "", "seconds": 9})),
+            "/state_changes/0/reason",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "LOCK", "reason": "x", "seconds": 0})),
+            "/state_changes/0/seconds",
+            FaultCode::Invalid,
+        ),
+        (
+            change(json!({"kind": "LOCK", "reason": "x", "seconds": 86_401})),
+            "/state_changes/0/seconds",
+            FaultCode::Invalid,
+        ),
+        (change(json!({"kind": "UNLOCK"})), "/state_changes/0/lock", FaultCode::Missing),
+        (
+            change(json!({"kind": "UNLOCK", "lock": "00000000-0000-7000-8000-000000000003"})),
+            "/state_changes/0/lock",
+            FaultCode::CrossShard,
+        ),
         (change(json!({"kind": "FREEZE"})), "/authority", FaultCode::Missing),
         (change(json!({"kind": "FREEZE", "amount": "1"})), "/state_changes/0/account", FaultCode::Missing),
         (

@@ -148,9 +148,9 @@ impl Generator {
                 "NOT_REGISTERED",
             ),
             _ => {
-                let nobody = self.rid("nobody-sends-this", asset);
-                let body = json!({"asset": {"id": asset}, "state_changes": transfer, "depends_on": [nobody]});
-                (body, "DEPENDENCY_NOT_APPLIED")
+                let itself = self.rid(&self.key(self.made + 1), asset);
+                let body = json!({"asset": {"id": asset}, "state_changes": transfer, "depends_on": [itself]});
+                (body, "ORDERING_CYCLE")
             }
         };
         self.name_source(&mut body);
@@ -172,9 +172,13 @@ impl Generator {
         Rid::from_key(&self.shape.tenant, &key, asset.shard())
     }
 
+    fn key(&self, number: u64) -> String {
+        format!("load-{}-{number}", self.shape.seed)
+    }
+
     fn plan(&mut self, body: Value, doomed: Option<&'static str>) -> Planned {
         self.made += 1;
-        let key = format!("load-{}-{}", self.shape.seed, self.made);
+        let key = self.key(self.made);
         let request = SyncRequest::parse(&body).expect("the generator makes well-formed requests");
         let rid = self.rid(&key, request.asset.id.as_str());
         Planned { key, rid, fp: request.fingerprint(), body, doomed }

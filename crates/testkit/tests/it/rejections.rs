@@ -40,7 +40,7 @@ fn cases() -> Vec<(&'static str, Value)> {
             of(ASSET, &json!([{"kind": "MINT", "to": "acct:a", "amount": u128::MAX.to_string()}])),
         ),
         ("VERSION_MISMATCH", with(of(ASSET, &mint), "expected_version", &json!(77))),
-        ("DEPENDENCY_NOT_APPLIED", with(of(ASSET, &mint), "depends_on", &json!([rid("never-sent")]))),
+        ("ORDERING_CYCLE", with(of(ASSET, &mint), "depends_on", &json!([rid("case-5")]))),
         ("DEPENDENCY_REJECTED", with(of(ASSET, &mint), "depends_on", &json!([rid("case-0")]))),
         ("CHAIN_ALREADY_PRESENT", of(ASSET, &json!([{"kind": "ADD_CHAIN", "chain": "sink"}]))),
         ("TARGET_NOT_ON_ASSET", with(of(ASSET, &mint), "target_chains", &json!(["other"]))),

@@ -15,6 +15,7 @@ use common::ids::{Name, Rid, Tenant};
 use common::status::{OutcomeKind, Status};
 
 use super::past::Past;
+use super::waiting::{LockRow, Waiter};
 
 /// A message as it was read from its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Stamp {
 pub struct Needs {
     /// State-tree keys, as text.
     pub keys: BTreeSet<String>,
+    /// Assets whose lock is looked at.
+    pub locks: BTreeSet<String>,
     /// Requests whose decision is asked for: those of the batch and those they depend on.
     pub rids: BTreeSet<Rid>,
     /// Entries whose deliveries a receipt changes. Load these first: the decisions of every request that
@@ -60,6 +63,11 @@ pub struct Loaded {
     pub deliveries: BTreeMap<u64, Deliveries>,
     /// Of the requests in `decisions` that have any.
     pub withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
+    /// Of [`Needs::locks`], of the assets that `waiters` are queued for, and of the asset in `past`; without a row free.
+    pub locks: BTreeMap<String, LockRow>,
+    /// Of [`Needs::rids`], and of those that one of them waits for, and so on, up to
+    /// [`CHAIN_MAX`](super::waiting::CHAIN_MAX).
+    pub waiters: BTreeMap<Rid, Waiter>,
     /// Of [`Needs::undone`], if its decision lets there be something to undo; its keys' present values are in `values`.
     pub past: Option<Past>,
 }
@@ -193,6 +201,10 @@ pub struct Changes {
     pub deliveries: BTreeMap<u64, Option<Deliveries>>,
     /// The whole list of each request that was told of another withdrawal.
     pub withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
+    /// By asset; `None` deletes the row.
+    pub locks: BTreeMap<String, Option<LockRow>>,
+    /// `None` deletes the row.
+    pub waiters: BTreeMap<Rid, Option<Waiter>>,
     /// (target, entry) pairs that became final.
     pub finals: BTreeSet<(Name, u64)>,
 }

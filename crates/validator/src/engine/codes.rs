@@ -40,10 +40,24 @@ codes! {
     Cancelled = "CANCELLED",
     /// It depends on itself, directly or through others.
     OrderingCycle = "ORDERING_CYCLE",
-    /// A request it depends on is unknown or not decided yet.
+    /// A request it depends on was not decided within the time of this one.
     DependencyNotApplied = "DEPENDENCY_NOT_APPLIED",
     /// A request it depends on was decided, and not applied.
     DependencyRejected = "DEPENDENCY_REJECTED",
+    /// Its asset was held by another request for longer than requests of the shard wait.
+    LockTimeout = "LOCK_TIMEOUT",
+    /// Too many requests wait for the asset.
+    LockQueueFull = "LOCK_QUEUE_FULL",
+    /// Too many requests of the shard wait.
+    WaitersFull = "WAITERS_FULL",
+    /// It waits: another request holds its asset, or waits for it before this one.
+    AssetLocked = "ASSET_LOCKED",
+    /// It waits: a request it depends on is not decided.
+    DependencyPending = "DEPENDENCY_PENDING",
+    /// A change before it in the same request has locked the asset.
+    AlreadyLocked = "ALREADY_LOCKED",
+    /// UNLOCK names a request that does not hold the asset.
+    LockNotHeld = "LOCK_NOT_HELD",
     /// The asset has another version than `expected_version`.
     VersionMismatch = "VERSION_MISMATCH",
     NotRegistered = "NOT_REGISTERED",

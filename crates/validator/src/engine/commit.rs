@@ -20,7 +20,7 @@ use common::targets::Targets;
 use super::boundary::{Deliveries, ValueChange};
 use super::draft::{Delivery, Draft};
 use super::execute::Verdict;
-use super::footprint::SlotId;
+use super::footprint::{Shape, SlotId};
 use super::intake::Candidate;
 use super::order::Placed;
 use super::tree::LeafWrite;
@@ -68,6 +68,10 @@ pub(super) fn commit(
                 draft.end(about.into(), OutcomeKind::Rejected, errors);
                 continue;
             }
+            Verdict::Held(cause) => {
+                draft.hold(candidate, cause);
+                continue;
+            }
             Verdict::Applied(changes) => changes,
         };
         let slot = candidate.footprint.asset;
@@ -94,7 +98,11 @@ pub(super) fn commit(
         row.open.extend(chains.iter().filter(|chain| is_target(chain, targets)).cloned());
     }
     for (slot, state) in work.slots.into_iter().enumerate() {
-        committed.write(state, lines.get(&slot));
+        if state.shape == Shape::Lock {
+            draft.lock(&state);
+        } else {
+            committed.write(state, lines.get(&slot));
+        }
     }
     committed.updates.sort_by(|a, b| a.asset.cmp(&b.asset));
     if !row.open.is_empty() {
@@ -145,7 +153,7 @@ impl Committed {
     /// What a REVERT writes, with its one update.
     pub(super) fn of_revert(slots: Vec<Slot>, update: AssetUpdate) -> Self {
         let mut committed = Self::default();
-        for slot in slots {
+        for slot in slots.into_iter().filter(|slot| slot.shape != Shape::Lock) {
             committed.write(slot, None);
         }
         committed.updates.push(update);

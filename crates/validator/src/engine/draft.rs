@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::entry::{Body, Outcome, OutcomeError};
 use common::hash::Digest;
-use common::ids::{Name, Rid, Tenant};
+use common::ids::{AssetId, Name, Rid, Tenant};
 use common::message::About;
 use common::status::{OutcomeKind, Status};
 use common::targets::Targets;
@@ -17,6 +17,9 @@ use super::boundary::{
     Batch, Changes, DeadLetter, Decision, Deliveries, Effect, Execution, StatusWrite, ValueChange, Withdrawal,
 };
 use super::codes::{Code, Errors};
+use super::waiting::{LockRow, Waiter};
+
+mod waiting;
 
 pub(super) const COMPLETED: &str = "completed";
 pub(super) const FAILED: &str = "failed";
@@ -27,11 +30,18 @@ pub(super) struct Draft {
     loaded_decisions: BTreeMap<Rid, Decision>,
     loaded_deliveries: BTreeMap<u64, Deliveries>,
     loaded_withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
+    loaded_waiters: BTreeMap<Rid, Waiter>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) decisions: BTreeMap<Rid, Decision>,
     pub(super) deliveries: BTreeMap<u64, Option<Deliveries>>,
     /// The whole list of each request that was told of another one.
     pub(super) withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
+    /// By asset; `None`: the row goes.
+    pub(super) locks: BTreeMap<String, Option<LockRow>>,
+    /// `None`: it waits no more.
+    pub(super) waiters: BTreeMap<Rid, Option<Waiter>>,
+    /// Locks whose time is over, if they are still held: by asset, who holds it.
+    pub(super) overdue: Vec<(AssetId, Rid)>,
     statuses: BTreeMap<(Rid, Digest), StatusWrite>,
     /// Refused requests with the id of another one.
     conflicts: BTreeSet<(Rid, Digest)>,
@@ -84,6 +94,18 @@ impl Draft {
         Self { seq, loaded_decisions, loaded_deliveries, loaded_withdrawals, ..Self::default() }
     }
 
+    pub(super) fn with_waiters(self, loaded_waiters: BTreeMap<Rid, Waiter>) -> Self {
+        Self { loaded_waiters, ..self }
+    }
+
+    /// What is decided waits no more.
+    fn decide(&mut self, rid: Rid, decision: Decision) {
+        self.decisions.insert(rid, decision);
+        if self.waiter(rid).is_some() {
+            self.waiters.insert(rid, None);
+        }
+    }
+
     pub(super) fn decision(&self, rid: Rid) -> Option<&Decision> {
         self.decisions.get(&rid).or_else(|| self.loaded_decisions.get(&rid))
     }
@@ -108,7 +130,7 @@ impl Draft {
             Delivery::Nothing => (Status::Completed, Some(COMPLETED.to_owned())),
         };
         let decision = self.new_decision(about, OutcomeKind::Applied, None, delivered);
-        self.decisions.insert(about.rid, decision);
+        self.decide(about.rid, decision);
         self.say(about, OutcomeKind::Applied, None, Vec::new(), version);
         self.write_status(about, status, OutcomeKind::Applied, None, &[]);
     }
@@ -117,7 +139,7 @@ impl Draft {
     pub(super) fn end(&mut self, about: Subject<'_>, outcome: OutcomeKind, errors: Errors) {
         let (code, errors) = errors.into_parts();
         let decision = self.new_decision(about, outcome, Some(code.clone()), None);
-        self.decisions.insert(about.rid, decision);
+        self.decide(about.rid, decision);
         self.write_status(about, end_of(outcome), outcome, Some(&code), &errors);
         self.say(about, outcome, Some(code), errors, None);
     }
@@ -202,10 +224,10 @@ impl Draft {
     pub(super) fn into_batch(self, body: Body, values: BTreeMap<String, ValueChange>, next: Next) -> Batch {
         let replacements = self.replacements();
         let Self { decisions, deliveries, withdrawals, finals, statuses, .. } = self;
-        let Self { parked, dead, effects, execution, .. } = self;
+        let Self { parked, dead, effects, execution, locks, waiters, .. } = self;
         Batch {
             body,
-            changes: Changes { values, decisions, deliveries, withdrawals, finals },
+            changes: Changes { values, decisions, deliveries, withdrawals, locks, waiters, finals },
             statuses: statuses.into_values().chain(replacements).collect(),
             parked,
             dead,

@@ -5,7 +5,7 @@
 //! decided in [`turns`](super::turns).
 //!
 //! Checks come in three rounds; each is done only if the rounds before found nothing:
-//! 1. the order: a cycle, or a dependency that was not applied;
+//! 1. the order: a cycle, a dependency that was not applied, or something to wait for first;
 //! 2. what can be told apart from each other: version, asset, issuer, status, targets, evidence;
 //! 3. the changes one after another, up to the first that fails.
 //!
@@ -26,10 +26,11 @@ use super::codes::{Code, Errors};
 use super::draft::Draft;
 use super::evidence;
 use super::intake::Candidate;
-use super::kinds::{self, Applying};
+use super::kinds::{self, Applying, Locking};
 use super::order::Placed;
 use super::reads::{Reads, Recorder};
-use super::ready::Access;
+use super::ready;
+use super::waiting::{Access, Cause, Patience};
 use super::work::{Overlay, Work, Writes};
 
 /// What becomes of one request.
@@ -38,6 +39,22 @@ pub(super) enum Verdict<'a> {
     /// Its writes are in the state; these are its changes with all values resolved.
     Applied(Cow<'a, [StateChange]>),
     Rejected(Errors),
+    /// It waits.
+    Held(Cause),
+}
+
+/// Why a request does not run to its end.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    Rejected(Errors),
+    /// Something has to come first.
+    Held(Cause),
+}
+
+impl From<Errors> for Stopped {
+    fn from(errors: Errors) -> Self {
+        Self::Rejected(errors)
+    }
 }
 
 impl Verdict<'_> {
@@ -53,12 +70,13 @@ pub(super) struct Conditions<'a> {
     pub(super) time_ms: u64,
     pub(super) targets: &'a Targets,
     pub(super) draft: &'a Draft,
+    pub(super) patience: Patience,
     /// In a replay, the requests that the log says ended as `INTERNAL`; a build that can run them must not.
     pub(super) broken: &'a BTreeSet<Rid>,
 }
 
 /// What one run gives: the changes with all values resolved and what they write, or why not.
-pub(super) type Ran<'a> = Result<(Cow<'a, [StateChange]>, Writes), Errors>;
+pub(super) type Ran<'a> = Result<(Cow<'a, [StateChange]>, Writes), Stopped>;
 
 /// The requests of a batch, and what they run under.
 pub(super) struct Run<'r, 'a> {
@@ -91,7 +109,7 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// Cells are the slots, and behind them one per slot for the version of the asset there.
-    pub(super) fn accesses(&self, slots: usize) -> Vec<Access> {
+    pub(super) fn accesses(&self, slots: usize) -> Vec<ready::Access> {
         let access = |place: usize| {
             let Candidate { request, footprint, .. } = self.at(place);
             let version = footprint.asset + slots;
@@ -100,7 +118,7 @@ impl<'r, 'a> Run<'r, 'a> {
             let writes = footprint.writes.iter().copied().chain([version]).collect();
             let dependencies = request.depends_on.iter().filter_map(|rid| self.places.get(rid).copied());
             let after = dependencies.filter(|earlier| *earlier < place).collect();
-            Access { reads, writes, after }
+            ready::Access { reads, writes, after }
         };
         (0..self.order.len()).map(access).collect()
     }
@@ -123,16 +141,19 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut errors = Errors::default();
         if let Some(cycle) = &self.order[place].cycle {
             errors.add(Code::OrderingCycle, "/depends_on", format!("a cycle: {cycle}"));
-            return Err(errors);
+            return Err(errors.into());
         }
-        self.check_dependencies(candidate, verdicts, recorder, &mut errors);
+        let pending = self.check_dependencies(candidate, verdicts, recorder, &mut errors);
         if !errors.is_empty() {
-            return Err(errors);
+            return Err(errors.into());
+        }
+        if let Some(rid) = pending {
+            return Err(Stopped::Held(Cause::Dependency { rid: *rid.as_bytes() }));
         }
         let internal =
             || Errors::one(Code::Internal, "", "the engine failed on this request; it had no effect");
         if self.conditions.broken.contains(&candidate.about.rid) {
-            return Err(internal());
+            return Err(internal().into());
         }
         // Nothing outlives a panic: the overlay is dropped, the state was only read.
         let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -140,20 +161,22 @@ impl<'r, 'a> Run<'r, 'a> {
             super::turns::tests::panic_if_asked(candidate.request);
             Checked { candidate, conditions: self.conditions }.run(Overlay::new(
                 work,
-                candidate.footprint.asset,
+                candidate.footprint,
                 recorder,
             ))
         }));
-        ran.unwrap_or_else(|_| Err(internal()))
+        ran.unwrap_or_else(|_| Err(internal().into()))
     }
 
+    /// Gives the first that is not decided.
     fn check_dependencies(
         &self,
         candidate: &Candidate<'_>,
         verdicts: &[Verdict<'a>],
         recorder: &Recorder,
         errors: &mut Errors,
-    ) {
+    ) -> Option<Rid> {
+        let mut pending = None;
         // Nobody is told what another tenant has asked for, and nobody else's rollback waits for it.
         let tenant = &candidate.about.tenant;
         for (index, rid) in candidate.request.depends_on.iter().enumerate() {
@@ -164,15 +187,23 @@ impl<'r, 'a> Run<'r, 'a> {
                 verdict
             });
             let decision = self.conditions.draft.decision(*rid);
-            let code = match (same_batch, decision.filter(|decision| decision.tenant == tenant.as_str())) {
-                (Some(Verdict::Applied(_)), _) => continue,
-                (None, Some(decision)) if decision.outcome == OutcomeKind::Applied.name() => continue,
-                (Some(Verdict::Rejected(_)), _) | (None, Some(_)) => Code::DependencyRejected,
-                (None, None) => Code::DependencyNotApplied,
-            };
-            let state = if code == Code::DependencyRejected { "was not applied" } else { "is not decided" };
-            errors.add(code, format!("/depends_on/{index}"), format!("request {rid} {state}"));
+            match (same_batch, decision.filter(|decision| decision.tenant == tenant.as_str())) {
+                (Some(Verdict::Applied(_)), _) => {}
+                (None, Some(decision)) if decision.outcome == OutcomeKind::Applied.name() => {}
+                (Some(Verdict::Rejected(_)), _) | (None, Some(_)) => {
+                    let detail = format!("request {rid} was not applied");
+                    errors.add(Code::DependencyRejected, format!("/depends_on/{index}"), detail);
+                }
+                (Some(Verdict::Held(_)), _) | (None, None) => {
+                    if let Some(cycle) = self.conditions.draft.cycle(candidate.about.rid, *rid) {
+                        let detail = format!("a cycle: {cycle}");
+                        errors.add(Code::OrderingCycle, format!("/depends_on/{index}"), detail);
+                    }
+                    pending = pending.or(Some(*rid));
+                }
+            }
         }
+        pending
     }
 }
 
@@ -185,6 +216,7 @@ struct Checked<'r, 'a> {
 impl<'a> Checked<'_, 'a> {
     fn run(&self, overlay: Overlay<'_>) -> Ran<'a> {
         let mut errors = Errors::default();
+        self.check_lock(&overlay)?;
         self.check_version(&overlay, &mut errors);
         self.check_asset(&overlay, &mut errors);
         self.check_target_chains(&overlay, &mut errors);
@@ -192,10 +224,35 @@ impl<'a> Checked<'_, 'a> {
         let changes = evidence::resolve(request, observations, self.conditions.time_ms, &mut errors);
         self.check_events_unused(&overlay, &mut errors);
         if !errors.is_empty() {
-            return Err(errors);
+            return Err(errors.into());
         }
         let writes = self.apply(&changes, overlay)?;
         Ok((changes, writes))
+    }
+
+    /// Whoever may not change the asset does not wait for it.
+    fn check_lock(&self, overlay: &Overlay<'_>) -> Result<(), Stopped> {
+        let Candidate { about, request, .. } = self.candidate;
+        let Some(row) = overlay.lock() else { return Ok(()) };
+        let unlocks = request.state_changes.iter().find_map(|change| match change.op {
+            Op::Unlock { lock } => Some(lock),
+            _ => None,
+        });
+        let Patience { queue_max, lock_wait_ms } = self.conditions.patience;
+        let access = row.access(about.rid, request.is_regulatory(), unlocks, queue_max);
+        if access == Access::Free {
+            return Ok(());
+        }
+        let mut errors = Errors::default();
+        self.check_asset(overlay, &mut errors);
+        if errors.is_empty() && access == Access::Full {
+            let detail = format!("{queue_max} requests wait for the asset");
+            errors.add(Code::LockQueueFull, "/asset/id", detail);
+        }
+        if !errors.is_empty() {
+            return Err(errors.into());
+        }
+        Err(Stopped::Held(Cause::Lock { until_ms: self.conditions.time_ms.saturating_add(lock_wait_ms) }))
     }
 
     fn check_version(&self, overlay: &Overlay<'_>, errors: &mut Errors) {
@@ -256,12 +313,15 @@ impl<'a> Checked<'_, 'a> {
 
     fn apply(&self, changes: &[StateChange], mut overlay: Overlay<'_>) -> Result<Writes, Errors> {
         let Candidate { request, about, footprint, .. } = self.candidate;
+        let Conditions { seq, time_ms, .. } = self.conditions;
+        let locking = Locking { rid: about.rid, seq, time_ms };
         let mut errors = Errors::default();
         for (index, (change, slots)) in changes.iter().zip(&footprint.changes).enumerate() {
             let mut applying = Applying {
                 overlay: &mut overlay,
                 slots,
                 targets: Some(self.conditions.targets),
+                locking: Some(locking),
                 tenant: about.tenant.as_str(),
                 class: request.asset.id.class(),
                 pointer: &format!("/state_changes/{index}"),

@@ -31,7 +31,12 @@ pub(super) enum Shape {
     Asset,
     Holding,
     Used,
+    /// Outside the tree: an asset's lock.
+    Lock,
 }
+
+/// What the key of a lock begins with, within a batch.
+const LOCK: &str = "lock/";
 
 impl Keyspace {
     fn slot(&mut self, key: String, shape: Shape) -> SlotId {
@@ -39,8 +44,20 @@ impl Keyspace {
         self.by_key.entry(key).or_insert((next, shape)).0
     }
 
+    /// The state-tree keys.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.by_key.keys().map(String::as_str)
+        self.by_key.iter().filter(|(_, (_, shape))| *shape != Shape::Lock).map(|(key, _)| key.as_str())
+    }
+
+    /// The assets whose lock is looked at.
+    pub(super) fn locks(&self) -> impl Iterator<Item = &str> {
+        let locks = self.by_key.iter().filter(|(_, (_, shape))| *shape == Shape::Lock);
+        locks.filter_map(|(key, _)| locked_asset(key))
+    }
+
+    /// The slot of an asset's lock.
+    pub(super) fn lock(&mut self, asset: &str) -> SlotId {
+        self.slot(format!("{LOCK}{asset}"), Shape::Lock)
     }
 
     /// Every key with its shape, by slot.
@@ -52,10 +69,17 @@ impl Keyspace {
     }
 }
 
+/// The asset of a lock's key.
+pub(super) fn locked_asset(key: &str) -> Option<&str> {
+    key.strip_prefix(LOCK)
+}
+
 /// The slots of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Footprint {
     pub(super) asset: SlotId,
+    /// The asset's lock.
+    pub(super) lock: SlotId,
     /// One per state change, in their order.
     pub(super) changes: Vec<ChangeSlots>,
     /// Without repetition, ascending. What is written is read too.
@@ -82,7 +106,8 @@ impl Footprint {
     pub(super) fn of(request: &SyncRequest, observations: &[Observation], keys: &mut Keyspace) -> Self {
         let id = &request.asset.id;
         let asset = keys.slot(asset_key(id), Shape::Asset);
-        let mut touched = Touched { keys, id, asset, reads: vec![asset], writes: Vec::new() };
+        let lock = keys.lock(id.as_str());
+        let mut touched = Touched { keys, id, asset, lock, reads: vec![asset, lock], writes: Vec::new() };
         let changes =
             request.state_changes.iter().map(|change| touched.change(change, observations)).collect();
         let Touched { mut reads, mut writes, .. } = touched;
@@ -90,7 +115,7 @@ impl Footprint {
             slots.sort_unstable();
             slots.dedup();
         }
-        Self { asset, changes, reads, writes, reads_version: request.expected_version.is_some() }
+        Self { asset, lock, changes, reads, writes, reads_version: request.expected_version.is_some() }
     }
 }
 
@@ -99,6 +124,7 @@ pub(super) struct Touched<'a> {
     keys: &'a mut Keyspace,
     id: &'a AssetId,
     asset: SlotId,
+    lock: SlotId,
     reads: Vec<SlotId>,
     writes: Vec<SlotId>,
 }
@@ -114,6 +140,10 @@ impl Touched<'_> {
 
     pub(super) fn writes_asset(&mut self) {
         self.writes.push(self.asset);
+    }
+
+    pub(super) fn writes_lock(&mut self) {
+        self.writes.push(self.lock);
     }
 
     pub(super) fn writes_holding(&mut self, account: &Account) -> SlotId {

@@ -13,10 +13,13 @@
 //! | the same with another one | REJECTED `IDEMPOTENCY_CONFLICT`; the decision stays, and the record shows it |
 //! | COLLECTED after its time | EXPIRED `TTL_EXPIRED` |
 //! | COLLECTED of an authority's order, not on the express stream | REJECTED `NOT_AUTHORITY` |
+//! | COLLECTED from the leader, of a request that waits | it takes its turn again; after its time REJECTED `LOCK_TIMEOUT` or EXPIRED |
+//! | about a request that waits, same tenant and fingerprint | dropped, its status written again |
 //! | FAILED | FAILED with its code |
 //! | CANCEL of an undecided request | CANCELLED: one that waits in this batch is taken out, one still to come will be dropped as decided; an order of an authority stays |
 //! | WITHDRAWN | of an undecided request REJECTED `OBSERVATION_WITHDRAWN`, taken out like a CANCEL's; else [`withdrawals`] |
 //! | RECEIPT, COMMAND, TARGETS | [`receipts`], [`commands`], [`targets`] |
+//! | TIMEOUT | the lock it names ends before anybody takes a turn, if its time is over |
 
 use std::collections::BTreeMap;
 
@@ -34,6 +37,7 @@ use super::codes::{Code, DETAIL_BYTES_MAX, Errors, cut};
 use super::draft::{Draft, Subject};
 use super::footprint::Footprint;
 use super::plan::{Planned, Unread};
+use super::waiting::{Cause, Waiter};
 use super::{commands, receipts, targets, withdrawals};
 
 /// A request that is to be ordered and executed.
@@ -43,6 +47,12 @@ pub(super) struct Candidate<'a> {
     pub(super) request: &'a SyncRequest,
     pub(super) observations: &'a [Observation],
     pub(super) footprint: &'a Footprint,
+    pub(super) input: &'a Input,
+    /// Log time after which it expires, Unix ms; and that of the entry.
+    pub(super) deadline_ms: u64,
+    pub(super) time_ms: u64,
+    /// It was held by an earlier entry.
+    pub(super) waits: bool,
 }
 
 /// What all messages of a batch are judged by.
@@ -69,7 +79,9 @@ pub(super) fn intake<'a>(
             }
             Ok(message) => intake.message(position, planned, message)?,
             Err(Unread::Undecodable(error)) => intake.unreadable(position, error),
-            Err(Unread::GivenUp { attempts, named }) => intake.given_up(position, *attempts, named),
+            Err(Unread::GivenUp { attempts, named }) => {
+                intake.given_up(position, planned.input.s, *attempts, named);
+            }
         }
     }
     Ok(intake.candidates.into_iter().flatten().collect())
@@ -79,14 +91,16 @@ pub(super) fn intake<'a>(
 fn belongs(body: &Body, stream: InputStream) -> bool {
     match body {
         Body::Receipt(_) => matches!(stream, InputStream::Receipts | InputStream::Local),
-        Body::Targets(_) | Body::GivenUp(_) => stream == InputStream::Local,
+        Body::Targets(_) | Body::GivenUp(_) | Body::TimedOut(_) => stream == InputStream::Local,
+        // From the leader only what waits.
+        Body::Collected { .. } => {
+            matches!(stream, InputStream::In | InputStream::Inx | InputStream::Local)
+        }
         // The intake looks for them there alone, to give each an entry of its own.
         Body::Command { command: Command::Rollback { .. }, .. } => stream == InputStream::Inx,
-        Body::Collected { .. }
-        | Body::Failed { .. }
-        | Body::Cancel { .. }
-        | Body::Withdrawn { .. }
-        | Body::Command { .. } => matches!(stream, InputStream::In | InputStream::Inx),
+        Body::Failed { .. } | Body::Cancel { .. } | Body::Withdrawn { .. } | Body::Command { .. } => {
+            matches!(stream, InputStream::In | InputStream::Inx)
+        }
     }
 }
 
@@ -112,8 +126,18 @@ impl<'a> Intake<'a, '_> {
         match &message.body {
             Body::Collected { about, request, observations } => {
                 let Some(footprint) = &planned.footprint else { return Ok(()) };
-                let candidate = Candidate { about, request, observations, footprint };
-                self.collected(position, candidate, &planned.input);
+                let input = &planned.input;
+                let time_ms = self.context.time_ms;
+                let accepted_ms = about.accepted_ms.or_else(|| ms_of(&input.id)).unwrap_or(time_ms);
+                let deadline_ms = accepted_ms.saturating_add(u64::from(request.ttl_seconds) * 1000);
+                let waits = input.s == InputStream::Local;
+                let candidate =
+                    Candidate { about, request, observations, footprint, input, deadline_ms, time_ms, waits };
+                if waits {
+                    self.fed_in(candidate);
+                } else {
+                    self.collected(position, candidate);
+                }
             }
             Body::Failed { about, failure } => self.failed(position, about, failure),
             Body::Cancel { about } => self.cancel(position, about),
@@ -125,14 +149,34 @@ impl<'a> Intake<'a, '_> {
             }
             Body::Receipt(receipt) => receipts::consume(receipt, self.context.targets, self.draft)?,
             Body::Targets(list) => targets::replace(self.context.targets, list, self.draft)?,
+            Body::TimedOut(fact) => self.draft.overdue.push((fact.asset.clone(), fact.lock)),
             // It speaks of the input after it.
             Body::GivenUp(_) => {}
         }
         Ok(())
     }
 
-    fn collected(&mut self, position: usize, candidate: Candidate<'a>, input: &Input) {
-        let Candidate { about, request, .. } = candidate;
+    /// A request that waits takes its turn again, or its time is over. Anything else is of no effect.
+    fn fed_in(&mut self, candidate: Candidate<'a>) {
+        let Candidate { about, request, input, time_ms, .. } = candidate;
+        let Some(waiter) = self.draft.waiter(about.rid).filter(|waiter| waiter.message == input.bytes())
+        else {
+            return;
+        };
+        if self.waiting.contains_key(&about.rid) {
+            return;
+        }
+        if waiter.ends_ms() >= time_ms {
+            self.waiting.insert(about.rid, self.candidates.len());
+            self.candidates.push(Some(candidate));
+            return;
+        }
+        let (outcome, errors) = over(waiter, request, time_ms);
+        self.draft.end(about.into(), outcome, errors);
+    }
+
+    fn collected(&mut self, position: usize, candidate: Candidate<'a>) {
+        let Candidate { about, request, input, deadline_ms, .. } = candidate;
         if !self.is_new(position, about) {
             return;
         }
@@ -141,8 +185,6 @@ impl<'a> Intake<'a, '_> {
             self.reject_unread(about.into(), Code::Malformed, "the asset belongs to another shard");
             return;
         }
-        let accepted_ms = about.accepted_ms.or_else(|| ms_of(&input.id)).unwrap_or(self.context.time_ms);
-        let deadline_ms = accepted_ms.saturating_add(u64::from(request.ttl_seconds) * 1000);
         if deadline_ms < self.context.time_ms {
             let detail = format!("the deadline was {deadline_ms}, log time is {}", self.context.time_ms);
             let errors = Errors::one(Code::TtlExpired, "/ttl_seconds", detail);
@@ -208,6 +250,10 @@ impl<'a> Intake<'a, '_> {
             };
             *candidate = None;
             self.waiting.remove(&about.rid);
+        } else if let Some(waiter) = self.draft.waiter(about.rid)
+            && (waiter.is_order || !is_of(&waiter.tenant, waiter.fp, &about.tenant, about.fp))
+        {
+            return TakenOut::Not;
         }
         TakenOut::Undecided
     }
@@ -221,6 +267,14 @@ impl<'a> Intake<'a, '_> {
             self.waiting.get(&about.rid).and_then(|place| self.candidates.get(*place).copied().flatten());
         if let Some(met) = met {
             if !same(met.about, about) {
+                self.draft.refuse_conflict(about.into());
+            }
+            return false;
+        }
+        if let Some(waiter) = self.draft.waiter(about.rid) {
+            if is_of(&waiter.tenant, waiter.fp, &about.tenant, about.fp) {
+                self.draft.restore_waiting(about.into());
+            } else {
                 self.draft.refuse_conflict(about.into());
             }
             return false;
@@ -262,18 +316,26 @@ impl<'a> Intake<'a, '_> {
     }
 
     /// The process died over it, so nothing of it is tried again.
-    fn given_up(&mut self, input: usize, attempts: u64, named: &Named) {
+    fn given_up(&mut self, input: usize, stream: InputStream, attempts: u64, named: &Named) {
         let error = "the process died over this message each time it took it up";
         let code = Code::Crash;
         self.draft.dead.push(DeadLetter { input, code: code.name(), error: error.to_owned(), attempts });
         if let Named { rid: Some(rid), tenant, fp: Some(fp) } = named {
+            if stream == InputStream::Local && self.draft.waiter(*rid).is_some_and(|waiter| waiter.fp == *fp)
+            {
+                let about = Subject { rid: *rid, tenant: tenant.as_ref(), fp: *fp };
+                self.draft.end(about, OutcomeKind::Rejected, Errors::one(code, "", error));
+                return;
+            }
             self.reject_unread(Subject { rid: *rid, tenant: tenant.as_ref(), fp: *fp }, code, error);
         }
     }
 
     /// The request can never be read, so it ends; unless another message speaks for it.
     fn reject_unread(&mut self, about: Subject<'_>, code: Code, detail: &str) {
-        let settled = self.draft.decision(about.rid).is_some() || self.waiting.contains_key(&about.rid);
+        let settled = self.draft.decision(about.rid).is_some()
+            || self.draft.waiter(about.rid).is_some()
+            || self.waiting.contains_key(&about.rid);
         if about.rid.shard() == self.context.shard && !settled {
             let errors = Errors::one(code, "", cut(detail, DETAIL_BYTES_MAX));
             self.draft.end(about, OutcomeKind::Rejected, errors);
@@ -292,6 +354,27 @@ fn same(a: &About, b: &About) -> bool {
 /// A decision without a tenant is of a message that did not tell it.
 fn is_of(decided_tenant: &str, decided_fp: Digest, tenant: &Tenant, fp: Digest) -> bool {
     decided_fp == fp && (decided_tenant.is_empty() || decided_tenant == tenant.as_str())
+}
+
+/// How a request ends whose time to wait is over.
+fn over(waiter: &Waiter, request: &SyncRequest, time_ms: u64) -> (OutcomeKind, Errors) {
+    match &waiter.cause {
+        Cause::Lock { until_ms } if waiter.deadline_ms >= time_ms => {
+            let detail = format!("it waited for the asset until {until_ms}, log time is {time_ms}");
+            (OutcomeKind::Rejected, Errors::one(Code::LockTimeout, "/asset/id", detail))
+        }
+        cause => {
+            let detail = format!("the deadline was {}, log time is {time_ms}", waiter.deadline_ms);
+            let mut errors = Errors::one(Code::TtlExpired, "/ttl_seconds", detail);
+            if let Cause::Dependency { rid } = cause
+                && let Some(index) = request.depends_on.iter().position(|named| named.as_bytes() == rid)
+            {
+                let detail = format!("request {} is not decided", request.depends_on[index]);
+                errors.add(Code::DependencyNotApplied, format!("/depends_on/{index}"), detail);
+            }
+            (OutcomeKind::Expired, errors)
+        }
+    }
 }
 
 /// The ms part of a stream id `<ms>-<n>`.

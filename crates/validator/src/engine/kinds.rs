@@ -3,7 +3,7 @@
 //! In: a change whose values are resolved, and the request's overlay. Out: writes in the overlay, or errors.
 //! The checks common to all kinds (asset, issuer, status, evidence, version) are done before.
 
-use common::ids::Name;
+use common::ids::{Name, Rid};
 use common::request::Op;
 use common::state::{AssetRecord, AssetStatus, RegulatoryState};
 use common::targets::Targets;
@@ -15,10 +15,12 @@ use super::work::Overlay;
 
 mod add_chain;
 mod burn;
+mod lock;
 mod mint;
 mod register;
 mod set_data;
 mod transfer;
+mod unlock;
 
 mod confiscate;
 mod forced;
@@ -41,6 +43,8 @@ pub(super) struct Applying<'a, 'w> {
     pub(super) slots: &'a ChangeSlots,
     /// The log's targets; `None`: it is known that those named were among them.
     pub(super) targets: Option<&'a Targets>,
+    /// Which request it is, and where; `None`: it was applied already, and its locks are not of now.
+    pub(super) locking: Option<Locking>,
     /// The tenant whose request it is.
     pub(super) tenant: &'a str,
     /// The class of the asset id.
@@ -48,6 +52,15 @@ pub(super) struct Applying<'a, 'w> {
     /// JSON pointer of the change.
     pub(super) pointer: &'a str,
     pub(super) errors: &'a mut Errors,
+}
+
+/// What a lock says of its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Locking {
+    pub(super) rid: Rid,
+    pub(super) seq: u64,
+    /// Log time of the entry.
+    pub(super) time_ms: u64,
 }
 
 impl Applying<'_, '_> {
@@ -102,6 +115,8 @@ pub(super) fn footprint(op: &Op, touched: &mut Touched<'_>) -> ChangeSlots {
         Op::Burn { from, .. } => burn::footprint(from, touched),
         Op::Transfer { from, to, .. } => transfer::footprint(from, to, touched),
         Op::SetData { .. } => set_data::footprint(touched),
+        Op::Lock { .. } => lock::footprint(touched),
+        Op::Unlock { .. } => unlock::footprint(touched),
         Op::Freeze { account, .. } => freeze::footprint(account.as_ref(), touched),
         Op::Unfreeze { account, .. } => unfreeze::footprint(account.as_ref(), touched),
         Op::Seize { account } => seize::footprint(account.as_ref(), touched),
@@ -114,10 +129,10 @@ pub(super) fn footprint(op: &Op, touched: &mut Touched<'_>) -> ChangeSlots {
     }
 }
 
-/// What is never undone automatically: others have acted on it outside, or an authority ordered it, and orders are
-/// undone by orders.
+/// What is never undone automatically: others have acted on it outside, or waited for it, or an authority ordered it, and
+/// orders are undone by orders.
 pub(super) fn is_final(op: &Op) -> bool {
-    matches!(op, Op::Burn { .. }) || op.is_regulatory()
+    matches!(op, Op::Burn { .. } | Op::Lock { .. } | Op::Unlock { .. }) || op.is_regulatory()
 }
 
 /// The state in which an authority has stopped an asset, if it is in one.
@@ -135,6 +150,8 @@ pub(super) fn apply(op: &Op, applying: &mut Applying<'_, '_>) {
         Op::Burn { amount, .. } => burn::apply(*literal(amount), applying),
         Op::Transfer { amount, .. } => transfer::apply(*literal(amount), applying),
         Op::SetData { terms, documents } => set_data::apply(terms, documents, applying),
+        Op::Lock { reason, seconds } => lock::apply(reason, *seconds, applying),
+        Op::Unlock { lock } => unlock::apply(*lock, applying),
         Op::Freeze { amount, .. } => freeze::apply(*amount, applying),
         Op::Unfreeze { amount, .. } => unfreeze::apply(*amount, applying),
         Op::Seize { .. } => seize::apply(applying),

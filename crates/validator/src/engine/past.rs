@@ -264,6 +264,15 @@ impl Past {
         }
     }
 
+    /// The asset whose lock is needed.
+    #[must_use]
+    pub fn asset(&self) -> Option<&str> {
+        match &self.state {
+            State::Found(found) => Some(found.undone.request.asset.id.as_str()),
+            _ => None,
+        }
+    }
+
     /// Entries whose deliveries are needed.
     #[must_use]
     pub fn seqs(&self) -> Vec<u64> {
@@ -328,7 +337,7 @@ fn applied(body: &Body, texts: &[&str]) -> Vec<Applied> {
     if places.is_empty() {
         return Vec::new();
     }
-    for input in body.inputs.iter().filter(|input| matches!(input.s, InputStream::In | InputStream::Inx)) {
+    for input in body.inputs.iter().filter(|input| input.s != InputStream::Receipts) {
         // Most messages are of other assets, and need not be read; one with escapes may hide what it names.
         let text = input.m.get();
         if !text.contains('\\') && !texts.iter().any(|wanted| text.contains(wanted)) {

@@ -61,6 +61,7 @@ impl Plan {
             plan.add(input, message);
         }
         plan.needs.keys = plan.keyspace.keys().map(str::to_owned).collect::<BTreeSet<_>>();
+        plan.needs.locks = plan.keyspace.locks().map(str::to_owned).collect();
         plan
     }
 
@@ -89,6 +90,9 @@ impl Plan {
                     | Body::Command { .. }
                     | Body::Targets(_)
                     | Body::GivenUp(_) => {}
+                    Body::TimedOut(fact) => {
+                        self.keyspace.lock(fact.asset.as_str());
+                    }
                 }
             }
             Err(

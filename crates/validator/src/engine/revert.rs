@@ -21,7 +21,7 @@ use common::hash::Digest;
 use common::ids::{Name, Rid};
 use common::message::About;
 use common::proof::value_hash;
-use common::state::{AssetRecord, AssetStatus, RegulatoryState};
+use common::state::{AssetRecord, AssetStatus};
 use common::status::OutcomeKind;
 use common::targets::Targets;
 
@@ -35,7 +35,10 @@ use super::kinds::{self, Applying};
 use super::past::{Applied, Found, Nothing, Past, told};
 use super::reads::Recorder;
 use super::tree::Tree;
+use super::waiting::LockRow;
 use super::work::{Overlay, Record, Work};
+
+mod blocked;
 
 /// Requests that wait for one entry, the command included: a receipt ends them all at once, in a batch of its own if need
 /// be.
@@ -50,6 +53,7 @@ pub(super) struct Given<'a> {
     /// Confirms the values; `None`: they are of one moment that is known to be sound.
     pub(super) tree: Option<&'a Tree>,
     pub(super) targets: &'a Targets,
+    pub(super) locks: BTreeMap<String, LockRow>,
     /// In a replay: the log says that the engine of that day failed on the command.
     pub(super) is_broken: bool,
 }
@@ -123,10 +127,10 @@ pub fn foresee(
     loaded: Loaded,
     targets: &Targets,
 ) -> Result<Option<Refusal>, Fault> {
-    let Loaded { values, decisions, deliveries, past, .. } = loaded;
+    let Loaded { values, decisions, deliveries, past, locks, .. } = loaded;
     // Nothing rests on the entry's own number.
     let draft = Draft::new(0, decisions, deliveries, BTreeMap::new());
-    let given = Given { past, values, tree: None, targets, is_broken: false };
+    let given = Given { past, values, tree: None, targets, locks, is_broken: false };
     Ok(decide(&Rollback { about, undone }, given, &draft)?.err())
 }
 
@@ -141,7 +145,7 @@ fn decide(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decide
 }
 
 fn decide_unguarded(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Result<Decided, Fault> {
-    let Given { past, values, tree, targets, .. } = given;
+    let Given { past, values, tree, targets, locks, .. } = given;
     let decision = draft.decision(rollback.undone);
     if let Err(refusal) = check(rollback.about.tenant.as_str(), decision, past.as_ref()) {
         return Ok(Err(refusal));
@@ -155,13 +159,8 @@ fn decide_unguarded(rollback: &Rollback, given: Given<'_>, draft: &Draft) -> Res
         Some(tree) => Work::load(keyspace, values, tree)?,
         None => Work::load_older(keyspace, values)?,
     };
-    if let Some(state) = stopped(&found, &work) {
-        let detail = format!("the asset is {}", state.name());
-        return Ok(Err(Errors::one(Code::AssetBlocked, "/rid", detail).into()));
-    }
-    if takes_frozen(&found, &prior, &work) {
-        let detail = "units that an authority has frozen would leave a holding";
-        return Ok(Err(Errors::one(Code::HoldingBlocked, "/rid", detail).into()));
+    if let Some(errors) = blocked::why(&found, &prior, &work, &locks) {
+        return Ok(Err(errors.into()));
     }
     let (committed, update) = restore(&found, prior, work)?;
     let open: BTreeSet<String> =
@@ -226,27 +225,6 @@ fn check_request(found: &Found) -> Result<(), Refusal> {
     Err(Refusal { errors, dependents: told(&found.dependents).to_vec() })
 }
 
-/// The state in which an authority has stopped the asset.
-fn stopped(found: &Found, work: &Work) -> Option<RegulatoryState> {
-    let slot = found.footprints.last().map(|footprint| footprint.asset)?;
-    kinds::stopped(work.slots[slot].now.as_ref().and_then(Record::as_asset)?)
-}
-
-/// Whether more would leave a holding than is free there: what comes in is frozen up to the figure, also after FREEZE, and
-/// does not go back before UNFREEZE.
-fn takes_frozen(found: &Found, prior: &[Option<Record>], work: &Work) -> bool {
-    let writes = found.footprints.last().map(|footprint| footprint.writes.as_slice()).unwrap_or_default();
-    let takes = |slot: &SlotId| {
-        let Some(Record::Holding(now)) = &work.slots[*slot].now else { return false };
-        let before = match &prior[*slot] {
-            Some(Record::Holding(before)) => before.balance,
-            _ => Amount::ZERO,
-        };
-        now.balance.checked_sub(before).is_some_and(|leaving| leaving > kinds::free(now))
-    };
-    writes.iter().any(takes)
-}
-
 /// The records before the request, by slot: its entry applied again up to it.
 fn prior(found: &Found, mut work: Work) -> Result<Vec<Option<Record>>, Fault> {
     for (applied, footprint) in found.earlier.iter().zip(&found.footprints) {
@@ -269,7 +247,7 @@ fn apply_again(
     let changes = evidence::resolve(request, observations, time_ms, &mut errors);
     // Run once, in its turn: nobody asks for its reads.
     let reads = Recorder::default();
-    let mut overlay = Overlay::new(work, footprint.asset, &reads);
+    let mut overlay = Overlay::new(work, footprint, &reads);
     for (change, slots) in changes.iter().zip(&footprint.changes) {
         if !errors.is_empty() {
             return None;
@@ -278,6 +256,7 @@ fn apply_again(
             overlay: &mut overlay,
             slots,
             targets: None,
+            locking: None,
             tenant: about.tenant.as_str(),
             class: request.asset.id.class(),
             pointer: "",
@@ -309,7 +288,7 @@ fn restore(
                 work.slots[*slot].written = true;
             }
             // An event backs one change, ever.
-            Some(Shape::Used) | None => {}
+            Some(Shape::Used | Shape::Lock) | None => {}
         }
     }
     record.version = present.version + 1;

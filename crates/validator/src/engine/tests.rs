@@ -17,5 +17,6 @@ mod rollback;
 mod script;
 mod tidy;
 pub(super) mod traffic;
+mod waiting;
 mod withdrawals;
 pub(super) mod world;

@@ -14,10 +14,13 @@
 use std::sync::OnceLock;
 
 use super::boundary::Execution;
+use super::codes::{Code, Errors};
 use super::crew::Crew;
-use super::execute::{Ran, Run, Verdict};
+use super::execute::{Ran, Run, Stopped, Verdict};
+use super::intake::Candidate;
 use super::reads::Reads;
 use super::ready::ready_from;
+use super::waiting::{Cause, WAITERS_MAX};
 use super::work::Work;
 
 /// How requests take their turns.
@@ -72,13 +75,39 @@ impl<'a> Turns<'_, '_, 'a> {
     }
 
     fn settle(&mut self, place: usize, ran: Ran<'a>) {
-        self.verdicts.push(match ran {
+        let candidate = self.run.at(place);
+        let verdict = match ran {
             Ok((changes, writes)) => {
-                self.work.take_over(self.run.at(place).footprint.asset, writes);
+                self.work.take_over(candidate.footprint.asset, writes);
                 Verdict::Applied(changes)
             }
-            Err(errors) => Verdict::Rejected(errors),
-        });
+            Err(Stopped::Rejected(errors)) => Verdict::Rejected(errors),
+            Err(Stopped::Held(_)) if !candidate.waits && self.work.waiters >= WAITERS_MAX => {
+                let detail = format!("{WAITERS_MAX} requests of the shard wait");
+                Verdict::Rejected(Errors::one(Code::WaitersFull, "", detail))
+            }
+            Err(Stopped::Held(cause)) => Verdict::Held(cause),
+        };
+        self.queue(candidate, &verdict);
+        self.verdicts.push(verdict);
+    }
+
+    /// Where the request stands in the queue for its asset after its turn.
+    fn queue(&mut self, candidate: &Candidate<'_>, verdict: &Verdict<'_>) {
+        let Candidate { about, request, footprint, .. } = candidate;
+        let is_queued = self.work.lock(footprint.lock).is_some_and(|row| row.has(about.rid));
+        let is_to_be = matches!(verdict, Verdict::Held(Cause::Lock { .. }));
+        if is_to_be && !is_queued {
+            let is_order = request.is_regulatory();
+            self.work.change_lock(footprint.lock, |row| row.enqueue(about.rid, is_order));
+        } else if is_queued && !is_to_be {
+            self.work.change_lock(footprint.lock, |row| row.leave(about.rid));
+        }
+        match (candidate.waits, matches!(verdict, Verdict::Held(_))) {
+            (false, true) => self.work.waiters += 1,
+            (true, false) => self.work.waiters = self.work.waiters.saturating_sub(1),
+            _ => {}
+        }
     }
 
     fn with_crew(&mut self, manner: Manner<'_>) {

@@ -13,9 +13,10 @@ use common::proof::{key_hash, value_hash};
 use common::state::{self, AssetRecord, HoldingRecord, RegulatoryState, UsedRecord};
 
 use super::boundary::Fault;
-use super::footprint::{Keyspace, Shape, SlotId};
+use super::footprint::{Footprint, Keyspace, Shape, SlotId, locked_asset};
 use super::reads::Recorder;
 use super::tree::Tree;
+use super::waiting::LockRow;
 
 /// A decoded value of the state tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(super) enum Record {
     Asset(Box<AssetRecord>),
     Holding(HoldingRecord),
     Used(UsedRecord),
+    Lock(Box<LockRow>),
 }
 
 impl Record {
@@ -34,6 +36,7 @@ impl Record {
             Shape::Asset => read(bytes).map(|record| Self::Asset(Box::new(record))),
             Shape::Holding => read(bytes).map(Self::Holding),
             Shape::Used => read(bytes).map(Self::Used),
+            Shape::Lock => read(bytes).map(|row| Self::Lock(Box::new(row))),
         }
     }
 
@@ -42,13 +45,18 @@ impl Record {
             Self::Asset(record) => state::encode(record.as_ref()),
             Self::Holding(record) => state::encode(record),
             Self::Used(record) => state::encode(record),
+            Self::Lock(row) => state::encode(row.as_ref()),
         }
+    }
+
+    pub(super) fn as_lock(&self) -> Option<&LockRow> {
+        if let Self::Lock(row) = self { Some(row) } else { None }
     }
 
     pub(super) fn as_asset(&self) -> Option<&AssetRecord> {
         match self {
             Self::Asset(record) => Some(record),
-            Self::Holding(_) | Self::Used(_) => None,
+            Self::Holding(_) | Self::Used(_) | Self::Lock(_) => None,
         }
     }
 }
@@ -67,6 +75,14 @@ pub(super) struct Slot {
     pub(super) stamp: u32,
     /// For assets: how many requests of the batch have changed it so far.
     pub(super) bumps: u64,
+}
+
+impl Slot {
+    /// Of a lock whose row is not known yet; it has no place in the tree.
+    fn of_lock(key: String) -> Self {
+        let (shape, key_hash, bytes_before, now) = (Shape::Lock, Digest::ZERO, None, None);
+        Self { key, key_hash, shape, bytes_before, now, written: false, stamp: 0, bumps: 0 }
+    }
 }
 
 /// What an entry needs to know of an asset as it was before.
@@ -102,6 +118,8 @@ impl AssetBefore {
 #[derive(Debug, Clone)]
 pub(super) struct Work {
     pub(super) slots: Vec<Slot>,
+    /// Requests of the shard that wait.
+    pub(super) waiters: u64,
 }
 
 impl Work {
@@ -128,6 +146,9 @@ impl Work {
         holds: impl Fn(&Digest, Option<&[u8]>) -> bool,
     ) -> Result<Self, Fault> {
         let load = |(key, shape): (String, Shape)| {
+            if shape == Shape::Lock {
+                return Ok(Slot::of_lock(key));
+            }
             let key_hash = key_hash(&key);
             let bytes = values.remove(&key);
             if !holds(&key_hash, bytes.as_deref()) {
@@ -143,7 +164,30 @@ impl Work {
             }
         };
         let slots = keys.into_slots().into_iter().map(load).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { slots })
+        Ok(Self { slots, waiters: 0 })
+    }
+
+    /// Puts the rows of locks in their slots.
+    pub(super) fn with_locks(mut self, mut rows: BTreeMap<String, LockRow>) -> Self {
+        for slot in self.slots.iter_mut().filter(|slot| slot.shape == Shape::Lock) {
+            let row = locked_asset(&slot.key).and_then(|asset| rows.remove(asset));
+            slot.now = row.map(|row| Record::Lock(Box::new(row)));
+        }
+        self
+    }
+
+    pub(super) fn lock(&self, slot: SlotId) -> Option<&LockRow> {
+        self.slots[slot].now.as_ref().and_then(Record::as_lock)
+    }
+
+    /// Changes a lock's row in the turn of a request, or before all of them.
+    pub(super) fn change_lock(&mut self, slot: SlotId, change: impl FnOnce(&mut LockRow)) {
+        let mut row = self.lock(slot).cloned().unwrap_or_default();
+        change(&mut row);
+        let slot = &mut self.slots[slot];
+        slot.now = (!row.is_empty()).then(|| Record::Lock(Box::new(row)));
+        slot.written = true;
+        slot.stamp += 1;
     }
 
     /// The version of an asset after the requests that have changed it so far; 0 if it does not exist.
@@ -173,13 +217,14 @@ pub(super) type Writes = Vec<(SlotId, Record)>;
 pub(super) struct Overlay<'a> {
     work: &'a Work,
     asset: SlotId,
+    lock: SlotId,
     writes: Writes,
     reads: &'a Recorder,
 }
 
 impl<'a> Overlay<'a> {
-    pub(super) fn new(work: &'a Work, asset: SlotId, reads: &'a Recorder) -> Self {
-        Self { work, asset, writes: Vec::new(), reads }
+    pub(super) fn new(work: &'a Work, footprint: &Footprint, reads: &'a Recorder) -> Self {
+        Self { work, asset: footprint.asset, lock: footprint.lock, writes: Vec::new(), reads }
     }
 
     pub(super) fn into_writes(self) -> Writes {
@@ -258,6 +303,15 @@ impl<'a> Overlay<'a> {
         self.put(slot, Record::Holding(record));
     }
 
+    /// The asset's lock; without a row it is free.
+    pub(super) fn lock(&self) -> Option<&LockRow> {
+        self.get(self.lock).and_then(Record::as_lock)
+    }
+
+    pub(super) fn set_lock(&mut self, row: LockRow) {
+        self.put(self.lock, Record::Lock(Box::new(row)));
+    }
+
     pub(super) fn is_used(&self, slot: SlotId) -> bool {
         self.get(slot).is_some()
     }
@@ -271,6 +325,7 @@ impl<'a> Overlay<'a> {
 pub(super) fn is_gone(record: &Record) -> bool {
     match record {
         Record::Holding(holding) => *holding == HoldingRecord::default(),
+        Record::Lock(row) => row.is_empty(),
         Record::Asset(_) | Record::Used(_) => false,
     }
 }

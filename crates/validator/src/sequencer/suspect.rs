@@ -13,6 +13,7 @@ use common::link::{Attempted, Consumed, Fence, Fronts, Message as Waiting};
 use common::message::{Body, GivenUp, Message};
 
 use super::Runner;
+use super::due::Fed;
 use crate::engine::RawInput;
 use crate::error::Failure;
 use crate::pipeline::Intake;
@@ -21,7 +22,7 @@ use crate::shard::ShardState;
 use crate::view::ViewError;
 
 /// A message that is taken up for this time is given up.
-const ATTEMPTS_MAX: u64 = 3;
+pub(super) const ATTEMPTS_MAX: u64 = 3;
 /// No batch takes more messages of a stream, so those behind were not in the one that killed the process.
 const BLAMED_MAX: usize = crate::engine::select::BATCH.messages;
 
@@ -79,10 +80,15 @@ impl Suspect {
 }
 
 impl Runner {
-    /// The leader's own facts, then what waits.
+    /// The leader's own facts, then who waits and is due, then what is new.
     pub(super) async fn next(&mut self, fence: &Fence, size: &mut ReadSize) -> Result<Next, Failure> {
         if let Some(intake) = self.own_facts().await? {
             return Ok(Next::Take(Box::new(intake)));
+        }
+        match self.due(fence).await? {
+            Fed::Take(intake) => return Ok(Next::Take(intake)),
+            Fed::Fenced => return Ok(Next::Fenced),
+            Fed::Nothing => {}
         }
         let Some(mut suspect) = self.suspect else {
             let intake = self.fronts(size).await?;

@@ -140,14 +140,25 @@ impl Snapshot {
             let (seq, value) = row.map_err(database)?;
             put(Table::Deliveries, &seq.value().to_be_bytes(), value.value())?;
         }
-        self.write_finals(head.saturating_sub(undo_entries), put)
+        self.write_finals(head.saturating_sub(undo_entries), &mut put)?;
+        let open = self.txn.open_table(tables::LOCKS).map_err(database)?;
+        for row in open.iter().map_err(database)? {
+            let (asset, value) = row.map_err(database)?;
+            put(Table::Locks, asset.value().as_bytes(), value.value())?;
+        }
+        let open = self.txn.open_table(tables::WAITERS).map_err(database)?;
+        for row in open.iter().map_err(database)? {
+            let (rid, value) = row.map_err(database)?;
+            put(Table::Waiters, rid.value(), value.value())?;
+        }
+        Ok(())
     }
 
     /// Those from `floor` on, and the newest of each target.
     fn write_finals(
         &self,
         floor: u64,
-        mut put: impl FnMut(Table, &[u8], &[u8]) -> Result<(), CheckpointError>,
+        put: &mut impl FnMut(Table, &[u8], &[u8]) -> Result<(), CheckpointError>,
     ) -> Result<(), CheckpointError> {
         let open = self.txn.open_table(tables::FINALS).map_err(database)?;
         let mut rows = open.iter().map_err(database)?.peekable();
@@ -177,6 +188,8 @@ struct Tables<'txn> {
     deliveries: redb::Table<'txn, u64, &'static [u8]>,
     open: redb::Table<'txn, (&'static str, u64), ()>,
     finals: redb::Table<'txn, (&'static str, u64), ()>,
+    locks: redb::Table<'txn, &'static str, &'static [u8]>,
+    waiters: redb::Table<'txn, &'static [u8; 16], &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -190,6 +203,8 @@ impl<'txn> Tables<'txn> {
             deliveries: txn.open_table(tables::DELIVERIES)?,
             open: txn.open_table(tables::OPEN)?,
             finals: txn.open_table(tables::FINALS)?,
+            locks: txn.open_table(tables::LOCKS)?,
+            waiters: txn.open_table(tables::WAITERS)?,
         })
     }
 
@@ -234,6 +249,16 @@ impl<'txn> Tables<'txn> {
             Table::Finals => {
                 let Some((target, seq)) = pair(key) else { return Ok(Err("a target's entry is none")) };
                 self.finals.insert((target, seq), ())?;
+            }
+            Table::Locks => {
+                let Some(asset) = text(key) else { return Ok(Err("an asset's id is no text")) };
+                self.locks.insert(asset, value.as_slice())?;
+            }
+            Table::Waiters => {
+                let Some(rid) = key.first_chunk().filter(|rid| rid.len() == key.len()) else {
+                    return Ok(Err("a request's id is none"));
+                };
+                self.waiters.insert(rid, value.as_slice())?;
             }
         }
         Ok(Ok(()))

@@ -75,7 +75,7 @@ impl Snapshot {
         let mut decisions = Lookup::new(&self.txn)?;
         let withdrawals = self.txn.open_table(tables::WITHDRAWALS)?;
         let is_any_withdrawn = withdrawals.first()?.is_some();
-        for rid in rids {
+        for rid in rids.iter().copied() {
             let decision = match newer.iter().find_map(|changes| changes.decisions.get(&rid)) {
                 Some(decision) => Some(decision.clone()),
                 None => decisions.get(rid)?,
@@ -91,6 +91,7 @@ impl Snapshot {
         if let Some(rid) = needs.undone {
             self.load_past(rid, &mut loaded)?;
         }
+        self.load_waiting(needs, rids, newer, &mut loaded)?;
         Ok(loaded)
     }
 

@@ -11,6 +11,8 @@
 //! | `decided` | seq | borsh map rid (16) → `Decision` | permanent |
 //! | `withdrawals` | rid (16) | borsh `Vec<Withdrawal>` | permanent; only of requests that were told |
 //! | `deliveries` | seq | borsh `Deliveries` | while somebody waits |
+//! | `locks` | asset | borsh `LockRow` | while it is held or somebody waits for it |
+//! | `waiters` | rid (16) | borsh `Waiter` | while it waits |
 //! | `finals` | (target, seq) | | the entry is final on the target; the newest always stays |
 //! | `open` | (target, seq) | | index of `deliveries`: the target's receipt has not come |
 //! | `meta` | `head` | borsh [`HeadRow`] | where the view stands |
@@ -38,6 +40,8 @@ pub(super) const DECISIONS: TableDefinition<'_, &[u8; 16], u64> = TableDefinitio
 pub(super) const DECIDED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("decided");
 pub(super) const WITHDRAWALS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("withdrawals");
 pub(super) const DELIVERIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("deliveries");
+pub(super) const LOCKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("locks");
+pub(super) const WAITERS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("waiters");
 pub(super) const FINALS: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("finals");
 pub(super) const OPEN: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("open");
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -52,7 +56,7 @@ pub(super) const UNDO_ENTRIES: &str = "undo_entries";
 /// There while a process leads, and after it until one has ended cleanly.
 pub(super) const LEADING: &str = "leading";
 /// Version of the view tables' layouts. Another one in the file: the view is rebuilt.
-pub(super) const SCHEMA_VERSION: &str = "3";
+pub(super) const SCHEMA_VERSION: &str = "4";
 
 /// Where the view stands.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

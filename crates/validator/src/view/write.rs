@@ -7,7 +7,7 @@ use common::entry::{Body, Entry};
 use redb::{Durability, ReadableTable as _, WriteTransaction};
 
 use super::tables::{self, HeadRow};
-use super::{View, ViewError, decided, decode, undo};
+use super::{View, ViewError, decided, decode, undo, waiting};
 use crate::engine::boundary::{Changes, Deliveries};
 
 /// One entry with what it changed.
@@ -187,6 +187,7 @@ fn write_answers(txn: &WriteTransaction, run: &[Record<'_>]) -> Result<(), ViewE
             withdrawals.insert(rid.as_bytes(), common::state::encode(list).as_slice())?;
         }
     }
+    waiting::write(txn, run)?;
     let newest: BTreeMap<_, _> = run.iter().flat_map(|record| &record.changes.deliveries).collect();
     let mut deliveries = txn.open_table(tables::DELIVERIES)?;
     let mut open = txn.open_table(tables::OPEN)?;

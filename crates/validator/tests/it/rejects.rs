@@ -39,7 +39,8 @@ async fn every_kind_of_input_that_only_the_state_knows_is_rejected_with_its_code
         ("demo", "UNKNOWN_TARGET", add_chain("nowhere")),
         ("demo", "CHAIN_ALREADY_PRESENT", add_chain("base")),
         ("demo", "TARGET_NOT_ON_ASSET", with(one(), "target_chains", json!(["op"]))),
-        ("demo", "DEPENDENCY_NOT_APPLIED", with(one(), "depends_on", json!([unknown]))),
+        // It waits, until the leader sees that its time is over.
+        ("demo", "TTL_EXPIRED", with(with(one(), "depends_on", json!([unknown])), "ttl_seconds", json!(1))),
         ("demo", "DEPENDENCY_REJECTED", with(one(), "depends_on", json!([refused]))),
     ];
     let root = async || {
@@ -53,8 +54,10 @@ async fn every_kind_of_input_that_only_the_state_knows_is_rejected_with_its_code
         let by = &tenants.iter().find(|(text, _)| *text == by).expect("a tenant").1;
         let rid = bed.submit_as(by, Rid::fresh(SHARD), request).await;
         let record = bed.decided(rid).await;
-        assert_eq!((record.status, record.code.as_deref()), (Status::Rejected, Some(code)));
-        assert!(record.errors.is_some_and(|errors| errors.contains("pointer")), "{code}: with its place");
+        let status = if code == "TTL_EXPIRED" { Status::Expired } else { Status::Rejected };
+        assert_eq!((record.status, record.code.as_deref()), (status, Some(code)));
+        let is_placed = record.errors.is_some_and(|errors| errors.contains("pointer"));
+        assert!(is_placed || record.is_cut, "{code}: with its place");
         assert_eq!(root().await, before, "{code} moved the root");
     }
     // The same root moves when something is applied, so the comparison can fail.

@@ -92,7 +92,7 @@ fn rejected() -> Vec<Rejected> {
         (
             with(mint(), "depends_on", json!([super::world::rid("nobody", "acme").to_string()])),
             vec![],
-            Code::DependencyNotApplied,
+            Code::DependencyPending,
             "/depends_on/0",
         ),
     ]
@@ -152,6 +152,8 @@ fn every_code_comes_up_with_its_pointer_and_leaves_the_state_alone() {
     met.extend(of_rollbacks.iter().map(String::as_str));
     let of_authorities = super::regulatory::codes();
     met.extend(of_authorities.iter().map(String::as_str));
+    let of_waiting = super::waiting::codes();
+    met.extend(of_waiting.iter().map(String::as_str));
     let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.name()).collect();
     assert_eq!(met, all);
 }

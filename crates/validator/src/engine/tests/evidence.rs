@@ -82,7 +82,7 @@ pub(super) fn reopen(world: &mut World) {
     let leaves = world.values.iter().map(|(key, value)| (key_hash(key), value_hash(value)));
     let mut position = world.engine.position().clone();
     position.root = Tree::from_leaves(leaves.clone()).root();
-    world.engine = Engine::restore(world.engine.shard(), position, leaves).expect("restores");
+    world.engine = Engine::restore(world.engine.shard(), position, leaves, 0).expect("restores");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use common::status::Delivery;
 use serde_json::json;
 
 use super::world::{World, bond, collected, parse, raw, rid};
+use crate::engine::waiting::{Cause, Held, LockRow, Queued, Waiter};
 use crate::engine::{Decision, Deliveries, Withdrawal, commit};
 
 fn hex_of(record: &impl BorshSerialize) -> String {
@@ -240,4 +241,44 @@ fn the_first_entries_of_a_log_have_these_digests() {
         ],
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn locks_and_waiters_have_the_documented_bytes() {
+    let rid = [0xaa; 16];
+    let held = Held {
+        rid,
+        tenant: "acme".to_owned(),
+        reason: "a notary".to_owned(),
+        since: 9,
+        since_ms: 5,
+        until_ms: 6,
+    };
+    let row = LockRow { held: Some(held), queue: vec![Queued { rid: [0xbb; 16], is_order: true }] };
+    let waiter = Waiter {
+        tenant: "acme".to_owned(),
+        fp: Digest([0x33; 32]),
+        asset: "bond:a".to_owned(),
+        is_order: false,
+        id: "1-0".to_owned(),
+        message: b"{}".to_vec(),
+        since: 9,
+        since_ms: 5,
+        deadline_ms: 7,
+        cause: Cause::Lock { until_ms: 6 },
+    };
+    let awaits = Waiter { cause: Cause::Dependency { rid }, ..waiter.clone() };
+    assert_eq!(
+        hex_of(&row),
+        concat!(
+            "01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa0400000061636d650800000061206e6f7461727909000000000000",
+            "000500000000000000060000000000000001000000bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb01",
+        )
+    );
+    let start = concat!(
+        "0400000061636d65333333333333333333333333333333333333333333333333333333333333333306000000",
+        "626f6e643a610003000000312d30020000007b7d090000000000000005000000000000000700000000000000",
+    );
+    assert_eq!(hex_of(&waiter), format!("{start}000600000000000000"));
+    assert_eq!(hex_of(&awaits), format!("{start}01{}", "aa".repeat(16)));
 }

@@ -9,6 +9,10 @@ use common::message::{Body, Receipt};
 use common::state::RegulatoryState;
 use common::status::Delivery;
 
+mod locks;
+
+use locks::{Awaited, Lock, Waiting, feed_in};
+
 use super::orders::Regulated;
 use super::traffic::{ACCOUNTS, Ask, Change, Random, TTL_MS, name};
 use super::world::{World, raw, verdict};
@@ -27,6 +31,7 @@ struct Asset {
 struct State {
     assets: BTreeMap<&'static str, Asset>,
     used: BTreeSet<u64>,
+    locks: BTreeMap<&'static str, Lock>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +39,19 @@ struct Model {
     state: State,
     /// Key → content, and whether it was applied.
     decided: BTreeMap<u64, (String, bool)>,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+/// Why a request was not applied.
+enum Stop {
+    Rejected(&'static str),
+    Held(Awaited),
+}
+
+impl From<&'static str> for Stop {
+    fn from(code: &'static str) -> Self {
+        Self::Rejected(code)
+    }
 }
 
 impl Model {
@@ -48,7 +66,8 @@ impl Model {
             let asked = content(ask);
             let met = going.iter().find(|met| met.key == ask.key).map(|met| content(met));
             let decided = self.decided.get(&ask.key).map(|(content, _)| content.clone());
-            match met.or(decided) {
+            let waiting = self.waiting.get(&ask.key).map(|waiting| content(&waiting.ask));
+            match met.or(waiting).or(decided) {
                 Some(known) if known == asked => {}
                 Some(_) => {
                     let conflict = (ask.key, "REJECTED IDEMPOTENCY_CONFLICT".to_owned());
@@ -61,6 +80,13 @@ impl Model {
                 None => going.push(ask),
             }
         }
+        told.extend(self.turns(going, time_ms));
+        told
+    }
+
+    /// The turns of what goes on, each after what it depends on.
+    fn turns(&mut self, mut going: Vec<&Ask>, time_ms: u64) -> Vec<(u64, String)> {
+        let mut told = Vec::new();
         while !going.is_empty() {
             // A request depends on smaller keys only, so one is always free.
             let waits =
@@ -68,57 +94,68 @@ impl Model {
             let place = going.iter().position(|ask| !waits(ask)).expect("one is free");
             let ask = going.remove(place);
             let before = self.state.clone();
-            let (verdict, applied) = match self.apply(ask) {
+            let (verdict, applied) = match self.apply(ask, time_ms) {
                 Ok(version) => (format!("APPLIED {version}"), true),
-                Err(code) => {
+                Err(Stop::Held(awaited)) => {
+                    self.state = before;
+                    told.extend(self.hold(ask, awaited, time_ms).map(|verdict| (ask.key, verdict)));
+                    continue;
+                }
+                Err(Stop::Rejected(code)) => {
                     self.state = before;
                     (format!("REJECTED {code}"), false)
                 }
             };
+            self.waits_no_more(ask);
             self.decided.insert(ask.key, (content(ask), applied));
             told.push((ask.key, verdict));
         }
         told
     }
 
-    fn apply(&mut self, ask: &Ask) -> Result<u64, &'static str> {
+    fn apply(&mut self, ask: &Ask, time_ms: u64) -> Result<u64, Stop> {
+        let mut awaited = None;
         for key in &ask.after {
             // What another tenant has asked for is nothing that anybody else knows of.
             let own = |(content, _): &&(String, bool)| content.starts_with(&format!("{} ", ask.tenant));
             match self.decided.get(key).filter(own) {
                 Some((_, true)) => {}
-                Some((_, false)) => return Err("DEPENDENCY_REJECTED"),
-                None => return Err("DEPENDENCY_NOT_APPLIED"),
+                Some((_, false)) => return Err("DEPENDENCY_REJECTED".into()),
+                None => awaited = awaited.or(Some(*key)),
             }
         }
+        if let Some(key) = awaited {
+            return Err(Stop::Held(Awaited::Request(key)));
+        }
+        self.may_pass(ask)?;
         let registers = matches!(ask.changes[0], Change::Register);
         let adds = ask.changes.iter().any(|change| matches!(change, Change::AddChain));
         let known = self.state.assets.get(ask.asset);
         if ask.expected.is_some_and(|expected| expected != known.map_or(0, |asset| asset.version)) {
-            return Err("VERSION_MISMATCH");
+            return Err("VERSION_MISMATCH".into());
         }
         match known {
-            None if !registers => return Err("NOT_REGISTERED"),
-            Some(asset) if asset.issuer != ask.tenant && !ask.is_order() => return Err("NOT_ISSUER"),
+            None if !registers => return Err("NOT_REGISTERED".into()),
+            Some(asset) if asset.issuer != ask.tenant && !ask.is_order() => return Err("NOT_ISSUER".into()),
             _ => {}
         }
         if ask.on_arb && !adds && !known.is_some_and(|asset| asset.on_arb) {
-            return Err("TARGET_NOT_ON_ASSET");
+            return Err("TARGET_NOT_ON_ASSET".into());
         }
         for (event, _) in ask.changes.iter().filter_map(Change::event) {
             if !self.state.used.insert(event) {
-                return Err("EVENT_ALREADY_USED");
+                return Err("EVENT_ALREADY_USED".into());
             }
         }
         for change in &ask.changes {
-            self.change(ask, change)?;
+            self.change(ask, change, time_ms)?;
         }
-        let asset = self.state.assets.get_mut(ask.asset).ok_or("NOT_REGISTERED")?;
+        let asset = self.state.assets.get_mut(ask.asset).ok_or(Stop::Rejected("NOT_REGISTERED"))?;
         asset.version += 1;
         Ok(asset.version)
     }
 
-    fn change(&mut self, ask: &Ask, change: &Change) -> Result<(), &'static str> {
+    fn change(&mut self, ask: &Ask, change: &Change, time_ms: u64) -> Result<(), &'static str> {
         if self.state.assets.get(ask.asset).is_some_and(|asset| asset.regulated.state() == "CONFISCATED") {
             return Err("ASSET_BLOCKED");
         }
@@ -128,6 +165,9 @@ impl Model {
                 Some(_) => Err("ALREADY_REGISTERED"),
                 None => Ok(()),
             };
+        }
+        if let Change::Lock(_) | Change::Unlock(_) = change {
+            return self.state.locks.entry(ask.asset).or_default().change(ask.key, change, time_ms);
         }
         let asset = self.state.assets.get_mut(ask.asset).ok_or("NOT_REGISTERED")?;
         let Asset { balances, regulated, on_arb, .. } = asset;
@@ -141,7 +181,7 @@ impl Model {
             Ok::<(), &'static str>(())
         };
         match change {
-            Change::Register | Change::Set(_) => {}
+            Change::Register | Change::Set(_) | Change::Lock(_) | Change::Unlock(_) => {}
             Change::AddChain if *on_arb => return Err("CHAIN_ALREADY_PRESENT"),
             Change::AddChain => *on_arb = true,
             Change::Mint(to, amount, _) => {
@@ -183,6 +223,7 @@ impl Model {
                 assert_eq!(holding.state.name(), model.regulated.state_of(account), "{name} {account}");
             }
         }
+        self.check_waiting(world);
         assert_eq!(
             world.values.keys().filter(|key| key.starts_with("asset/")).count(),
             self.state.assets.len()
@@ -215,7 +256,7 @@ fn traffic(seed: u64, entries: usize) -> BTreeSet<String> {
     let mut known: Vec<Ask> = Vec::new();
     let mut met = BTreeSet::new();
     for _ in 0..entries {
-        world.time_ms += random.below(2000);
+        world.time_ms += if random.chance(5) { 20_000 } else { random.below(2000) };
         let mut asks: Vec<Ask> = Vec::new();
         for _ in 0..=random.below(19) {
             let key = known.len() as u64;
@@ -229,6 +270,7 @@ fn traffic(seed: u64, entries: usize) -> BTreeSet<String> {
             } else {
                 let ask = Ask::random(&mut random, key, world.time_ms, |asset| model.version(asset));
                 let ask = if random.chance(15) { ask.into_order(&mut random) } else { ask };
+                let ask = model.with_lock(ask, &mut random);
                 known.push(ask.clone());
                 ask
             };
@@ -243,6 +285,7 @@ fn traffic(seed: u64, entries: usize) -> BTreeSet<String> {
         assert_eq!(distinct(said), distinct(expected), "seed {seed}, entry {}", batch.body.seq);
         model.check(&world);
         met.extend(batch.body.outcomes.iter().filter_map(|outcome| outcome.code.clone()));
+        met.extend(feed_in(&mut world, &mut model, &mut random));
         if random.chance(20) {
             let some = receipts(&world).into_iter().filter(|_| random.chance(50)).collect();
             world.commit(some);
@@ -268,10 +311,12 @@ fn random_traffic_gives_what_a_naive_model_gives() {
         met.extend(traffic(seed, 40));
     }
     let wanted = [
+        "ALREADY_LOCKED",
         "ALREADY_REGISTERED",
+        "ASSET_LOCKED",
         "ASSET_BLOCKED",
         "CHAIN_ALREADY_PRESENT",
-        "DEPENDENCY_NOT_APPLIED",
+        "DEPENDENCY_PENDING",
         "DEPENDENCY_REJECTED",
         "EVENT_ALREADY_USED",
         "FROZEN_NOT_LOWERED",
@@ -279,6 +324,8 @@ fn random_traffic_gives_what_a_naive_model_gives() {
         "HOLDING_BLOCKED",
         "IDEMPOTENCY_CONFLICT",
         "INSUFFICIENT_BALANCE",
+        "LOCK_NOT_HELD",
+        "LOCK_TIMEOUT",
         "NOT_ISSUER",
         "NOT_REGISTERED",
         "TARGET_NOT_ON_ASSET",

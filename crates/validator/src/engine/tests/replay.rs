@@ -108,14 +108,14 @@ fn a_restored_engine_goes_on_with_the_same_entries() {
     world.commit_in(vec![transfer("a")]);
     let leaves = || world.values.iter().map(|(key, value)| (key_hash(key), value_hash(value)));
     let position = world.engine.position().clone();
-    let restored = Engine::restore(world.engine.shard(), position.clone(), leaves()).expect("restores");
+    let restored = Engine::restore(world.engine.shard(), position.clone(), leaves(), 0).expect("restores");
     let inputs = || vec![raw(InputStream::In, transfer("b"))];
     let plan = Engine::read(inputs());
     let loaded = world.load(&plan);
     let there = restored.run(plan, loaded, world.stamp()).expect("runs").body;
     let here = world.decide(inputs()).expect("runs").body;
     assert_eq!(serde_json::to_string(&there).expect("json"), serde_json::to_string(&here).expect("json"));
-    let fewer = Engine::restore(world.engine.shard(), position, leaves().skip(1));
+    let fewer = Engine::restore(world.engine.shard(), position, leaves().skip(1), 0);
     assert!(matches!(fewer, Err(Fault::Root { .. })));
 }
 

@@ -540,7 +540,7 @@ impl Ledger {
                         add(from, -i128::from(*amount));
                         add(to, i128::from(*amount));
                     }
-                    Change::Order(_) => panic!("none here"),
+                    Change::Order(_) | Change::Lock(_) | Change::Unlock(_) => panic!("none here"),
                 }
             }
         }
@@ -570,9 +570,9 @@ impl Ledger {
 fn rests_on(later: &Ask, earlier: &Ask) -> bool {
     let accounts = |ask: &Ask| -> BTreeSet<&str> {
         let of = |change: &Change| match change {
-            Change::Register | Change::AddChain | Change::Set(_) | Change::Order(_) => vec![],
             Change::Mint(account, _, _) | Change::Burn(account, _) => vec![*account],
             Change::Transfer(from, to, _) => vec![*from, *to],
+            _ => vec![],
         };
         ask.changes.iter().flat_map(of).collect()
     };

@@ -167,7 +167,7 @@ fn a_dependency_must_have_been_applied() {
          q: MINT alice 5 @after p",
         &[
             "r APPLIED 1",
-            "m REJECTED DEPENDENCY_NOT_APPLIED",
+            "m HELD DEPENDENCY_PENDING",
             "bad REJECTED INSUFFICIENT_BALANCE",
             "n REJECTED DEPENDENCY_REJECTED",
             "o APPLIED 2",
@@ -192,10 +192,10 @@ fn a_request_of_another_tenant_is_no_dependency_and_nothing_is_told_of_it() {
         &[
             "r APPLIED 1",
             "x APPLIED 1",
-            "y REJECTED DEPENDENCY_NOT_APPLIED",
-            "z REJECTED DEPENDENCY_NOT_APPLIED",
+            "y HELD DEPENDENCY_PENDING",
+            "z HELD DEPENDENCY_PENDING",
             "bad REJECTED INSUFFICIENT_BALANCE",
-            "w REJECTED DEPENDENCY_NOT_APPLIED",
+            "w HELD DEPENDENCY_PENDING",
             "own APPLIED 2",
         ],
     );

@@ -43,6 +43,10 @@ pub(in crate::engine) enum Change {
     Set(u64),
     /// Of an authority; orders make a request of their own.
     Order(Order),
+    /// For so many seconds.
+    Lock(u64),
+    /// What the request of this key holds.
+    Unlock(u64),
 }
 
 #[derive(Debug, Clone)]
@@ -197,6 +201,8 @@ impl Change {
             }
             Self::Set(value) => json!({"kind": "SET_DATA", "terms": {"t": value.to_string()}}),
             Self::Order(order) => order.json(),
+            Self::Lock(seconds) => json!({"kind": "LOCK", "reason": "r", "seconds": seconds}),
+            Self::Unlock(key) => json!({"kind": "UNLOCK", "lock": name(*key, "acme")}),
         }
     }
 }

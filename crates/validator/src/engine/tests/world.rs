@@ -2,6 +2,7 @@
 //! conservation and that each request is decided once.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use common::amount::Amount;
 use common::entry::{Body, InputStream, Outcome};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use super::crew::Eager;
 use crate::engine::revert::{Refusal, foresee};
 use crate::engine::tree::Tree;
+use crate::engine::waiting::{self, LockRow, Waiter};
 use crate::engine::{
     Batch, Decision, Deliveries, Engine, Fault, Loaded, Past, Plan, RawInput, Search, Stamp, ValueChange,
     Withdrawal,
@@ -34,6 +36,8 @@ pub(in crate::engine) struct World {
     pub(in crate::engine) decisions: BTreeMap<Rid, Decision>,
     pub(in crate::engine) deliveries: BTreeMap<u64, Deliveries>,
     pub(in crate::engine) withdrawals: BTreeMap<Rid, Vec<Withdrawal>>,
+    pub(in crate::engine) locks: BTreeMap<String, LockRow>,
+    pub(in crate::engine) waiters: BTreeMap<Rid, Waiter>,
     pub(in crate::engine) log: Vec<Body>,
     pub(in crate::engine) time_ms: u64,
     /// What each entry changed, by its number less one.
@@ -124,6 +128,8 @@ impl World {
             decisions: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             withdrawals: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             log: Vec::new(),
             changes: Vec::new(),
             time_ms: START_MS,
@@ -153,8 +159,11 @@ impl World {
         let told = rids.iter().filter_map(|rid| Some((*rid, self.withdrawals.get(rid)?.clone())));
         let withdrawals = told.collect();
         let values = needs.keys.iter().filter_map(pick).collect();
-        let mut loaded = Loaded { values, decisions, deliveries, withdrawals, past: None };
+        let mut loaded = Loaded { values, decisions, deliveries, withdrawals, ..Loaded::default() };
         loaded.past = needs.undone.and_then(|rid| self.past_of(rid, &mut loaded));
+        let waiter = |rid| Ok(self.waiters.get(&rid).cloned());
+        let lock = |asset: &str| Ok(self.locks.get(asset).cloned());
+        let Ok(()) = waiting::load::<Infallible>(&mut loaded, needs, rids, waiter, lock);
         loaded
     }
 
@@ -218,6 +227,8 @@ impl World {
                 None => self.deliveries.remove(seq),
             };
         }
+        apply(&mut self.locks, &batch.changes.locks);
+        apply(&mut self.waiters, &batch.changes.waiters);
         self.engine.accept(batch.next.clone()).expect("follows");
         self.log.push(batch.body.clone());
         self.changes.push(batch.changes.values.clone());
@@ -308,6 +319,16 @@ impl World {
         ]);
         world.commit_in(vec![collected("setup", &bond(&changes), vec![])]);
         world
+    }
+}
+
+/// `None` deletes the row.
+fn apply<K: Ord + Clone, V: Clone>(table: &mut BTreeMap<K, V>, changes: &BTreeMap<K, Option<V>>) {
+    for (key, row) in changes {
+        match row {
+            Some(row) => table.insert(key.clone(), row.clone()),
+            None => table.remove(key),
+        };
     }
 }
 

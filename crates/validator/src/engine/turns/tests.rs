@@ -17,6 +17,7 @@ use super::super::ready::ready_from;
 use super::super::tests::crew::Eager;
 use super::super::tests::traffic::{Ask, Random};
 use super::super::tests::world::{START_MS, World, collected, raw, targets, verdict};
+use super::super::waiting::Patience;
 use super::super::work::{Slot, Work};
 use super::super::{Engine, Plan};
 use super::{Manner, take};
@@ -88,8 +89,14 @@ fn programs(seed: u64, programs: usize, manner: impl Fn(&Eager) -> Manner<'_>) -
         let work = Work::load(keyspace.clone(), loaded.values, tree).expect("loads");
         let context = Context { shard: world.engine.shard(), time_ms: START_MS, targets: &list };
         let pool = intake(messages, context, &mut draft).expect("judged");
-        let conditions =
-            Conditions { seq: 9, time_ms: START_MS, targets: &list, draft: &draft, broken: &BTreeSet::new() };
+        let conditions = Conditions {
+            seq: 9,
+            time_ms: START_MS,
+            targets: &list,
+            draft: &draft,
+            patience: Patience::of(common::ids::Shard::Financial),
+            broken: &BTreeSet::new(),
+        };
         for _ in 0..250 {
             let candidates = program(&mut random, &pool);
             let order = order::of_candidates(&candidates);
@@ -175,9 +182,15 @@ fn transfers_between_different_accounts_of_one_asset_wait_for_nobody() {
     let context = Context { shard: world.engine.shard(), time_ms: START_MS, targets: &list };
     let candidates = intake(&plan.messages, context, &mut draft).expect("judged");
     let order = order::of_candidates(&candidates);
-    let conditions =
-        Conditions { seq: 9, time_ms: START_MS, targets: &list, draft: &draft, broken: &BTreeSet::new() };
-    let slots = plan.needs().keys.len();
+    let conditions = Conditions {
+        seq: 9,
+        time_ms: START_MS,
+        targets: &list,
+        draft: &draft,
+        patience: Patience::of(common::ids::Shard::Financial),
+        broken: &BTreeSet::new(),
+    };
+    let slots = plan.needs().keys.len() + plan.needs().locks.len();
     let accesses = Run::new(&candidates, &order, conditions).accesses(slots);
     assert_eq!(ready_from(&accesses, slots * 2), [0, 0, 2]);
 }

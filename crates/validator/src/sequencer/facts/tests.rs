@@ -9,13 +9,12 @@ use common::link::{Leased, SendTo, Sent, Token};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::super::{BLOCK, Duties, Rate};
+use super::super::{BLOCK, Book, Duties, Rate};
 use super::*;
 use crate::config::{LeaseSettings, StandInSettings};
 use crate::lease::Lead;
 use crate::peers::Peers;
 use crate::pipeline::{self, Maker, Step};
-use crate::record_ttl::RecordTtl;
 use crate::sequencer::turn::Turn;
 use crate::shard::bed::{Ground, collected, input, targets};
 use crate::threads::Threads;
@@ -82,11 +81,13 @@ impl Bed {
             shard,
             duties,
             round: 0,
-            rate: Rate { ttl: RecordTtl::default(), since: Instant::now(), requests: 0 },
+            rate: Rate::new(),
             refused: None,
             settled: None,
             suspect: None,
             turn: Turn::default(),
+            book: Book::default(),
+            now_ms: 0,
         };
         let mut bed = Self { runner, fence, file, ground, _stop: stopper };
         let first = bed.runner.own_facts().await.expect("facts").expect("the file differs from the log");

@@ -99,7 +99,7 @@ impl Process {
             targets: head.targets().expect("targets"),
         };
         let leaves = snapshot.leaves().expect("leaves");
-        self.engine = Engine::restore(Shard::Financial, position, leaves).expect("the root is right");
+        self.engine = Engine::restore(Shard::Financial, position, leaves, 0).expect("the root is right");
         self.last = head.digest;
     }
 }

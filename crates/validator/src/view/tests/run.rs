@@ -42,7 +42,7 @@ fn rows<K: redb::Key + 'static, V: redb::Value + 'static>(
 }
 
 /// Every table but `identity` and `finals`.
-fn tables_of(view: &View) -> [(&'static str, Vec<String>); 9] {
+fn tables_of(view: &View) -> [(&'static str, Vec<String>); 11] {
     [
         ("entries", rows(view, tables::ENTRIES)),
         ("effects", rows(view, tables::EFFECTS)),
@@ -52,6 +52,8 @@ fn tables_of(view: &View) -> [(&'static str, Vec<String>); 9] {
         ("decided", rows(view, tables::DECIDED)),
         ("withdrawals", rows(view, tables::WITHDRAWALS)),
         ("deliveries", rows(view, tables::DELIVERIES)),
+        ("locks", rows(view, tables::LOCKS)),
+        ("waiters", rows(view, tables::WAITERS)),
         ("meta and open", [rows(view, tables::META), rows(view, tables::OPEN)].concat()),
     ]
 }
