@@ -122,7 +122,7 @@ const GUARDS = [
   // Locks and waiters.
   ['nobody passes who waits', `${ENGINE}/waiting.rs`, 'None if is_first => Access::Free,', 'None => Access::Free,', 'while_somebody_waits_nobody_passes_and_what_is_fed_in_too_early_waits_on'],
   ['a held asset', `${ENGINE}/execute.rs`, 'let Some(row) = overlay.lock() else { return Ok(()) };', 'let Some(row) = overlay.lock().filter(|_| false) else { return Ok(()) };', 'a_lock_holds_its_asset_until_its_unlock_and_who_waited_goes_on_by_arrival'],
-  ['whose lock an UNLOCK ends', `${ENGINE}/kinds/unlock.rs`, 'row.held.as_ref().is_none_or(|held| held.rid != *lock.as_bytes())', 'row.held.is_none()', 'random_traffic_gives_what_a_naive_model_gives'],
+  ['whose lock an UNLOCK ends', `${ENGINE}/kinds/unlock.rs`, 'row.held.as_ref().is_none_or(|held| held.rid != *lock.as_bytes())', 'row.held.is_none()', 'a_lock_is_for_who_names_it_and_once_in_a_request'],
   ['an asset is locked once', `${ENGINE}/kinds/lock.rs`, 'if row.held.is_some() {', 'if false {', 'a_lock_is_for_who_names_it_and_once_in_a_request'],
   ['the end of a queue', `${ENGINE}/waiting.rs`, '.count() >= queue_max => {', '.count() >= usize::MAX => {', 'whoever_may_not_change_the_asset_does_not_wait_for_it_and_a_queue_has_an_end'],
   ['orders go first', `${ENGINE}/waiting.rs`, '|queued: &&Queued| queued.is_order || !is_order', '|_: &&Queued| true', 'orders_go_before_all_others_and_each_kind_by_arrival'],

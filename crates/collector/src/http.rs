@@ -10,7 +10,6 @@ mod get;
 mod headers;
 mod list;
 mod openapi;
-mod sse;
 mod stream;
 mod submit;
 mod wait;
@@ -27,6 +26,7 @@ use common::auth::{KeyRing, Principal, Scope};
 use common::ids::{Rid, Shard};
 use common::link::{Commands, Disposition, Link, LinkError};
 use common::problem::Problem;
+use common::sse::Places;
 use common::supervise::Shutdown;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -39,8 +39,6 @@ use crate::generation::Generation;
 use crate::rates::{Rates, Standing, Use};
 use crate::submitter::{Handle, Submitter};
 use crate::watcher::Waiters;
-
-pub(crate) use sse::Places;
 
 /// How long an idle connection stays open: longer than the idle pools of common clients and of the proxy
 /// before it expect, so that a request rarely meets a connection that is being closed.
@@ -244,17 +242,12 @@ fn unavailable() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title).retry_after(1)
 }
 
-fn backpressure() -> Problem {
-    let title = "Too much is waiting already";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "backpressure", title).retry_after(2)
-}
-
 /// What a failed read or send means to a client. Not even a failure for good ends the process here: one
 /// record that this build cannot read must not be a way to stop it. The actors end it for what is general.
 fn failed(shard: Shard, call: &'static str, error: &LinkError) -> Problem {
     crate::metrics::link_failed(shard, call, error);
     match error.disposition() {
-        Disposition::Backpressure => backpressure(),
+        Disposition::Backpressure => Problem::backpressure(),
         Disposition::Retry => unavailable(),
         Disposition::Reject | Disposition::Halt => internal(),
     }

@@ -17,6 +17,7 @@ pub mod targets;
 pub mod bridge;
 pub mod proof;
 pub mod revert;
+pub mod sse;
 pub mod state;
 
 pub mod admin;

@@ -46,6 +46,13 @@ pub struct ProblemError {
 }
 
 impl Problem {
+    /// 503: what would take more is full.
+    #[must_use]
+    pub fn backpressure() -> Self {
+        let title = "Too much is waiting already";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "backpressure", title).retry_after(2)
+    }
+
     #[must_use]
     pub fn new(status: StatusCode, code: &str, title: &str) -> Self {
         Self {

@@ -11,6 +11,7 @@
 
 mod command;
 mod decisions;
+mod locks;
 mod log;
 mod openapi;
 mod pipeline;
@@ -33,6 +34,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use common::auth::{KeyRing, Principal, Scope};
 use common::ids::{Name, Shard};
 use common::problem::Problem;
+use common::sse::Places;
 use serde::Serialize;
 
 use crate::error::chain;
@@ -42,6 +44,9 @@ use crate::view::{Snapshot, View};
 const OSS_SEQ: HeaderName = HeaderName::from_static("oss-seq");
 /// How long `?min_seq=` waits at most.
 const MIN_SEQ_WAIT: Duration = Duration::from_secs(2);
+/// Streams of events that one key, and all, may have open.
+const STREAMS_PER_KEY: usize = 8;
+const STREAMS_MAX: usize = 128;
 /// How long a stop waits for answers in flight, s.
 const STOP_SECONDS: u64 = 2;
 
@@ -54,12 +59,14 @@ pub(crate) struct Api {
     /// Whoever holds it may rebuild a tree.
     rebuilt: Arc<tokio::sync::Mutex<Option<proofs::Rebuilt>>>,
     searches: rollback::Searches,
+    places: Places,
 }
 
 impl Api {
     pub(crate) fn new(shards: Vec<Arc<ShardState>>, keys: KeyRing, node: Name) -> Self {
         let (rebuilt, searches) = (Arc::default(), rollback::Searches::default());
-        Self { shards: Arc::new(shards), keys: Arc::new(keys), node, rebuilt, searches }
+        let places = Places::new(STREAMS_PER_KEY, STREAMS_MAX);
+        Self { shards: Arc::new(shards), keys: Arc::new(keys), node, rebuilt, searches, places }
     }
 
     /// The shard, if this process knows it, which it does.
@@ -189,6 +196,8 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/v1/shards/{shard}", web::get().to(shards::one))
         .route("/v1/shards/{shard}/log", web::get().to(log::page))
         .route("/v1/decisions/{rid}", web::get().to(decisions::one))
+        .route("/v1/locks", web::get().to(locks::list))
+        .route("/v1/locks/events", web::get().to(locks::events))
         .route("/v1/pipeline", web::get().to(pipeline::all))
         .service(
             web::resource("/v1/rollbacks")

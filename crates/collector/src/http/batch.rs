@@ -101,7 +101,7 @@ pub(super) async fn submit_batch(
     headers::check_media_type(request.headers(), MEDIA_TYPE)?;
     api.require_known_data()?;
     let batches = std::sync::Arc::clone(&api.shared.batches);
-    let place = batches.try_acquire_owned().map_err(|_| super::backpressure())?;
+    let place = batches.try_acquire_owned().map_err(|_| Problem::backpressure())?;
     let traceparent = common::headers::traceparent(request.headers()).map(str::to_owned);
     let (results, answer) = mpsc::channel(RESULTS_MAX);
     // Of its own, so that a client that does not read is noticed: its answer would not be polled any more.

@@ -94,7 +94,7 @@ pub(super) async fn cancel(
     match link.send(SendTo::Cancels, &id, &about.cancel(&id), EXPRESS_MAX).await {
         // The log decides once; a second CANCEL of the same request adds nothing.
         Ok(Sent::Ok { .. } | Sent::Dup { .. }) => {}
-        Ok(Sent::Busy) => return Err(super::backpressure()),
+        Ok(Sent::Busy) => return Err(Problem::backpressure()),
         Err(error) => return Err(super::failed(shard, "SEND", &error)),
     }
     let Some(longest) = patience.wait else { return Ok(pending(&view, patience)) };

@@ -14,11 +14,11 @@ use common::problem::Problem;
 use futures_util::stream;
 use tokio::time::Instant;
 
-use super::sse::{self, Place};
 use super::{Api, get};
 use crate::rates::Use;
 use crate::status::View;
 use crate::watcher::{Waiter, Waiters};
+use common::sse::{self, Place};
 
 /// Follows a sync request until its end.
 ///

@@ -23,9 +23,9 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 
 use super::Api;
-use super::sse::{self, Place};
 use crate::feed::{self, Recent, Told, What};
 use crate::rates::Use;
+use common::sse::{self, Place};
 use place::Position;
 
 /// How much a client that comes back is told of what it has missed, per shard.

@@ -130,7 +130,7 @@ pub(super) async fn take_in(
             Err(error) => Err(super::failed(shard, "read", &error)),
         },
         Ok(Submitted::Conflict) => Ok(None),
-        Ok(Submitted::Busy) | Err(Refusal::Busy) => Err(super::backpressure()),
+        Ok(Submitted::Busy) | Err(Refusal::Busy) => Err(Problem::backpressure()),
         Err(Refusal::Unavailable) => Err(super::unavailable()),
     }
 }

@@ -5,7 +5,7 @@
 --      per end: status rank seq outcome code errors ended replaces withdrawn; per status write: fp end;
 --      per parked message: payload first; per dead letter: stage code error attempts original; per attempted key: key
 local FIXED_KEYS, FIXED_ARGS, END_ARGS, STATUS_ARGS, DEAD_ARGS = 11, 23, 9, 2, 5
-local COMMITTED = 5
+local QUEUED, COMMITTED = 4, 5
 local ZERO = '0x' .. string.rep('0', 64)
 local lease = redis.call('HMGET', KEYS[1], 'epoch', 'token')
 -- guard:epoch
@@ -125,10 +125,20 @@ local function write_status(key, fp, last)
   if is_other and record[FP] ~= last.replaces then return end
   -- /guard:fp
   local old_rank = tonumber(record[RANK] or '0')
+  -- What waits may come to wait for something else.
+  local waits_on = rank == QUEUED and old_rank == QUEUED and last.code ~= ''
   -- guard:upwards
-  if rank <= old_rank then return tell_withdrawn(key, record, last.withdrawn) end
+  if rank <= old_rank and not waits_on then return tell_withdrawn(key, record, last.withdrawn) end
   -- /guard:upwards
   local code, errors, dropped, is_cut = last.code, last.errors, nil, false
+  -- What a request waited for says nothing of how it ended.
+  local waited = old_rank < COMMITTED and (record[CODE] or record[ERRORS])
+  -- guard:waited
+  if waited then
+    redis.call('HDEL', key, 'code', 'errors')
+    record[CODE], record[ERRORS] = false, false
+  end
+  -- /guard:waited
   if code == '' then code = record[CODE] or '' end
   if errors == '' then errors = record[ERRORS] or '' end
   if rank >= COMMITTED then dropped, errors, is_cut = cut(record, code, errors) end

@@ -6,7 +6,7 @@
 use common::openapi::ApiKey;
 use utoipa::OpenApi;
 
-use super::{decisions, log, pipeline, proofs, rewind, rollback, shards, state};
+use super::{decisions, locks, log, pipeline, proofs, rewind, rollback, shards, state};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,8 @@ use super::{decisions, log, pipeline, proofs, rewind, rollback, shards, state};
         shards::list,
         shards::one,
         log::page,
+        locks::list,
+        locks::events,
         decisions::one,
         pipeline::all,
         rewind::rewind,

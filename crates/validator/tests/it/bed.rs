@@ -193,9 +193,30 @@ impl Bed {
         self.submit_payload(tenant, rid, fp, &payload).await
     }
 
+    /// An order of the authority `sec`, as a collector hands it on that has checked whose it is.
+    pub(crate) async fn order(&self, asset: &str, kind: &str) -> Rid {
+        let mut request = change(asset, json!({"kind": kind}));
+        request["authority"] = json!({"id": "sec", "order": "2026/7"});
+        let request = SyncRequest::parse(&request).expect("a valid request");
+        let (rid, fp) = (Rid::fresh(SHARD), request.fingerprint());
+        let about = About { rid, tenant: tenant(), fp, accepted_ms: None };
+        let body = Body::Collected { about, request: Box::new(request), observations: Vec::new() };
+        let payload = Message { id: rid.to_string(), traceparent: None, body }.encode();
+        self.submit_to(Route::Express, &tenant(), (rid, fp), &payload).await
+    }
+
     pub(crate) async fn submit_payload(&self, tenant: &Tenant, rid: Rid, fp: Digest, payload: &[u8]) -> Rid {
-        let submission =
-            Submission { rid, tenant, fp, route: Route::Input, payload, targets: "", source_state: "" };
+        self.submit_to(Route::Input, tenant, (rid, fp), payload).await
+    }
+
+    async fn submit_to(
+        &self,
+        route: Route,
+        tenant: &Tenant,
+        (rid, fp): (Rid, Digest),
+        payload: &[u8],
+    ) -> Rid {
+        let submission = Submission { rid, tenant, fp, route, payload, targets: "", source_state: "" };
         let answers = self
             .commands
             .shard(rid.shard())
@@ -345,6 +366,15 @@ impl Validator {
         Some(Answer { status, oss_seq, replayed, body })
     }
 
+    /// Opens a stream of server-sent events.
+    pub(crate) async fn events(&self, path: &str) -> Events {
+        let url = format!("http://{}{path}", self.built("http_address").await);
+        let response =
+            self.client.get(url).bearer_auth("oss_operate_secret").send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        Events { response, text: String::new() }
+    }
+
     /// Waits until the read API shows everything that is in the log now: records are written by COMMIT, the
     /// view a moment later.
     pub(crate) async fn reach_head(&self, bed: &Bed) {
@@ -401,6 +431,31 @@ impl Validator {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("kills");
         self.child.wait().expect("waits");
+    }
+}
+
+/// A stream of server-sent events.
+pub(crate) struct Events {
+    response: reqwest::Response,
+    text: String,
+}
+
+impl Events {
+    /// The data of the next event.
+    pub(crate) async fn next(&mut self) -> Value {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let data = block.lines().find_map(|line| line.strip_prefix("data: ").map(str::to_owned));
+                let rest = rest.to_owned();
+                self.text = rest;
+                if let Some(data) = data {
+                    return serde_json::from_str(&data).expect("JSON");
+                }
+                continue;
+            }
+            let chunk = self.response.chunk().await.expect("reads").expect("the stream goes on");
+            self.text.push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod crash;
 mod faults;
 mod fenced;
 mod lead;
+mod locks;
 mod loss;
 mod path;
 mod peers;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::feed::{Live, Owners};
-use crate::http::Places;
+use common::sse::Places;
 
 fn following(live: &Live) -> Following {
     let heartbeat = Duration::from_mins(10);

@@ -22,6 +22,7 @@ guarded! {
     "commit" "exists" a_status_write_makes_no_record;
     "commit" "fp" a_status_write_leaves_a_record_of_another_request;
     "commit" "upwards" a_status_write_moves_no_record_back;
+    "commit" "waited" what_a_request_waited_for_says_nothing_of_its_end;
     "commit" "cut" a_decided_record_is_cut_to_its_bound;
     "commit" "expiry" a_decided_record_expires;
 }
@@ -164,6 +165,31 @@ async fn a_status_write_moves_no_record_back(bed: Bed) -> Check {
     );
     same!((record.outcome, record.code.as_deref()), (Some(OutcomeKind::Rejected), Some("NOT_ISSUER")));
     same!((record.errors.as_deref(), record.is_cut), (Some("[]"), false));
+    Ok(())
+}
+
+async fn what_a_request_waited_for_says_nothing_of_its_end(bed: Bed) -> Check {
+    let fence = lead(&bed.link).await?;
+    submit(&bed.link, 1, Route::Input).await?;
+    let waits = |seq, code| StatusWrite {
+        seq: Some(seq),
+        code: Some(code),
+        errors: Some("[1]"),
+        ..status(1, Status::Queued)
+    };
+    commit(&bed.link, &fence, &Commit { statuses: &[waits(1, "DEPENDENCY_PENDING")], ..entry(1) }).await?;
+    commit(&bed.link, &fence, &Commit { statuses: &[waits(2, "ASSET_LOCKED")], ..entry(2) }).await?;
+    // Its message came again: the record is told nothing new.
+    commit(&bed.link, &fence, &Commit { statuses: &[status(1, Status::Queued)], ..entry(3) }).await?;
+    let record = bed.link.record(rid(1)).await?.ok_or("no record")?;
+    same!(
+        (record.status, record.seq, record.code.as_deref()),
+        (Status::Queued, Some(2), Some("ASSET_LOCKED"))
+    );
+    let applied = StatusWrite { seq: Some(4), ..status(1, Status::Committed) };
+    commit(&bed.link, &fence, &Commit { statuses: &[applied], ..entry(4) }).await?;
+    let record = bed.link.record(rid(1)).await?.ok_or("no record")?;
+    same!((record.status, record.code, record.errors), (Status::Committed, None, None));
     Ok(())
 }
 

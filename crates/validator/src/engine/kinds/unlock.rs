@@ -22,7 +22,7 @@ pub(super) fn apply(lock: Rid, applying: &mut Applying<'_, '_>) {
         return;
     }
     let row = applying.overlay.lock().cloned().unwrap_or_default();
-    if row.held.is_none() {
+    if row.held.as_ref().is_none_or(|held| held.rid != *lock.as_bytes()) {
         applying.error(Code::LockNotHeld, "/lock", format!("request {lock} does not hold the asset"));
         return;
     }

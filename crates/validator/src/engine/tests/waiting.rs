@@ -196,6 +196,10 @@ fn a_lock_is_for_who_names_it_and_once_in_a_request() {
     ]);
     let expected = ["REJECTED ALREADY_LOCKED", "REJECTED LOCK_NOT_HELD", "APPLIED 2", "HELD ASSET_LOCKED"];
     assert_eq!(verdicts(&batch), expected);
+    let end = json!({"kind": "UNLOCK", "lock": rid("l", "acme")});
+    let again = json!([end, {"kind": "LOCK", "reason": "c", "seconds": 1}, end]);
+    let batch = world.commit_in(vec![collected("again", &bond(&again), vec![])]);
+    assert_eq!(verdicts(&batch), ["REJECTED LOCK_NOT_HELD"], "it is its own by then");
     // What others have waited for is not undone, and nothing is undone under a lock.
     let batch = world.commit(vec![rollback("r", "acme", rid("l", "acme"))]);
     assert_eq!(verdicts(&batch), ["REJECTED NOT_REVERSIBLE"]);
@@ -247,9 +251,12 @@ fn a_message_that_comes_again_while_its_request_waits_is_dropped_and_another_con
     assert_eq!(verdicts(&batch), ["REJECTED IDEMPOTENCY_CONFLICT"]);
     assert_eq!(queue(&world), [rid("t", "acme")]);
     // What does not wait, or is not what waits, is not fed in.
+    world.commit_in(vec![unlock("u", "l")]);
     let other = raw(InputStream::Local, moves("t", "2"));
     let unknown = raw(InputStream::Local, moves("new", "1"));
     assert!(world.commit(vec![other, unknown]).body.outcomes.is_empty());
+    let inputs = again(&world, &["t"]);
+    assert_eq!(verdicts(&world.commit(inputs)), ["APPLIED 4"]);
 }
 
 #[test]

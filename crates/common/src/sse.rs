@@ -1,15 +1,15 @@
-//! What both streams of events have in common: their form (server-sent events), their headers, and how many one key
+//! What all streams of events have in common: their form (server-sent events), their headers, and how many one key
 //! and one process may have open.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::problem::Problem;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::web::Bytes;
-use common::problem::Problem;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
 
@@ -20,24 +20,28 @@ const RETRY: &[u8] = b"retry: 2000\n\n";
 const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// One event. `data` is JSON, so it has no line ends.
-pub(super) fn event(name: &str, id: &str, data: &impl Serialize) -> Bytes {
+#[must_use]
+pub fn event(name: &str, id: &str, data: &impl Serialize) -> Bytes {
     // Serializing plain data into memory cannot fail.
     let data = serde_json::to_string(data).unwrap_or_default();
     Bytes::from(format!("event: {name}\nid: {id}\ndata: {data}\n\n"))
 }
 
 /// Shows that the stream lives. Without data it is no event, but the client takes note of the id.
-pub(super) fn heartbeat(id: &str) -> Bytes {
+#[must_use]
+pub fn heartbeat(id: &str) -> Bytes {
     Bytes::from(format!(": heartbeat\nid: {id}\n\n"))
 }
 
 /// The id of the last event that the client has seen.
-pub(super) fn last_event_id(headers: &HeaderMap) -> Option<&str> {
+#[must_use]
+pub fn last_event_id(headers: &HeaderMap) -> Option<&str> {
     headers.get(LAST_EVENT_ID)?.to_str().ok().map(str::trim).filter(|id| !id.is_empty())
 }
 
 /// The answer that streams.
-pub(super) fn answer(events: impl Stream<Item = Bytes> + 'static) -> HttpResponse {
+#[must_use]
+pub fn answer(events: impl Stream<Item = Bytes> + 'static) -> HttpResponse {
     let retry = stream::once(std::future::ready(Bytes::from_static(RETRY)));
     HttpResponse::Ok()
         .content_type("text/event-stream")
@@ -48,7 +52,7 @@ pub(super) fn answer(events: impl Stream<Item = Bytes> + 'static) -> HttpRespons
 
 /// The places of all open streams. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub struct Places {
     open: Arc<Mutex<BTreeMap<String, usize>>>,
     per_key_max: usize,
     all_max: usize,
@@ -56,19 +60,20 @@ pub(crate) struct Places {
 
 /// The place of one stream, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     places: Places,
     key_id: String,
 }
 
 impl Places {
-    pub(crate) fn new(per_key_max: usize, all_max: usize) -> Self {
+    #[must_use]
+    pub fn new(per_key_max: usize, all_max: usize) -> Self {
         Self { open: Arc::default(), per_key_max, all_max }
     }
 
     /// # Errors
     /// 429 when the key has all it may have, 503 when the process has.
-    pub(super) fn take(&self, key_id: &str) -> Result<Place, Problem> {
+    pub fn take(&self, key_id: &str) -> Result<Place, Problem> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.get(key_id).is_some_and(|count| *count >= self.per_key_max) {
             let title = "The key has too many streams open";
@@ -77,7 +82,7 @@ impl Places {
                 .retry_after(RETRY_AFTER_SECONDS));
         }
         if open.values().sum::<usize>() >= self.all_max {
-            return Err(super::backpressure());
+            return Err(Problem::backpressure());
         }
         *open.entry(key_id.to_owned()).or_default() += 1;
         Ok(Place { places: self.clone(), key_id: key_id.to_owned() })

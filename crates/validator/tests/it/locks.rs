@@ -1,0 +1,168 @@
+//! Long locks through a real process: queues, deadlines, restarts, and what the read API shows of them.
+
+use common::ids::{Rid, Shard};
+use common::status::Status;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::audit;
+use crate::bed::{Bed, Validator, change, eventually, mint, register, tenant, transfer};
+
+fn lock(asset: &str, seconds: u32) -> Value {
+    change(asset, json!({"kind": "LOCK", "reason": "a notary", "seconds": seconds}))
+}
+
+fn unlock(asset: &str, lock: Rid) -> Value {
+    change(asset, json!({"kind": "UNLOCK", "lock": lock}))
+}
+
+async fn queued(bed: &Bed, rid: Rid) {
+    let is_queued = async || (bed.record(rid).await.status == Status::Queued).then_some(());
+    eventually("it waits", is_queued).await;
+}
+
+async fn shown(validator: &Validator, bed: &Bed, asset: &str) -> Value {
+    validator.reach_head(bed).await;
+    validator.get(&format!("/v1/locks?asset={asset}")).await.body
+}
+
+#[tokio::test]
+async fn a_queue_of_64_goes_on_in_order_behind_an_order_and_survives_its_leader() {
+    let bed = Bed::new(&["base"]).await;
+    let mut validator = bed.start();
+    validator.ready().await;
+    bed.decide(register("bond:A", &["base"])).await;
+    bed.decide(mint("bond:A", "acct:alice", 100)).await;
+    let held = bed.decide(lock("bond:A", 600)).await.rid;
+    let mut waiters = Vec::new();
+    for _ in 0..65 {
+        waiters.push(bed.submit(transfer("bond:A", "acct:alice", "acct:bob", 1)).await);
+    }
+    let refused = waiters.pop().expect("65 of them");
+    assert_eq!(bed.decided(refused).await.code.as_deref(), Some("LOCK_QUEUE_FULL"));
+    let order = bed.order("bond:A", "FREEZE").await;
+    queued(&bed, order).await;
+    let listed = shown(&validator, &bed, "bond:A").await;
+    let row = &listed["locks"][0];
+    assert_eq!(
+        (&row["holder"]["rid"], &row["holder"]["reason"]),
+        (&json!(held), &json!("a notary")),
+        "{listed}"
+    );
+    let places: Vec<(Value, Value)> = row["waiters"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|waiter| (waiter["rid"].clone(), waiter["place"].clone()))
+        .collect();
+    let expected: Vec<(Value, Value)> = std::iter::once(&order)
+        .chain(&waiters)
+        .enumerate()
+        .map(|(index, rid)| (json!(rid), json!(index + 1)))
+        .collect();
+    assert_eq!(places, expected);
+    let other = validator.ask(Method::GET, "/v1/locks?asset=bond:A", "other", &[]).await;
+    assert_eq!(other.status, StatusCode::OK);
+    // A view that is made again, from the archive, shows the same.
+    validator.kill();
+    for file in std::fs::read_dir(bed.path("data")).expect("a folder") {
+        let path = file.expect("an entry").path();
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).expect("removed");
+        }
+    }
+    let validator = bed.start();
+    validator.ready().await;
+    assert_eq!(shown(&validator, &bed, "bond:A").await["locks"][0], *row);
+    let unlocked = bed.decide(unlock("bond:A", held)).await;
+    assert_eq!(unlocked.code, None);
+    assert_eq!(bed.decided(order).await.code, None);
+    for rid in &waiters {
+        assert_eq!(bed.decided(*rid).await.code.as_deref(), Some("ASSET_BLOCKED"), "the order came first");
+    }
+    assert_eq!(shown(&validator, &bed, "bond:A").await["locks"], json!([]));
+    audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
+}
+
+#[tokio::test]
+async fn who_waits_too_long_is_refused_in_time_and_a_lock_ends_by_itself() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    // Games wait for a second.
+    let fresh = || Rid::fresh(Shard::Gaming);
+    let submit = async |request| bed.submit_as(&tenant(), fresh(), request).await;
+    let asset = "game_item:sword";
+    let registered = submit(register(asset, &["base"])).await;
+    bed.decided(registered).await;
+    let held = submit(lock(asset, 3)).await;
+    bed.decided(held).await;
+    let early = submit(mint(asset, "acct:alice", 1)).await;
+    let record = bed.decided(early).await;
+    assert_eq!((record.status, record.code.as_deref()), (Status::Rejected, Some("LOCK_TIMEOUT")));
+    // Nobody unlocks it: its time is over before that of who comes late.
+    let late = eventually("the lock is about to end", async || {
+        let listed = validator.get(&format!("/v1/locks?asset={asset}")).await.body;
+        let until = listed["locks"][0]["holder"]["until_ms"].as_u64()?;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+        (until < u64::try_from(now.as_millis()).expect("small") + 400).then_some(())
+    });
+    late.await;
+    let late = submit(mint(asset, "acct:alice", 1)).await;
+    assert_eq!(bed.decided(late).await.code, None);
+}
+
+#[tokio::test]
+async fn a_chain_of_dependencies_that_comes_last_first_goes_on_over_entries() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    bed.decide(register("bond:A", &["base"])).await;
+    let rids: Vec<Rid> = (0..12).map(|_| Rid::fresh(Shard::Financial)).collect();
+    for (rid, before) in rids.iter().zip(rids.iter().skip(1)).rev().map(|(a, b)| (*b, *a)) {
+        let mut request = mint("bond:A", "acct:alice", 1);
+        request["depends_on"] = json!([before]);
+        bed.submit_as(&tenant(), rid, request).await;
+        queued(&bed, rid).await;
+    }
+    let listed = shown(&validator, &bed, "bond:A").await;
+    let waits: Vec<&Value> = listed["dependencies"].as_array().expect("a list").iter().collect();
+    assert!(waits.iter().any(|one| one["rid"] == json!(rids[1]) && one["awaits"] == json!(rids[0])));
+    assert_eq!(waits.len(), 11);
+    bed.submit_as(&tenant(), rids[0], mint("bond:A", "acct:alice", 1)).await;
+    let mut seqs = Vec::new();
+    for rid in &rids {
+        seqs.push(bed.decided(*rid).await.seq.expect("an entry"));
+    }
+    assert!(seqs.is_sorted(), "{seqs:?}");
+    audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
+}
+
+#[tokio::test]
+async fn a_stream_shows_each_change_of_an_assets_locks_and_bad_questions_are_named() {
+    let bed = Bed::new(&["base"]).await;
+    let validator = bed.start();
+    validator.ready().await;
+    for (path, code) in [
+        ("/v1/locks?asset=nonsense", "invalid_request"),
+        ("/v1/locks?min_seq=1", "invalid_request"),
+        ("/v1/locks?holder=x", "invalid_request"),
+        ("/v1/locks/events", "invalid_request"),
+    ] {
+        let answer = validator.get(path).await;
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (StatusCode::BAD_REQUEST, Some(code)),
+            "{path}"
+        );
+    }
+    bed.decide(register("bond:A", &["base"])).await;
+    let mut events = validator.events("/v1/locks/events?asset=bond:A").await;
+    assert_eq!(events.next().await["locks"], json!([]));
+    let held = bed.decide(lock("bond:A", 600)).await.rid;
+    assert_eq!(events.next().await["locks"][0]["holder"]["rid"], json!(held));
+    let waiter = bed.submit(mint("bond:A", "acct:alice", 1)).await;
+    assert_eq!(events.next().await["locks"][0]["waiters"][0]["rid"], json!(waiter));
+    bed.decide(unlock("bond:A", held)).await;
+    eventually("it is free", async || (events.next().await["locks"] == json!([])).then_some(())).await;
+}
