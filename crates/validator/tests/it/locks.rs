@@ -166,3 +166,67 @@ async fn a_stream_shows_each_change_of_an_assets_locks_and_bad_questions_are_nam
     bed.decide(unlock("bond:A", held)).await;
     eventually("it is free", async || (events.next().await["locks"] == json!([])).then_some(())).await;
 }
+
+/// Entries 1 to 4 are the shards' targets, 5 is REGISTER, 6 LOCK, 7 and 8 hold requests, 9 UNLOCK, 10 is what waited for the
+/// lock, 11 what the other waits for, 12 that one. Submits as far as somebody decides.
+async fn load(bed: &Bed, doomed: &mut Validator) {
+    let (held, last) = (Rid::fresh(Shard::Financial), Rid::fresh(Shard::Financial));
+    let mut waits = mint("bond:B", "acct:alice", 1);
+    waits["depends_on"] = json!([last]);
+    let both = json!([
+        {"kind": "REGISTER", "decimals": 2, "chains": ["base"]},
+        {"kind": "MINT", "to": "acct:alice", "amount": "10"},
+    ]);
+    let register_b = json!({"asset": {"id": "bond:B"}, "state_changes": both});
+    let steps = [
+        (Rid::fresh(Shard::Financial), register("bond:A", &["base"]), Status::Committed),
+        (held, lock("bond:A", 600), Status::Committed),
+        (Rid::fresh(Shard::Financial), mint("bond:A", "acct:alice", 3), Status::Queued),
+        (Rid::fresh(Shard::Financial), waits, Status::Queued),
+        (Rid::fresh(Shard::Financial), unlock("bond:A", held), Status::Committed),
+        (last, register_b, Status::Committed),
+    ];
+    for (rid, request, status) in steps {
+        bed.submit_as(&tenant(), rid, request).await;
+        eventually("taken up, or nobody is left to do it", async || {
+            let is_there = bed.record(rid).await.status.rank() >= status.rank();
+            (is_there || doomed.has_ended()).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_crash_around_what_holds_waits_or_goes_on_changes_nothing_of_the_end() {
+    for point in [
+        "validator.before_commit:7",
+        "link.commit.after:7",
+        "validator.after_commit:8",
+        "validator.after_view:9",
+        "validator.after_read:10",
+        "link.commit.before:10",
+        "link.commit.after:10",
+        "validator.after_commit:12",
+    ] {
+        let bed = Bed::new(&["base"]).await;
+        let mut doomed = bed.start_with(&[("OSS_CRASH_POINT", point)]);
+        load(&bed, &mut doomed).await;
+        assert_eq!(doomed.exit().await, None, "{point}: must die by a signal\n{}", doomed.log());
+        let validator = bed.start();
+        validator.ready().await;
+        let submitted = bed.submitted.lock().expect("lock").clone();
+        for rid in submitted.keys() {
+            assert_eq!(bed.decided(*rid).await.code, None, "{point}");
+        }
+        validator.reach_head(&bed).await;
+        audit::check(&audit::log(&validator).await, &submitted);
+        let supplies = ["bond:A", "bond:B"]
+            .map(async |asset| validator.get(&format!("/v1/assets/{asset}")).await.body["supply"].clone());
+        let [a, b] = supplies;
+        assert_eq!((a.await, b.await), (json!("3"), json!("11")), "{point}");
+        assert_eq!(
+            shown(&validator, &bed, "bond:A").await,
+            json!({"locks": [], "dependencies": [], "more": false})
+        );
+    }
+}
