@@ -4,7 +4,7 @@
 //! with its JSON pointer. Serializing gives the canonical form: defaults left out, fields in declaration
 //! order, maps by key. The fingerprint is the SHA-256 of those bytes.
 //!
-//! A value that belongs to a feature that does not exist yet (`ALL_OR_NOTHING`, `effective_at`,
+//! A value that belongs to a feature that does not exist yet (`ALL_OR_NOTHING`,
 //! proofs, later state change kinds) is a `not_supported` fault: never accepted and ignored.
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -67,6 +67,9 @@ pub struct SyncRequest {
     /// Requests of the same shard that must be applied first; at most 16.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<Rid>,
+    /// It waits until log time has come so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective_at: Option<Moment>,
     /// Seconds until it must be decided, in log time, counted from acceptance.
     #[serde(skip_serializing_if = "is_default_ttl")]
     pub ttl_seconds: u32,
@@ -85,6 +88,39 @@ pub struct Authority {
     /// The order itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<Document>,
+}
+
+/// A moment, to the millisecond. In JSON RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(jiff::Timestamp);
+
+impl Moment {
+    /// Unix ms; 0 for anything before 1970.
+    #[must_use]
+    pub fn unix_ms(self) -> u64 {
+        u64::try_from(self.0.as_millisecond()).unwrap_or(0)
+    }
+}
+
+impl std::str::FromStr for Moment {
+    type Err = MomentError;
+
+    fn from_str(text: &str) -> Result<Self, MomentError> {
+        let timestamp: jiff::Timestamp = text.parse().map_err(|_| MomentError)?;
+        let whole = jiff::Timestamp::from_millisecond(timestamp.as_millisecond()).map_err(|_| MomentError)?;
+        if whole == timestamp { Ok(Self(whole)) } else { Err(MomentError) }
+    }
+}
+
+/// Text that is no moment.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a time by RFC 3339 with its offset, of whole milliseconds")]
+pub struct MomentError;
+
+impl Serialize for Moment {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 fn is_default_ttl(ttl_seconds: &u32) -> bool {

@@ -96,6 +96,8 @@ pub(super) struct SyncRequestBody {
     #[serde(default)]
     #[schema(max_items = 16)]
     depends_on: Vec<String>,
+    /// When it takes effect at the earliest: RFC 3339, within `ttl_seconds`. It waits until then.
+    effective_at: Option<String>,
     /// Seconds until it must be decided (300).
     ttl_seconds: Option<u32>,
     /// Of regulatory changes, and of no others: who orders them.

@@ -67,7 +67,7 @@ fn form_cases() -> Vec<Case> {
         ),
         case(
             "a kind of a later version",
-            &change(&json!({"kind": "LOCK"})),
+            &change(&json!({"kind": "SET_PARTY"})),
             422,
             "not_supported",
             "/state_changes/0/kind",
@@ -106,7 +106,13 @@ fn limit_cases() -> Vec<Case> {
             "not_supported",
             "/atomicity",
         ),
-        case("a time to come", &field("effective_at", &json!("\0")), 422, "not_supported", "/effective_at"),
+        case(
+            "a time without an offset",
+            &field("effective_at", &json!("2026-11-22T00:00:00")),
+            422,
+            "invalid_request",
+            "/effective_at",
+        ),
         case("an authority", &field("authority", &json!("\0")), 422, "invalid_request", "/authority"),
         case("proofs of a later version", &field("proof", &json!("groth16")), 422, "not_supported", "/proof"),
         case(
@@ -367,7 +373,7 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 }
 
 /// Every route of the origin that exists, whichever service answers it.
-const ROUTES: [&str; 23] = [
+const ROUTES: [&str; 25] = [
     "DELETE /v1/sync-requests/{rid}",
     "GET /v1/assets/{asset}",
     "GET /v1/assets/{asset}/proof",
@@ -376,6 +382,8 @@ const ROUTES: [&str; 23] = [
     "GET /v1/dlq",
     "GET /v1/holdings/{asset}/{account}",
     "GET /v1/holdings/{asset}/{account}/proof",
+    "GET /v1/locks",
+    "GET /v1/locks/events",
     "GET /v1/pipeline",
     "GET /v1/shards",
     "GET /v1/shards/{shard}",

@@ -221,14 +221,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field for which there is no value yet (or left out, or null).
-    pub(super) fn never(&self, key: &str) -> Option<()> {
-        match self.map.get(key) {
-            None | Some(Value::Null) => Some(()),
-            Some(_) => self.place.key(key).fault(FaultCode::NotSupported, "is not supported yet"),
-        }
-    }
-
     pub(super) fn place(&self) -> &'a Place<'a> {
         self.place
     }

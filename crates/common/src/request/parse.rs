@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::fields::{Fault, FaultCode, Place};
-use super::{AssetRef, Authority, SourceRef, StateChange, SyncRequest, changes, limits};
+use super::{AssetRef, Authority, Moment, SourceRef, StateChange, SyncRequest, changes, limits};
 use crate::ids::{AssetId, Name, Rid};
 
 const FIELDS: [&str; 12] = [
@@ -53,7 +53,7 @@ fn read(value: &Value, root: &Place<'_>) -> Option<SyncRequest> {
         fields.optional("ttl_seconds", |v, p| p.integer(v, 1, u64::from(limits::TTL_SECONDS_MAX)));
     fields.only("atomicity", "BEST_EFFORT");
     fields.only("proof", "none");
-    fields.never("effective_at");
+    let effective_at = fields.optional("effective_at", |value, place| place.text::<Moment>(value));
     let authority = fields.optional("authority", authority);
     let depends_on = fields.optional("depends_on", |value, place| {
         let rids = place.array(value, limits::DEPENDS_ON_MAX, |value, place| {
@@ -80,6 +80,7 @@ fn read(value: &Value, root: &Place<'_>) -> Option<SyncRequest> {
         target_chains: target_chains?,
         expected_version: expected_version?,
         depends_on: depends_on?.unwrap_or_default(),
+        effective_at: effective_at?,
         ttl_seconds: ttl_seconds?
             .and_then(|ttl| u32::try_from(ttl).ok())
             .unwrap_or(limits::TTL_SECONDS_DEFAULT),

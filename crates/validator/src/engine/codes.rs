@@ -54,6 +54,10 @@ codes! {
     AssetLocked = "ASSET_LOCKED",
     /// It waits: a request it depends on is not decided.
     DependencyPending = "DEPENDENCY_PENDING",
+    /// It waits for its `effective_at`.
+    NotEffectiveYet = "NOT_EFFECTIVE_YET",
+    /// It takes effect after its own time is over.
+    EffectiveTooLate = "EFFECTIVE_TOO_LATE",
     /// A change before it in the same request has locked the asset.
     AlreadyLocked = "ALREADY_LOCKED",
     /// UNLOCK names a request that does not hold the asset.

@@ -150,6 +150,9 @@ impl<'r, 'a> Run<'r, 'a> {
         if let Some(rid) = pending {
             return Err(Stopped::Held(Cause::Dependency { rid: *rid.as_bytes() }));
         }
+        if let Some(at_ms) = self.comes_later(candidate, &mut errors) {
+            return Err(if errors.is_empty() { Stopped::Held(Cause::Time { at_ms }) } else { errors.into() });
+        }
         let internal =
             || Errors::one(Code::Internal, "", "the engine failed on this request; it had no effect");
         if self.conditions.broken.contains(&candidate.about.rid) {
@@ -166,6 +169,16 @@ impl<'r, 'a> Run<'r, 'a> {
             ))
         }));
         ran.unwrap_or_else(|_| Err(internal().into()))
+    }
+
+    /// When the request takes effect, if that is still to come; an error if it would have expired by then.
+    fn comes_later(&self, candidate: &Candidate<'_>, errors: &mut Errors) -> Option<u64> {
+        let at_ms = candidate.request.effective_at?.unix_ms();
+        if at_ms > candidate.deadline_ms {
+            let detail = format!("it expires before, at {}: raise ttl_seconds", candidate.deadline_ms);
+            errors.add(Code::EffectiveTooLate, "/effective_at", detail);
+        }
+        (at_ms > self.conditions.time_ms).then_some(at_ms)
     }
 
     /// Gives the first that is not decided.

@@ -80,6 +80,8 @@ pub enum Cause {
     Lock { until_ms: u64 },
     /// A request that it depends on is not decided.
     Dependency { rid: [u8; 16] },
+    /// Its `effective_at`, Unix ms of log time.
+    Time { at_ms: u64 },
 }
 
 impl Waiter {
@@ -88,7 +90,7 @@ impl Waiter {
     pub fn ends_ms(&self) -> u64 {
         match self.cause {
             Cause::Lock { until_ms } => self.deadline_ms.min(until_ms),
-            Cause::Dependency { .. } => self.deadline_ms,
+            Cause::Dependency { .. } | Cause::Time { .. } => self.deadline_ms,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/locks` and its stream: who holds an asset, who waits for it in which order, and who waits for a request.
+//! `GET /v1/locks` and its stream: who holds an asset, who waits for it in which order, and who waits for another request or a time.
 //!
 //! A key sees what its tenant holds and waits with; a key with scope `operate` sees all. Places in a queue are counted
 //! over everybody in it.
@@ -22,7 +22,7 @@ use crate::engine::waiting::{Cause, LockRow, Waiter};
 use crate::shard::{ShardState, Standing};
 use crate::view::Snapshot;
 
-/// Rows of one shard that are shown, at most: of assets, and of requests that wait for others.
+/// Rows of one shard that are shown, at most: of assets, and of requests that wait for something else.
 const ROWS_MAX: usize = 256;
 /// Least time between two looks of a stream, and most before it shows that it lives.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -41,7 +41,8 @@ struct Asked {
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Listed {
     locks: Vec<Lock>,
-    dependencies: Vec<Waiting>,
+    /// Who waits for something else than an asset.
+    others: Vec<Waiting>,
     /// There are more than are shown.
     more: bool,
 }
@@ -82,6 +83,9 @@ struct Waiting {
     /// The request it waits for, if it waits for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     awaits: Option<Rid>,
+    /// When it takes effect, Unix ms, if it waits for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starts_ms: Option<u64>,
     since_seq: u64,
     since_ms: u64,
     /// When its wait is over, Unix ms.
@@ -116,7 +120,7 @@ impl Eyes {
         ("min_seq" = Option<u64>, Query, description = "With asset: wait until its shard has reached this entry"),
     ),
     responses(
-        (status = 200, description = "Per held or awaited asset the holder (request, reason, since, until) and the waiters in order with their deadlines; and requests that wait for others", body = serde_json::Value),
+        (status = 200, description = "Per held or awaited asset the holder (request, reason, since, until) and the waiters in order with their deadlines; and requests that wait for others, or for a time", body = serde_json::Value),
         common::openapi::Refusals,
     ),
     security(("api_key" = []))
@@ -132,7 +136,7 @@ pub(super) async fn list(request: HttpRequest, api: Data<Api>) -> HttpResponse {
             let (seq, listed) = look(state, asked.asset.clone(), eyes.clone()).await?;
             seqs.push((shard, seq));
             all.locks.extend(listed.locks);
-            all.dependencies.extend(listed.dependencies);
+            all.others.extend(listed.others);
             all.more |= listed.more;
         }
         let seqs = match seqs.as_slice() {
@@ -248,20 +252,21 @@ fn listed(
         if is_lock || !eyes.see(&waiter.tenant) || !is_asked(&waiter.asset) {
             continue;
         }
-        if listed.dependencies.len() == ROWS_MAX {
+        if listed.others.len() == ROWS_MAX {
             listed.more = true;
             break;
         }
-        listed.dependencies.push(Waiting::of(rid, &waiter, None));
+        listed.others.push(Waiting::of(rid, &waiter, None));
     }
     Ok(listed)
 }
 
 impl Waiting {
     fn of(rid: Rid, waiter: &Waiter, place: Option<usize>) -> Self {
-        let awaits = match waiter.cause {
-            Cause::Dependency { rid } => Rid::from_bytes(rid).ok(),
-            Cause::Lock { .. } => None,
+        let (awaits, starts_ms) = match waiter.cause {
+            Cause::Dependency { rid } => (Rid::from_bytes(rid).ok(), None),
+            Cause::Time { at_ms } => (None, Some(at_ms)),
+            Cause::Lock { .. } => (None, None),
         };
         let Waiter { is_order, asset, since, since_ms, .. } = waiter;
         Self {
@@ -270,6 +275,7 @@ impl Waiting {
             is_order: *is_order,
             asset: asset.clone(),
             awaits,
+            starts_ms,
             since_seq: *since,
             since_ms: *since_ms,
             ends_ms: waiter.ends_ms(),

@@ -27,17 +27,20 @@ use crate::view::{Snapshot, ViewError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Brief {
     ends_ms: u64,
-    /// The request it waits for; `None`: a lock.
+    /// The request it waits for.
     awaited: Option<[u8; 16]>,
+    /// The time it waits for, Unix ms.
+    starts_ms: Option<u64>,
 }
 
 impl Brief {
     fn of(waiter: &Waiter) -> Self {
-        let awaited = match waiter.cause {
-            Cause::Dependency { rid } => Some(rid),
-            Cause::Lock { .. } => None,
+        let (awaited, starts_ms) = match waiter.cause {
+            Cause::Dependency { rid } => (Some(rid), None),
+            Cause::Time { at_ms } => (None, Some(at_ms)),
+            Cause::Lock { .. } => (None, None),
         };
-        Self { ends_ms: waiter.ends_ms(), awaited }
+        Self { ends_ms: waiter.ends_ms(), awaited, starts_ms }
     }
 }
 
@@ -50,7 +53,7 @@ pub(super) struct Book {
     ready: BTreeSet<Rid>,
     /// Something has changed since it was last looked at.
     is_new: bool,
-    /// The next time at which something ends, Unix ms.
+    /// When something starts or is over next, Unix ms.
     next_ms: Option<u64>,
 }
 
@@ -107,7 +110,7 @@ impl Book {
 
     /// What is due at `now_ms`; what is given once is not given again before something changes.
     fn due(&mut self, now_ms: u64) -> Option<Due> {
-        if !self.is_new && self.next_ms.is_none_or(|next| next >= now_ms) {
+        if !self.is_new && self.next_ms.is_none_or(|next| next > now_ms) {
             return None;
         }
         self.is_new = false;
@@ -118,16 +121,22 @@ impl Book {
             .collect();
         let until = self.locks.values().filter_map(|row| row.held.as_ref()).map(|held| held.until_ms);
         let ends = self.waiters.values().map(|brief| brief.ends_ms);
-        self.next_ms = until.chain(ends).filter(|ends| *ends >= now_ms).min();
+        let starts = self.waiters.values().filter_map(|brief| brief.starts_ms);
+        // What ends at a time is over after it.
+        let over_at = until.chain(ends).map(|ends| ends.saturating_add(1));
+        self.next_ms = over_at.chain(starts).filter(|next| *next > now_ms).min();
         if !over.is_empty() {
             self.is_new = true;
             return Some(Due::Locks(over));
         }
         let free = self.locks.values().filter(|row| row.held.is_none());
         let first = free.flat_map(|row| &row.queue).filter_map(|queued| Rid::from_bytes(queued.rid).ok());
-        let ended = self.waiters.iter().filter(|(_, brief)| brief.ends_ms < now_ms).map(|(rid, _)| *rid);
+        let is_timely = |brief: &Brief| {
+            brief.ends_ms < now_ms || brief.starts_ms.is_some_and(|starts_ms| starts_ms <= now_ms)
+        };
+        let timely = self.waiters.iter().filter(|(_, brief)| is_timely(brief)).map(|(rid, _)| *rid);
         let mut given = BTreeSet::new();
-        let all = first.chain(std::mem::take(&mut self.ready)).chain(ended);
+        let all = first.chain(std::mem::take(&mut self.ready)).chain(timely);
         let due: Vec<Rid> = all.filter(|rid| given.insert(*rid)).collect();
         (!due.is_empty()).then_some(Due::Waiters(due))
     }
@@ -286,6 +295,14 @@ mod tests {
         assert_eq!(book.due(503), None, "given once");
         book.give_back(&[rid(1)]);
         assert!(book.due(504).is_some());
+    }
+
+    #[test]
+    fn who_waits_for_a_time_is_due_when_it_comes() {
+        let mut book = Book::default();
+        book.follow(&changes(None, vec![(1, Some(waiter(Cause::Time { at_ms: 70 }, 100)))]));
+        assert_eq!((book.due(1), book.due(69)), (None, None));
+        assert_eq!(book.due(70), Some(Due::Waiters(vec![rid(1)])));
     }
 
     #[test]

@@ -126,7 +126,7 @@ async fn a_chain_of_dependencies_that_comes_last_first_goes_on_over_entries() {
         queued(&bed, rid).await;
     }
     let listed = shown(&validator, &bed, "bond:A").await;
-    let waits: Vec<&Value> = listed["dependencies"].as_array().expect("a list").iter().collect();
+    let waits: Vec<&Value> = listed["others"].as_array().expect("a list").iter().collect();
     assert!(waits.iter().any(|one| one["rid"] == json!(rids[1]) && one["awaits"] == json!(rids[0])));
     assert_eq!(waits.len(), 11);
     bed.submit_as(&tenant(), rids[0], mint("bond:A", "acct:alice", 1)).await;
@@ -226,7 +226,7 @@ async fn a_crash_around_what_holds_waits_or_goes_on_changes_nothing_of_the_end()
         assert_eq!((a.await, b.await), (json!("3"), json!("11")), "{point}");
         assert_eq!(
             shown(&validator, &bed, "bond:A").await,
-            json!({"locks": [], "dependencies": [], "more": false})
+            json!({"locks": [], "others": [], "more": false})
         );
     }
 }

@@ -70,6 +70,9 @@ impl Draft {
                 let rid = Rid::from_bytes(*rid).map(|rid| rid.to_string()).unwrap_or_default();
                 (Code::DependencyPending, pointer, format!("request {rid} is not decided"))
             }
+            Cause::Time { at_ms } => {
+                (Code::NotEffectiveYet, "/effective_at".to_owned(), format!("it takes effect at {at_ms}"))
+            }
         };
         let (since, since_ms) = before.map_or((self.seq, *time_ms), |before| (before.since, before.since_ms));
         let waiter = Waiter {

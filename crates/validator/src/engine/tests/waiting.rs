@@ -61,7 +61,7 @@ fn order(key: &str, kind: &str) -> RawInput {
 
 /// The codes that come up here.
 pub(super) fn codes() -> BTreeSet<String> {
-    let mut world = World::with_bond();
+    let (mut world, mut other) = (World::with_bond(), World::with_bond());
     let twice =
         json!([{"kind": "LOCK", "reason": "a", "seconds": 1}, {"kind": "LOCK", "reason": "b", "seconds": 1}]);
     world.engine.set_waiters(WAITERS_MAX - 66);
@@ -71,10 +71,14 @@ pub(super) fn codes() -> BTreeSet<String> {
     world.commit_in(first.into_iter().chain(many).collect());
     world.commit_in(vec![depending("c", &["never"])]);
     world.commit_in(vec![depending("d", &["never"])]);
+    let mut later = bond(&json!([transfer("1")]));
+    later["effective_at"] = json!("2023-11-14T22:14:20Z");
+    let mut too_late = later.clone();
+    too_late["effective_at"] = json!("2024-01-01T00:00:00Z");
+    other.commit_in(vec![collected("x", &later, vec![]), collected("y", &too_late, vec![])]);
     world.time_ms = START_MS + 300_001;
     let inputs = again(&world, &["b"]);
     world.commit(inputs);
-    let mut other = World::with_bond();
     other.commit_in(vec![lock("l"), moves("t", "1")]);
     other.time_ms = START_MS + 30_001;
     let inputs = again(&other, &["t"]);
@@ -315,6 +319,28 @@ fn a_dependency_and_a_lock_are_waited_for_one_after_the_other() {
     let inputs = again(&world, &["b"]);
     assert_eq!(verdicts(&world.commit(inputs)), ["HELD ASSET_LOCKED"]);
     assert_eq!(queue(&world), [rid("b", "acme")]);
+}
+
+#[test]
+fn what_takes_effect_later_waits_for_its_time_and_one_that_would_have_expired_is_refused() {
+    let mut world = World::with_bond();
+    let at = |ms: u64| {
+        let mut request = bond(&json!([transfer("1")]));
+        let timestamp = jiff::Timestamp::from_millisecond(i64::try_from(ms).expect("small"));
+        request["effective_at"] = json!(timestamp.expect("a time").to_string());
+        request
+    };
+    let soon = collected("soon", &at(START_MS + 60_000), vec![]);
+    let late = collected("late", &at(START_MS + 300_001), vec![]);
+    let past = collected("past", &at(START_MS), vec![]);
+    let batch = world.commit_in(vec![soon, late, past]);
+    assert_eq!(verdicts(&batch), ["HELD NOT_EFFECTIVE_YET", "REJECTED EFFECTIVE_TOO_LATE", "APPLIED 2"]);
+    world.time_ms = START_MS + 59_999;
+    let inputs = again(&world, &["soon"]);
+    assert!(verdicts(&world.commit(inputs)).is_empty());
+    world.time_ms += 1;
+    let inputs = again(&world, &["soon"]);
+    assert_eq!(verdicts(&world.commit(inputs)), ["APPLIED 3"]);
 }
 
 #[test]
