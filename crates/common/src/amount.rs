@@ -53,6 +53,42 @@ impl Amount {
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
     }
+
+    /// `self × numerator / denominator`, rounded down; the product is exact. `None`: 2^128 or more, or nothing to divide by.
+    #[must_use]
+    pub fn mul_div(self, numerator: Self, denominator: Self) -> Option<Self> {
+        match self.0.checked_mul(numerator.0) {
+            Some(product) => product.checked_div(denominator.0).map(Self),
+            None => divide(product(self.0, numerator.0), denominator.0).map(Self),
+        }
+    }
+}
+
+/// High and low half of a product.
+fn product(a: u128, b: u128) -> (u128, u128) {
+    let halves = |n: u128| (n >> 64, n & u128::from(u64::MAX));
+    let ((a_high, a_low), (b_high, b_low)) = (halves(a), halves(b));
+    let low = a_low * b_low;
+    let (cross_high, cross_low) = halves(a_high * b_low + (low >> 64));
+    let cross = a_low * b_high + cross_low;
+    (a_high * b_high + cross_high + (cross >> 64), (cross << 64) | halves(low).1)
+}
+
+/// Long division, bit by bit. `None`: the quotient is 2^128 or more.
+fn divide((high, low): (u128, u128), by: u128) -> Option<u128> {
+    if high >= by {
+        return None;
+    }
+    let (mut rest, mut quotient) = (high, 0);
+    for bit in (0..128).rev() {
+        let carries = rest >> 127 == 1;
+        rest = (rest << 1) | ((low >> bit) & 1);
+        if carries || rest >= by {
+            rest = rest.wrapping_sub(by);
+            quotient |= 1 << bit;
+        }
+    }
+    Some(quotient)
 }
 
 impl FromStr for Amount {
@@ -86,3 +122,6 @@ impl fmt::Display for Amount {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! All Redis keys of a shard carry its hash tag `{oss:<shard>}`, so one script can touch any of them in
 //! cluster mode. Nothing else in the project spells a key.
 
+use crate::corporate::{Date, PaymentKind};
 use crate::ids::{Account, AssetId, Name, Rid, Shard};
 
 /// What every key begins with, as a glob over all shards: for the rights of Redis users.
@@ -149,6 +150,30 @@ pub fn asset_key(asset: &AssetId) -> String {
 #[must_use]
 pub fn holding_key(asset: &AssetId, account: &Account) -> String {
     format!("holding/{asset}/{account}")
+}
+
+/// State-tree key of what an asset's snapshot of this record date says.
+#[must_use]
+pub fn snapshot_key(asset: &AssetId, date: &Date) -> String {
+    format!("event/{asset}/{date}/RECORD_SNAPSHOT")
+}
+
+/// State-tree key of a payment to an asset's holders.
+#[must_use]
+pub fn payment_key(asset: &AssetId, date: &Date, kind: PaymentKind) -> String {
+    format!("event/{asset}/{date}/{}", kind.name())
+}
+
+/// State-tree key of what one account got of a payment.
+#[must_use]
+pub fn claim_key(asset: &AssetId, date: &Date, kind: PaymentKind, account: &Account) -> String {
+    format!("event/{asset}/{date}/{}/{account}", kind.name())
+}
+
+/// State-tree key of the holding that a payment is made from. No account has its name, so nobody else can move it.
+#[must_use]
+pub fn fund_key(asset: &AssetId, date: &Date, kind: PaymentKind) -> String {
+    format!("holding/{asset}/event/{date}/{}", kind.name())
 }
 
 /// State-tree key that marks an event as used. `identity` is `<CAIP-2 chain>/<tx hash>/<position>`.

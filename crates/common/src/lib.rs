@@ -2,6 +2,7 @@
 //! scripts behind typed calls, configuration, telemetry and problem documents. No service logic.
 
 pub mod amount;
+pub mod corporate;
 pub mod hash;
 pub mod ids;
 pub mod keys;

@@ -19,7 +19,7 @@ mod op;
 mod parse;
 
 pub use fields::{Fault, FaultCode};
-pub use op::{Forfeit, Op};
+pub use op::{Due, Forfeit, Op, Payment};
 
 /// Bounds of one request (DESIGN §6).
 pub mod limits {

@@ -13,8 +13,12 @@ use crate::amount::Amount;
 use crate::hash::Digest;
 use crate::request::Document;
 
+mod corporate;
+
+pub use corporate::{ClaimRecord, Held, PaymentRecord, SnapshotRecord};
+
 /// The value of `asset/<id>`. On chain, `stateHash` is the SHA-256 of its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetRecord {
     /// The class of the asset id.
     pub class: String,
@@ -33,29 +37,81 @@ pub struct AssetRecord {
     /// `SHA-256(previous ‖ digest of the request's changes)`.
     pub history_hash: Digest,
     /// Chains that the asset has left by a rollback → the last version that each was told, from which it goes on if the
-    /// asset comes back. Without bytes while it is empty.
-    #[borsh(serialize_with = "write_if_set", deserialize_with = "read_if_set")]
+    /// asset comes back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub former_chains: BTreeMap<String, u64>,
+    /// Snapshots of the holdings so far; the number of the last one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub snapshots: u64,
 }
 
-/// Of the last field of a record: its default has no bytes.
-fn write_if_set<T: BorshSerialize + Default + PartialEq, W: Write>(value: &T, writer: &mut W) -> Result<()> {
-    if *value == T::default() { Ok(()) } else { value.serialize(writer) }
+/// Borsh of a record. The fields behind the semicolon came later: they have no bytes from the first on behind which all
+/// have their defaults, so a record that does without them is as it always was.
+macro_rules! grown {
+    ($record:ident { $($field:ident),+; $($later:ident),+ }) => {
+        impl BorshSerialize for $record {
+            fn serialize<W: Write>(&self, writer: &mut W) -> Result<()> {
+                $(BorshSerialize::serialize(&self.$field, writer)?;)+
+                let later = [$(is_default(&self.$later)),+];
+                let mut left = later.iter().rposition(|is_default| !is_default).map_or(0, |last| last + 1);
+                $(if left > 0 {
+                    BorshSerialize::serialize(&self.$later, writer)?;
+                    left -= 1;
+                })+
+                let _ = left;
+                Ok(())
+            }
+        }
+
+        impl BorshDeserialize for $record {
+            fn deserialize_reader<R: Read>(reader: &mut R) -> Result<Self> {
+                let mut later = Later::default();
+                let record = Self {
+                    $($field: BorshDeserialize::deserialize_reader(reader)?,)+
+                    $($later: later.read(reader)?,)+
+                };
+                later.end().map(|()| record)
+            }
+        }
+    };
 }
 
-/// Of the last field of a record: the end of the bytes is the default.
-fn read_if_set<T: BorshDeserialize + Default + PartialEq, R: Read>(reader: &mut R) -> Result<T> {
-    let mut first = [0];
-    if reader.read(&mut first)? == 0 {
-        return Ok(T::default());
-    }
-    let value = T::deserialize_reader(&mut first.as_slice().chain(reader))?;
-    // One record has one form.
-    if value == T::default() {
-        Err(Error::new(ErrorKind::InvalidData, "a default that is written"))
-    } else {
+grown!(AssetRecord {
+    class, issuer, decimals, supply, status, chains, terms, documents, version, history_hash;
+    former_chains, snapshots
+});
+grown!(HoldingRecord { balance, frozen, lots; state, snapshots });
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Reads the fields of a record that came later, in their order.
+#[derive(Default)]
+struct Later {
+    is_over: bool,
+    ends_in_default: bool,
+}
+
+impl Later {
+    /// The end of the bytes is the default.
+    fn read<T: BorshDeserialize + Default + PartialEq, R: Read>(&mut self, reader: &mut R) -> Result<T> {
+        let mut first = [0];
+        if self.is_over || reader.read(&mut first)? == 0 {
+            self.is_over = true;
+            return Ok(T::default());
+        }
+        let value = T::deserialize_reader(&mut first.as_slice().chain(reader))?;
+        self.ends_in_default = is_default(&value);
         Ok(value)
+    }
+
+    /// One record has one form.
+    fn end(self) -> Result<()> {
+        if self.ends_in_default {
+            return Err(Error::new(ErrorKind::InvalidData, "a default that is written"));
+        }
+        Ok(())
     }
 }
 
@@ -137,17 +193,18 @@ impl From<RegulatoryState> for AssetStatus {
 }
 
 /// The value of `holding/<asset>/<account>`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldingRecord {
     /// Smallest units, including what is frozen.
     pub balance: Amount,
     pub frozen: Amount,
     /// Parts of the balance by the time they were acquired; empty until a rule needs them.
     pub lots: Vec<Lot>,
-    /// Without bytes while it is ACTIVE.
-    #[borsh(serialize_with = "write_if_set", deserialize_with = "read_if_set")]
     #[serde(default, skip_serializing_if = "RegulatoryState::is_active")]
     pub state: RegulatoryState,
+    /// Balances at snapshots since which they have changed, by ascending number; written at the first change after one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<Held>,
 }
 
 /// A part of a balance.

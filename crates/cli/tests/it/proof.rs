@@ -85,6 +85,7 @@ fn of_a_large_asset() -> Value {
         version: 64,
         history_hash: Digest::ZERO,
         former_chains: [].into(),
+        snapshots: 0,
     };
     let (key, value) = ("asset/bond:LARGE", encode(&asset));
     let (key_hash, value_hash) = (key_hash(key), value_hash(&value));

@@ -125,8 +125,9 @@ pub(super) struct AssetBody {
     id: String,
 }
 
-/// One change; `kind` is REGISTER, ADD_CHAIN, MINT, BURN, TRANSFER, SET_DATA, LOCK or UNLOCK, or of an authority FREEZE, UNFREEZE, SEIZE,
-/// RELEASE, CONFISCATE, RESTRICT, UNRESTRICT, LIQUIDATE or RECOVER; the other fields are the kind's own.
+/// One change; `kind` is REGISTER, ADD_CHAIN, MINT, BURN, TRANSFER, SET_DATA, LOCK, UNLOCK, RECORD_SNAPSHOT, INTEREST_PAYMENT,
+/// PRINCIPAL_REPAYMENT or CLAIM, or of an authority FREEZE, UNFREEZE, SEIZE, RELEASE, CONFISCATE, RESTRICT, UNRESTRICT,
+/// LIQUIDATE or RECOVER; the other fields are the kind's own.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = StateChange)]
 pub(super) struct StateChangeBody {

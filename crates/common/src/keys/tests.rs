@@ -53,4 +53,12 @@ fn every_key_of_the_state_tree_is_fixed() {
     assert_eq!(asset_key(&asset), "asset/bond:US91282CLW90");
     assert_eq!(holding_key(&asset, &account), "holding/bond:US91282CLW90/acct:alice");
     assert_eq!(used_key("eip155:1/0xab/0"), "used/eip155:1/0xab/0");
+    let (date, kind) = ("2026-03-31".parse().expect("a date"), PaymentKind::InterestPayment);
+    let event = "event/bond:US91282CLW90/2026-03-31";
+    assert_eq!(snapshot_key(&asset, &date), format!("{event}/RECORD_SNAPSHOT"));
+    assert_eq!(payment_key(&asset, &date, kind), format!("{event}/INTEREST_PAYMENT"));
+    assert_eq!(claim_key(&asset, &date, kind, &account), format!("{event}/INTEREST_PAYMENT/acct:alice"));
+    let fund = "holding/bond:US91282CLW90/event/2026-03-31/INTEREST_PAYMENT";
+    assert_eq!(fund_key(&asset, &date, kind), fund);
+    assert!(fund.strip_prefix("holding/bond:US91282CLW90/").expect("a holding").parse::<Account>().is_err());
 }

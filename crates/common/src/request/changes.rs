@@ -10,12 +10,13 @@ use crate::amount::Amount;
 use crate::hash::Digest;
 use crate::ids::{Account, AssetId, Name};
 
+mod corporate;
 mod lock;
 mod regulatory;
 
-/// Kinds of the design whose features do not exist yet.
-const LATER_KINDS: [&str; 5] =
-    ["SET_PARTY", "RECORD_SNAPSHOT", "INTEREST_PAYMENT", "PRINCIPAL_REPAYMENT", "CLAIM"];
+/// Kinds of the design whose features do not exist yet. A party is of no asset, while a request and what rests on it are of
+/// one.
+const LATER_KINDS: [&str; 1] = ["SET_PARTY"];
 
 /// What the rest of the request says. `None`: it cannot be read, so nothing is judged by it.
 #[derive(Clone, Copy)]
@@ -64,6 +65,9 @@ fn change(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<StateCha
         "SET_DATA" => &["kind", "asset", "backed_by", "terms", "documents"],
         "LOCK" => &["kind", "asset", "reason", "seconds"],
         "UNLOCK" => &["kind", "asset", "lock"],
+        "RECORD_SNAPSHOT" => &["kind", "asset", "backed_by", "date"],
+        "INTEREST_PAYMENT" | "PRINCIPAL_REPAYMENT" => corporate::PAYMENT_FIELDS,
+        "CLAIM" => &["kind", "asset", "backed_by", "event", "date", "account"],
         "FREEZE" | "UNFREEZE" => &["kind", "asset", "account", "amount"],
         "SEIZE" | "RELEASE" | "RESTRICT" | "UNRESTRICT" => &["kind", "asset", "account"],
         "CONFISCATE" => &["kind", "asset", "account", "to"],
@@ -90,6 +94,10 @@ fn change(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<StateCha
         "SET_DATA" => set_data(&fields, known),
         "LOCK" => lock::lock(&fields),
         "UNLOCK" => lock::unlock(&fields, known.asset),
+        "RECORD_SNAPSHOT" => corporate::record_snapshot(&fields),
+        "INTEREST_PAYMENT" => corporate::payment(&fields, known).map(Op::InterestPayment),
+        "PRINCIPAL_REPAYMENT" => corporate::payment(&fields, known).map(Op::PrincipalRepayment),
+        "CLAIM" => corporate::claim(&fields),
         _ => regulatory::read(kind, &fields),
     };
     let backed_by = fields.optional("backed_by", |value, place| backing(value, place, kind, known));
@@ -98,17 +106,20 @@ fn change(value: &Value, place: &Place<'_>, known: Known<'_>) -> Option<StateCha
 
 /// A change may repeat the request's asset; several assets in one request are a later feature.
 fn same_asset(fields: &Fields<'_>, asset: Option<&AssetId>) {
-    fields.optional("asset", |value, place| {
-        let named = place.text::<AssetId>(value)?;
-        let Some(asset) = asset else { return Some(()) };
-        if named == *asset {
-            Some(())
-        } else if named.shard() != asset.shard() {
+    fields.optional("asset", |value, place| own_asset(value, place, asset));
+}
+
+fn own_asset(value: &Value, place: &Place<'_>, asset: Option<&AssetId>) -> Option<AssetId> {
+    let named = place.text::<AssetId>(value)?;
+    match asset {
+        Some(asset) if named.shard() != asset.shard() => {
             place.fault(FaultCode::CrossShard, format!("{named} belongs to shard {}", named.shard()))
-        } else {
+        }
+        Some(asset) if named != *asset => {
             place.fault(FaultCode::NotSupported, "several assets in one request are not supported yet")
         }
-    });
+        _ => Some(named),
+    }
 }
 
 fn register(fields: &Fields<'_>, known: Known<'_>) -> Option<Op> {

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::{Document, Field};
 use crate::amount::Amount;
-use crate::ids::{Account, Name, Rid};
+use crate::corporate::{Date, PaymentKind, Rate};
+use crate::ids::{Account, AssetId, Name, Rid};
 
 /// What a change does; in JSON the field `kind` beside the operation's own fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,6 +54,18 @@ pub enum Op {
     /// Ends what the request `lock` holds, within which it may do more.
     Unlock {
         lock: Rid,
+    },
+    /// What everybody holds now is what later payments go by.
+    RecordSnapshot {
+        date: Date,
+    },
+    InterestPayment(Payment),
+    PrincipalRepayment(Payment),
+    /// One account gets its part of a payment.
+    Claim {
+        event: PaymentKind,
+        date: Date,
+        account: Account,
     },
     /// Of an asset, of one holding, or of a part of it.
     Freeze {
@@ -117,6 +130,10 @@ impl Op {
             Self::SetData { .. } => "SET_DATA",
             Self::Lock { .. } => "LOCK",
             Self::Unlock { .. } => "UNLOCK",
+            Self::RecordSnapshot { .. } => "RECORD_SNAPSHOT",
+            Self::InterestPayment(_) => PaymentKind::InterestPayment.name(),
+            Self::PrincipalRepayment(_) => PaymentKind::PrincipalRepayment.name(),
+            Self::Claim { .. } => "CLAIM",
             Self::Freeze { .. } => "FREEZE",
             Self::Unfreeze { .. } => "UNFREEZE",
             Self::Seize { .. } => "SEIZE",
@@ -140,7 +157,11 @@ impl Op {
             | Self::Transfer { .. }
             | Self::SetData { .. }
             | Self::Lock { .. }
-            | Self::Unlock { .. } => false,
+            | Self::Unlock { .. }
+            | Self::RecordSnapshot { .. }
+            | Self::InterestPayment(_)
+            | Self::PrincipalRepayment(_)
+            | Self::Claim { .. } => false,
             Self::Freeze { .. }
             | Self::Unfreeze { .. }
             | Self::Seize { .. }
@@ -169,4 +190,29 @@ impl Op {
 pub struct Forfeit {
     pub account: Account,
     pub to: Account,
+}
+
+/// Units set aside for those who held the asset at a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Payment {
+    /// Names the payment among those of its kind.
+    pub date: Date,
+    /// That of the snapshot.
+    pub record_date: Date,
+    /// What is paid in; the request's own asset until a request may have several.
+    pub cash_asset: AssetId,
+    /// Whose units are set aside.
+    pub from: Account,
+    #[serde(flatten)]
+    pub due: Due,
+}
+
+/// What a payment comes to: `rate` or `amount` in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Due {
+    /// Per unit held.
+    Rate(Rate),
+    /// For all together.
+    Amount(Amount),
 }

@@ -1,3 +1,5 @@
+mod corporate;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -103,7 +105,6 @@ fn every_fault_names_its_place() {
             "/state_changes",
             FaultCode::TooMany,
         ),
-        (change(json!({"kind": "CLAIM"})), "/state_changes/0/kind", FaultCode::NotSupported),
         (change(json!({"kind": "LOCK", "seconds": 9})), "/state_changes/0/reason", FaultCode::Missing),
         (
             change(json!({"kind": "LOCK", "reason": "", "seconds": 9})),

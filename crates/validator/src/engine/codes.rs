@@ -93,6 +93,18 @@ codes! {
     SupplyOverflow = "SUPPLY_OVERFLOW",
     TooManyTerms = "TOO_MANY_TERMS",
     TooManyDocuments = "TOO_MANY_DOCUMENTS",
+    /// The asset has an event of this kind and date already.
+    EventExists = "EVENT_EXISTS",
+    /// The asset has no snapshot of this record date.
+    SnapshotUnknown = "SNAPSHOT_UNKNOWN",
+    /// The snapshot is so old that holdings no longer keep what was held then.
+    SnapshotClosed = "SNAPSHOT_CLOSED",
+    /// The asset has no payment of this kind and date.
+    PaymentUnknown = "PAYMENT_UNKNOWN",
+    /// Rounded down to whole units, it comes to nothing.
+    NothingDue = "NOTHING_DUE",
+    /// The account got its part of the payment already.
+    AlreadyClaimed = "ALREADY_CLAIMED",
     /// No observation of the source is the event.
     EventNotCollected = "EVENT_NOT_COLLECTED",
     /// The event says something else than the change.

@@ -9,8 +9,9 @@
 
 use std::collections::BTreeMap;
 
+use common::corporate::{Date, PaymentKind};
 use common::ids::{Account, AssetId};
-use common::keys::{asset_key, holding_key, used_key};
+use common::keys::{asset_key, claim_key, fund_key, holding_key, payment_key, snapshot_key, used_key};
 use common::observation::Observation;
 use common::request::{StateChange, SyncRequest};
 
@@ -33,6 +34,9 @@ pub(super) enum Shape {
     Used,
     /// Outside the tree: an asset's lock.
     Lock,
+    Snapshot,
+    Payment,
+    Claim,
 }
 
 /// What the key of a lock begins with, within a batch.
@@ -100,6 +104,12 @@ pub(super) struct ChangeSlots {
     pub(super) holding: Option<SlotId>,
     /// The mark of the event that backs it, if that was collected.
     pub(super) event: Option<SlotId>,
+    /// The snapshot that is recorded, or that a payment goes by.
+    pub(super) snapshot: Option<SlotId>,
+    /// The payment that is made, or claimed from.
+    pub(super) payment: Option<SlotId>,
+    /// What one account gets of it.
+    pub(super) claim: Option<SlotId>,
 }
 
 impl Footprint {
@@ -148,6 +158,29 @@ impl Touched<'_> {
 
     pub(super) fn writes_holding(&mut self, account: &Account) -> SlotId {
         self.read_and_write(holding_key(self.id, account), Shape::Holding)
+    }
+
+    /// The holding that a payment is made from.
+    pub(super) fn writes_fund(&mut self, date: &Date, kind: PaymentKind) -> SlotId {
+        self.read_and_write(fund_key(self.id, date, kind), Shape::Holding)
+    }
+
+    pub(super) fn reads_snapshot(&mut self, date: &Date) -> SlotId {
+        let slot = self.keys.slot(snapshot_key(self.id, date), Shape::Snapshot);
+        self.reads.push(slot);
+        slot
+    }
+
+    pub(super) fn writes_snapshot(&mut self, date: &Date) -> SlotId {
+        self.read_and_write(snapshot_key(self.id, date), Shape::Snapshot)
+    }
+
+    pub(super) fn writes_payment(&mut self, date: &Date, kind: PaymentKind) -> SlotId {
+        self.read_and_write(payment_key(self.id, date, kind), Shape::Payment)
+    }
+
+    pub(super) fn writes_claim(&mut self, date: &Date, kind: PaymentKind, account: &Account) -> SlotId {
+        self.read_and_write(claim_key(self.id, date, kind, account), Shape::Claim)
     }
 
     fn read_and_write(&mut self, key: String, shape: Shape) -> SlotId {

@@ -11,7 +11,7 @@ use common::targets::Targets;
 use super::codes::{Code, Errors};
 use super::evidence::literal;
 use super::footprint::{ChangeSlots, Touched};
-use super::work::Overlay;
+use super::work::{Overlay, SNAPSHOTS_KEPT};
 
 mod add_chain;
 mod burn;
@@ -21,6 +21,12 @@ mod register;
 mod set_data;
 mod transfer;
 mod unlock;
+
+mod claim;
+mod interest_payment;
+mod payment;
+mod principal_repayment;
+mod record_snapshot;
 
 mod confiscate;
 mod forced;
@@ -101,6 +107,17 @@ impl Applying<'_, '_> {
         is_blocked
     }
 
+    /// Whether holdings no longer keep what was held at a snapshot: an error then.
+    fn is_snapshot_closed(&mut self, snapshot: u64, field: &str) -> bool {
+        let snapshots = self.overlay.asset().map_or(0, |asset| asset.snapshots);
+        let is_closed = snapshot.saturating_add(SNAPSHOTS_KEPT) <= snapshots;
+        if is_closed {
+            let detail = format!("snapshot {snapshot} of {snapshots}, the last {SNAPSHOTS_KEPT} are kept");
+            self.error(Code::SnapshotClosed, field, detail);
+        }
+        is_closed
+    }
+
     fn holding_is_blocked(&mut self, state: RegulatoryState, field: &str) {
         self.error(Code::HoldingBlocked, field, format!("the holding is {}", state.name()));
     }
@@ -117,6 +134,10 @@ pub(super) fn footprint(op: &Op, touched: &mut Touched<'_>) -> ChangeSlots {
         Op::SetData { .. } => set_data::footprint(touched),
         Op::Lock { .. } => lock::footprint(touched),
         Op::Unlock { .. } => unlock::footprint(touched),
+        Op::RecordSnapshot { date } => record_snapshot::footprint(date, touched),
+        Op::InterestPayment(payment) => interest_payment::footprint(payment, touched),
+        Op::PrincipalRepayment(payment) => principal_repayment::footprint(payment, touched),
+        Op::Claim { event, date, account } => claim::footprint(*event, date, account, touched),
         Op::Freeze { account, .. } => freeze::footprint(account.as_ref(), touched),
         Op::Unfreeze { account, .. } => unfreeze::footprint(account.as_ref(), touched),
         Op::Seize { account } => seize::footprint(account.as_ref(), touched),
@@ -152,6 +173,10 @@ pub(super) fn apply(op: &Op, applying: &mut Applying<'_, '_>) {
         Op::SetData { terms, documents } => set_data::apply(terms, documents, applying),
         Op::Lock { reason, seconds } => lock::apply(reason, *seconds, applying),
         Op::Unlock { lock } => unlock::apply(*lock, applying),
+        Op::RecordSnapshot { .. } => record_snapshot::apply(applying),
+        Op::InterestPayment(payment) => interest_payment::apply(payment, applying),
+        Op::PrincipalRepayment(payment) => principal_repayment::apply(payment, applying),
+        Op::Claim { .. } => claim::apply(applying),
         Op::Freeze { amount, .. } => freeze::apply(*amount, applying),
         Op::Unfreeze { amount, .. } => unfreeze::apply(*amount, applying),
         Op::Seize { .. } => seize::apply(applying),

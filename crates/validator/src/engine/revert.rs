@@ -283,7 +283,7 @@ fn restore(
     for slot in &footprint.writes {
         match shapes.get(slot) {
             Some(Shape::Asset) => record = asset_before(prior[*slot].take(), &present),
-            Some(Shape::Holding) => {
+            Some(Shape::Holding | Shape::Snapshot | Shape::Payment | Shape::Claim) => {
                 work.slots[*slot].now = prior[*slot].take();
                 work.slots[*slot].written = true;
             }

@@ -2,6 +2,7 @@
 //! always hold; the other modules put traffic through it.
 
 mod codes;
+mod corporate;
 pub(super) mod crew;
 mod evidence;
 mod given_up;
@@ -9,6 +10,7 @@ mod golden;
 mod intake;
 mod model;
 mod orders;
+mod payments;
 mod receipts;
 mod regulatory;
 mod rejoin;

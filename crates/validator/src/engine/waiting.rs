@@ -26,14 +26,14 @@ pub const CHAIN_MAX: usize = 64;
 /// Table `locks`, by asset: who holds it and who waits for it. A row without either goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct LockRow {
-    pub held: Option<Held>,
+    pub held: Option<Holder>,
     /// In the order in which they take their turn; authorities' orders first.
     pub queue: Vec<Queued>,
 }
 
 /// Who holds an asset.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Held {
+pub struct Holder {
     /// The request with the LOCK.
     pub rid: [u8; 16],
     pub tenant: String,
@@ -141,7 +141,7 @@ impl LockRow {
 
     /// `unlocks`: the request frees the lock of this id.
     pub(super) fn access(&self, rid: Rid, is_order: bool, unlocks: Option<Rid>, queue_max: usize) -> Access {
-        let own = |held: &Held| unlocks.is_some_and(|lock| held.rid == *lock.as_bytes());
+        let own = |held: &Holder| unlocks.is_some_and(|lock| held.rid == *lock.as_bytes());
         let is_first = self.queue.first().is_none_or(|first| first.rid == *rid.as_bytes());
         match &self.held {
             Some(held) if own(held) => Access::Free,
@@ -213,7 +213,7 @@ pub(super) fn settle(work: &mut Work, ended: &[(Rid, SlotId)], overdue: &[(Rid, 
         }
     }
     for (lock, slot) in overdue {
-        let is_over = |held: &Held| held.rid == *lock.as_bytes() && held.until_ms < time_ms;
+        let is_over = |held: &Holder| held.rid == *lock.as_bytes() && held.until_ms < time_ms;
         if work.lock(*slot).and_then(|row| row.held.as_ref()).is_some_and(is_over) {
             work.change_lock(*slot, |row| row.held = None);
         }

@@ -10,13 +10,19 @@ use borsh::BorshDeserialize;
 use common::amount::Amount;
 use common::hash::Digest;
 use common::proof::{key_hash, value_hash};
-use common::state::{self, AssetRecord, HoldingRecord, RegulatoryState, UsedRecord};
+use common::state::{
+    self, AssetRecord, ClaimRecord, HoldingRecord, PaymentRecord, RegulatoryState, SnapshotRecord, UsedRecord,
+};
 
 use super::boundary::Fault;
 use super::footprint::{Footprint, Keyspace, Shape, SlotId, locked_asset};
 use super::reads::Recorder;
 use super::tree::Tree;
 use super::waiting::LockRow;
+
+/// An asset's last snapshots, of which holdings keep what was held: on older ones nothing is paid any more. A rule of the
+/// log, since it decides what is in records.
+pub(super) const SNAPSHOTS_KEPT: u64 = 32;
 
 /// A decoded value of the state tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +31,9 @@ pub(super) enum Record {
     Holding(HoldingRecord),
     Used(UsedRecord),
     Lock(Box<LockRow>),
+    Snapshot(SnapshotRecord),
+    Payment(PaymentRecord),
+    Claim(ClaimRecord),
 }
 
 impl Record {
@@ -37,6 +46,9 @@ impl Record {
             Shape::Holding => read(bytes).map(Self::Holding),
             Shape::Used => read(bytes).map(Self::Used),
             Shape::Lock => read(bytes).map(|row| Self::Lock(Box::new(row))),
+            Shape::Snapshot => read(bytes).map(Self::Snapshot),
+            Shape::Payment => read(bytes).map(Self::Payment),
+            Shape::Claim => read(bytes).map(Self::Claim),
         }
     }
 
@@ -46,6 +58,9 @@ impl Record {
             Self::Holding(record) => state::encode(record),
             Self::Used(record) => state::encode(record),
             Self::Lock(row) => state::encode(row.as_ref()),
+            Self::Snapshot(record) => state::encode(record),
+            Self::Payment(record) => state::encode(record),
+            Self::Claim(record) => state::encode(record),
         }
     }
 
@@ -56,7 +71,7 @@ impl Record {
     pub(super) fn as_asset(&self) -> Option<&AssetRecord> {
         match self {
             Self::Asset(record) => Some(record),
-            Self::Holding(_) | Self::Used(_) | Self::Lock(_) => None,
+            _ => None,
         }
     }
 }
@@ -289,7 +304,9 @@ impl<'a> Overlay<'a> {
     }
 
     pub(super) fn set_balance(&mut self, slot: SlotId, balance: Amount) {
-        let record = HoldingRecord { balance, ..self.holding(slot) };
+        let snapshots = self.asset().map_or(0, |asset| asset.snapshots);
+        let mut record = self.holding(slot);
+        record.set_balance(balance, snapshots, SNAPSHOTS_KEPT);
         self.put(slot, Record::Holding(record));
     }
 
@@ -312,6 +329,36 @@ impl<'a> Overlay<'a> {
         self.put(self.lock, Record::Lock(Box::new(row)));
     }
 
+    pub(super) fn snapshot(&self, slot: SlotId) -> Option<&SnapshotRecord> {
+        match self.get(slot) {
+            Some(Record::Snapshot(record)) => Some(record),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_snapshot(&mut self, slot: SlotId, record: SnapshotRecord) {
+        self.put(slot, Record::Snapshot(record));
+    }
+
+    pub(super) fn payment(&self, slot: SlotId) -> Option<&PaymentRecord> {
+        match self.get(slot) {
+            Some(Record::Payment(record)) => Some(record),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_payment(&mut self, slot: SlotId, record: PaymentRecord) {
+        self.put(slot, Record::Payment(record));
+    }
+
+    pub(super) fn is_claimed(&self, slot: SlotId) -> bool {
+        self.get(slot).is_some()
+    }
+
+    pub(super) fn put_claim(&mut self, slot: SlotId, record: ClaimRecord) {
+        self.put(slot, Record::Claim(record));
+    }
+
     pub(super) fn is_used(&self, slot: SlotId) -> bool {
         self.get(slot).is_some()
     }
@@ -326,6 +373,6 @@ pub(super) fn is_gone(record: &Record) -> bool {
     match record {
         Record::Holding(holding) => *holding == HoldingRecord::default(),
         Record::Lock(row) => row.is_empty(),
-        Record::Asset(_) | Record::Used(_) => false,
+        _ => false,
     }
 }

@@ -242,19 +242,19 @@ impl Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::waiting::{Held, Queued};
+    use crate::engine::waiting::{Holder, Queued};
 
     fn rid(n: u8) -> Rid {
         let bytes = [0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, n, 0];
         Rid::from_bytes(bytes).expect("a request id")
     }
 
-    fn held(until_ms: u64) -> Held {
+    fn held(until_ms: u64) -> Holder {
         let (tenant, reason) = ("acme".to_owned(), "x".to_owned());
-        Held { rid: *rid(9).as_bytes(), tenant, reason, since: 1, since_ms: 1, until_ms }
+        Holder { rid: *rid(9).as_bytes(), tenant, reason, since: 1, since_ms: 1, until_ms }
     }
 
-    fn row(held: Option<Held>, queue: &[u8]) -> LockRow {
+    fn row(held: Option<Holder>, queue: &[u8]) -> LockRow {
         let queued = |n: &u8| Queued { rid: *rid(*n).as_bytes(), is_order: false };
         LockRow { held, queue: queue.iter().map(queued).collect() }
     }

@@ -7,7 +7,7 @@
 
 use super::super::codes::Code;
 use super::super::footprint::{ChangeSlots, Touched};
-use super::super::waiting::{Held, LockRow};
+use super::super::waiting::{Holder, LockRow};
 use super::{Applying, Locking};
 
 pub(super) fn footprint(touched: &mut Touched<'_>) -> ChangeSlots {
@@ -22,7 +22,7 @@ pub(super) fn apply(reason: &str, seconds: u32, applying: &mut Applying<'_, '_>)
         applying.error(Code::AlreadyLocked, "/kind", "the asset is locked already");
         return;
     }
-    let held = Held {
+    let held = Holder {
         rid: *rid.as_bytes(),
         tenant: applying.tenant.to_owned(),
         reason: reason.to_owned(),

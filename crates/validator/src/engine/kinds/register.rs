@@ -50,5 +50,6 @@ pub(super) fn apply(
         version: 0,
         history_hash: Digest::ZERO,
         former_chains: BTreeMap::new(),
+        snapshots: 0,
     });
 }

@@ -32,6 +32,11 @@ pub(super) fn apply(amount: Amount, applying: &mut Applying<'_, '_>) {
 
 /// Takes the amount off the holding it comes from. Gives whether it could.
 pub(super) fn debit(amount: Amount, applying: &mut Applying<'_, '_>) -> bool {
+    debit_at(amount, "/amount", applying)
+}
+
+/// The same; `field` is where the amount comes from.
+pub(super) fn debit_at(amount: Amount, field: &str, applying: &mut Applying<'_, '_>) -> bool {
     let Some(from) = applying.slots.from else { return false };
     let holding = applying.overlay.holding(from);
     if applying.is_holding_blocked(holding.state, "/from") {
@@ -45,7 +50,7 @@ pub(super) fn debit(amount: Amount, applying: &mut Applying<'_, '_>) -> bool {
         }
         _ => {
             let detail = format!("{free} units are free, {amount} are asked for");
-            applying.error(Code::InsufficientBalance, "/amount", detail);
+            applying.error(Code::InsufficientBalance, field, detail);
             false
         }
     }

@@ -154,6 +154,8 @@ fn every_code_comes_up_with_its_pointer_and_leaves_the_state_alone() {
     met.extend(of_authorities.iter().map(String::as_str));
     let of_waiting = super::waiting::codes();
     met.extend(of_waiting.iter().map(String::as_str));
+    let of_corporate_actions = super::corporate::codes();
+    met.extend(of_corporate_actions.iter().map(String::as_str));
     let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.name()).collect();
     assert_eq!(met, all);
 }

@@ -8,12 +8,15 @@ use common::entry::{Entry, InputStream};
 use common::hash::Digest;
 use common::message::{Body, Receipt};
 use common::request::Document;
-use common::state::{AssetRecord, AssetStatus, HoldingRecord, Lot, RegulatoryState, UsedRecord};
+use common::state::{
+    AssetRecord, AssetStatus, ClaimRecord, Held, HoldingRecord, Lot, PaymentRecord, RegulatoryState,
+    SnapshotRecord, UsedRecord,
+};
 use common::status::Delivery;
 use serde_json::json;
 
 use super::world::{World, bond, collected, parse, raw, rid};
-use crate::engine::waiting::{Cause, Held, LockRow, Queued, Waiter};
+use crate::engine::waiting::{Cause, Holder, LockRow, Queued, Waiter};
 use crate::engine::{Decision, Deliveries, Withdrawal, commit};
 
 fn hex_of(record: &impl BorshSerialize) -> String {
@@ -39,6 +42,7 @@ fn asset() -> AssetRecord {
         version: 7,
         history_hash: Digest([0x22; 32]),
         former_chains: [].into(),
+        snapshots: 0,
     }
 }
 
@@ -61,6 +65,7 @@ fn holding() -> HoldingRecord {
         frozen: Amount::new(1),
         lots: vec![Lot { acquired_ms: 5, amount: Amount::new(99) }],
         state: RegulatoryState::Active,
+        snapshots: vec![],
     }
 }
 
@@ -246,7 +251,7 @@ fn the_first_entries_of_a_log_have_these_digests() {
 #[test]
 fn locks_and_waiters_have_the_documented_bytes() {
     let rid = [0xaa; 16];
-    let held = Held {
+    let held = Holder {
         rid,
         tenant: "acme".to_owned(),
         reason: "a notary".to_owned(),
@@ -281,4 +286,70 @@ fn locks_and_waiters_have_the_documented_bytes() {
     );
     assert_eq!(hex_of(&waiter), format!("{start}000600000000000000"));
     assert_eq!(hex_of(&awaits), format!("{start}01{}", "aa".repeat(16)));
+}
+
+fn payment() -> PaymentRecord {
+    PaymentRecord {
+        snapshot: 2,
+        supply: Amount::new(1000),
+        cash_asset: "bond:a".to_owned(),
+        rate: Some("0.0425".parse().expect("a rate")),
+        funded: Amount::new(42),
+        paid: Amount::new(4),
+    }
+}
+
+#[test]
+fn the_records_of_corporate_actions_have_the_documented_bytes() {
+    let snapshot = SnapshotRecord { number: 2, supply: Amount::new(1000) };
+    let claim = ClaimRecord { held: Amount::new(100), amount: Amount::new(4) };
+    let in_proportion = PaymentRecord { rate: None, ..payment() };
+    assert_eq!(hex_of(&snapshot), "0200000000000000e8030000000000000000000000000000");
+    assert_eq!(
+        hex_of(&payment()),
+        concat!(
+            "0200000000000000e803000000000000000000000000000006000000626f6e643a6101a90100000000000000",
+            "00000000000000042a00000000000000000000000000000004000000000000000000000000000000",
+        )
+    );
+    assert_eq!(
+        hex_of(&in_proportion),
+        concat!(
+            "0200000000000000e803000000000000000000000000000006000000626f6e643a61002a0000000000000000",
+            "0000000000000004000000000000000000000000000000",
+        )
+    );
+    assert_eq!(hex_of(&claim), "6400000000000000000000000000000004000000000000000000000000000000");
+}
+
+#[test]
+fn what_snapshots_add_to_a_record_is_behind_it_with_the_fields_before_it() {
+    let tails =
+        |record: &[u8], plain: &[u8]| hex::encode(record.strip_prefix(plain).expect("what came before"));
+    let plain = borsh::to_vec(&asset()).expect("borsh");
+    let recorded = AssetRecord { snapshots: 2, ..asset() };
+    let bytes = borsh::to_vec(&recorded).expect("borsh");
+    assert_eq!(tails(&bytes, &plain), "000000000200000000000000");
+    assert_eq!(common::state::decode::<AssetRecord>(&bytes).expect("reads"), recorded);
+    let left = AssetRecord { former_chains: [("arb".to_owned(), 4)].into(), ..recorded };
+    let bytes = borsh::to_vec(&left).expect("borsh");
+    assert_eq!(tails(&bytes, &plain), "010000000300000061726204000000000000000200000000000000");
+    assert_eq!(common::state::decode::<AssetRecord>(&bytes).expect("reads"), left);
+    let zero = [plain.as_slice(), &[0; 12]].concat();
+    assert!(common::state::decode::<AssetRecord>(&zero).is_err(), "one record has one form");
+
+    let plain = borsh::to_vec(&holding()).expect("borsh");
+    let kept = HoldingRecord { snapshots: vec![Held { snapshot: 2, balance: Amount::new(70) }], ..holding() };
+    let bytes = borsh::to_vec(&kept).expect("borsh");
+    assert_eq!(
+        tails(&bytes, &plain),
+        concat!("00", "01000000", "0200000000000000", "46000000000000000000000000000000")
+    );
+    assert_eq!(common::state::decode::<HoldingRecord>(&bytes).expect("reads"), kept);
+    let seized = HoldingRecord { state: RegulatoryState::Seized, ..kept };
+    let bytes = borsh::to_vec(&seized).expect("borsh");
+    assert_eq!(common::state::decode::<HoldingRecord>(&bytes).expect("reads"), seized);
+    for empty in [&[0, 0, 0, 0, 0][..], &[3, 0, 0, 0, 0]] {
+        assert!(common::state::decode::<HoldingRecord>(&[&plain, empty].concat()).is_err(), "{empty:?}");
+    }
 }

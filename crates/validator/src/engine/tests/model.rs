@@ -14,7 +14,8 @@ mod locks;
 use locks::{Awaited, Lock, Waiting, feed_in};
 
 use super::orders::Regulated;
-use super::traffic::{ACCOUNTS, Ask, Change, Random, TTL_MS, name};
+use super::payments::Payments;
+use super::traffic::{ACCOUNTS, ASSETS, Ask, Change, Random, TTL_MS, name};
 use super::world::{World, raw, verdict};
 use crate::engine::RawInput;
 
@@ -25,6 +26,7 @@ struct Asset {
     on_arb: bool,
     balances: BTreeMap<&'static str, u64>,
     regulated: Regulated,
+    payments: Payments,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -170,7 +172,7 @@ impl Model {
             return self.state.locks.entry(ask.asset).or_default().change(ask.key, change, time_ms);
         }
         let asset = self.state.assets.get_mut(ask.asset).ok_or("NOT_REGISTERED")?;
-        let Asset { balances, regulated, on_arb, .. } = asset;
+        let Asset { balances, regulated, on_arb, payments, .. } = asset;
         let take = |from: &'static str, amount: u64, balances: &mut BTreeMap<&'static str, u64>| {
             regulated.is_open(from)?;
             let balance = balances.entry(from).or_default();
@@ -200,6 +202,7 @@ impl Model {
                 *balances.entry(to).or_default() += amount;
             }
             Change::Order(order) => regulated.apply(*order, balances)?,
+            Change::Corporate(action) => payments.apply(*action, regulated, balances)?,
         }
         Ok(())
     }
@@ -224,6 +227,9 @@ impl Model {
             }
         }
         self.check_waiting(world);
+        for (name, model) in &self.state.assets {
+            model.payments.check(name, world);
+        }
         assert_eq!(
             world.values.keys().filter(|key| key.starts_with("asset/")).count(),
             self.state.assets.len()
@@ -250,14 +256,24 @@ fn receipts(world: &World) -> Vec<RawInput> {
     open.map(receipt).collect()
 }
 
-fn traffic(seed: u64, entries: usize) -> BTreeSet<String> {
+/// Assets of which everybody holds something, so that there is somebody to be paid.
+fn held() -> Vec<Ask> {
+    let mints = ACCOUNTS.map(|account| Change::Mint(account, 200, None));
+    let changes: Vec<Change> = [Change::Register].into_iter().chain(mints).collect();
+    let ask = |(key, asset)| Ask::plain(key, asset, changes.clone());
+    (0..).zip(ASSETS).map(ask).collect()
+}
+
+/// `orders` and `corporate` are percent of the requests.
+fn traffic(seed: u64, entries: usize, orders: u64, corporate: u64) -> BTreeSet<String> {
     let mut random = Random(seed);
     let (mut world, mut model) = (World::new(), Model::default());
     let mut known: Vec<Ask> = Vec::new();
     let mut met = BTreeSet::new();
-    for _ in 0..entries {
+    for n in 0..entries {
         world.time_ms += if random.chance(5) { 20_000 } else { random.below(2000) };
-        let mut asks: Vec<Ask> = Vec::new();
+        let mut asks: Vec<Ask> = if n == 0 && corporate > 0 { held() } else { Vec::new() };
+        known.extend(asks.clone());
         for _ in 0..=random.below(19) {
             let key = known.len() as u64;
             let ask = if !known.is_empty() && random.chance(10) {
@@ -269,8 +285,16 @@ fn traffic(seed: u64, entries: usize) -> BTreeSet<String> {
                 ask
             } else {
                 let ask = Ask::random(&mut random, key, world.time_ms, |asset| model.version(asset));
-                let ask = if random.chance(15) { ask.into_order(&mut random) } else { ask };
-                let ask = model.with_lock(ask, &mut random);
+                let share = random.below(100);
+                let ask = if share < orders {
+                    ask.into_order(&mut random)
+                } else if share < orders + corporate {
+                    ask.into_corporate(&mut random)
+                } else {
+                    ask
+                };
+                let may_lock = corporate == 0 || random.chance(3);
+                let ask = if may_lock { model.with_lock(ask, &mut random) } else { ask };
                 known.push(ask.clone());
                 ask
             };
@@ -308,7 +332,7 @@ fn distinct(told: Vec<(common::ids::Rid, String)>) -> Vec<(common::ids::Rid, Str
 fn random_traffic_gives_what_a_naive_model_gives() {
     let mut met = BTreeSet::new();
     for seed in 1..=12 {
-        met.extend(traffic(seed, 40));
+        met.extend(traffic(seed, 40, 15, 0));
     }
     let wanted = [
         "ALREADY_LOCKED",
@@ -332,6 +356,24 @@ fn random_traffic_gives_what_a_naive_model_gives() {
         "TRANSITION_NOT_ALLOWED",
         "TTL_EXPIRED",
         "VERSION_MISMATCH",
+    ];
+    let missing: Vec<_> = wanted.into_iter().filter(|code| !met.contains(*code)).collect();
+    assert!(missing.is_empty(), "the traffic never met {missing:?}");
+}
+
+#[test]
+fn random_payments_give_what_a_naive_model_gives() {
+    let mut met = BTreeSet::new();
+    for seed in 1..=8 {
+        met.extend(traffic(seed, 30, 1, 50));
+    }
+    let wanted = [
+        "ALREADY_CLAIMED",
+        "EVENT_EXISTS",
+        "INSUFFICIENT_BALANCE",
+        "NOTHING_DUE",
+        "PAYMENT_UNKNOWN",
+        "SNAPSHOT_UNKNOWN",
     ];
     let missing: Vec<_> = wanted.into_iter().filter(|code| !met.contains(*code)).collect();
     assert!(missing.is_empty(), "the traffic never met {missing:?}");

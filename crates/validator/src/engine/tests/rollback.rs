@@ -540,7 +540,7 @@ impl Ledger {
                         add(from, -i128::from(*amount));
                         add(to, i128::from(*amount));
                     }
-                    Change::Order(_) | Change::Lock(_) | Change::Unlock(_) => panic!("none here"),
+                    _ => panic!("none here"),
                 }
             }
         }

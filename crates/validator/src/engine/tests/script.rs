@@ -28,6 +28,14 @@ fn change(text: &str) -> Value {
             json!({"kind": "TRANSFER", "from": from, "to": to, "amount": amount})
         }
         ["SET", key, value] => json!({"kind": "SET_DATA", "terms": {*key: value}}),
+        ["SNAPSHOT", date] => json!({"kind": "RECORD_SNAPSHOT", "date": date}),
+        ["CLAIM", event, date, account] => {
+            json!({"kind": "CLAIM", "event": payment(event), "date": date, "account": account})
+        }
+        [kind @ ("INTEREST" | "PRINCIPAL"), date, record_date, from, due @ ("rate" | "amount"), figure] => {
+            json!({"kind": payment(kind), "date": date, "record_date": record_date, "cash_asset": "bond:a",
+                "from": from, *due: figure})
+        }
         ["CONFISCATE", account, to] => json!({"kind": "CONFISCATE", "account": account, "to": to}),
         [kind @ ("LIQUIDATE" | "RECOVER"), from, to, amount] => {
             json!({"kind": kind, "from": from, "to": to, "amount": amount})
@@ -39,6 +47,10 @@ fn change(text: &str) -> Value {
         [kind] => json!({ "kind": kind }),
         _ => panic!("not a change: {text}"),
     }
+}
+
+fn payment(word: &str) -> &str {
+    if word == "INTEREST" { "INTEREST_PAYMENT" } else { "PRINCIPAL_REPAYMENT" }
 }
 
 pub(super) fn request(line: &str) -> (String, message::Body) {

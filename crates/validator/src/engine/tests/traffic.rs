@@ -9,6 +9,7 @@ use common::observation::{Observation, ObservationKind};
 use serde_json::{Value, json};
 
 use super::orders::Order;
+use super::payments::Action;
 use super::world::{START_MS, parse, raw, rid};
 use crate::engine::RawInput;
 
@@ -47,6 +48,7 @@ pub(in crate::engine) enum Change {
     Lock(u64),
     /// What the request of this key holds.
     Unlock(u64),
+    Corporate(Action),
 }
 
 #[derive(Debug, Clone)]
@@ -102,9 +104,15 @@ impl Ask {
         }
     }
 
+    /// One that only makes these changes.
+    pub(super) fn plain(key: u64, asset: &'static str, changes: Vec<Change>) -> Self {
+        let (tenant, accepted_ms) = ("acme", START_MS);
+        Self { key, asset, tenant, changes, expected: None, on_arb: false, after: vec![], accepted_ms }
+    }
+
     pub(in crate::engine) fn json(&self) -> Value {
         let mut json = json!({"asset": {"id": self.asset},
-            "state_changes": self.changes.iter().map(Change::json).collect::<Vec<_>>(),
+            "state_changes": self.changes.iter().map(|change| change.json(self.asset)).collect::<Vec<_>>(),
             "event_sources": ["chain"]});
         if self.is_order() {
             json["event_sources"] = json!([]);
@@ -124,6 +132,12 @@ impl Ask {
     /// The same of an authority, with as many changes.
     pub(super) fn into_order(mut self, random: &mut Random) -> Self {
         self.changes.iter_mut().for_each(|change| *change = Change::Order(Order::random(random)));
+        self
+    }
+
+    /// The same with corporate actions.
+    pub(in crate::engine) fn into_corporate(mut self, random: &mut Random) -> Self {
+        self.changes.iter_mut().for_each(|change| *change = Change::Corporate(Action::random(random)));
         self
     }
 
@@ -186,7 +200,7 @@ impl Change {
         }
     }
 
-    pub(in crate::engine) fn json(&self) -> Value {
+    pub(in crate::engine) fn json(&self, asset: &str) -> Value {
         match self {
             Self::Register => json!({"kind": "REGISTER", "decimals": 0, "chains": ["base", "op"]}),
             Self::AddChain => json!({"kind": "ADD_CHAIN", "chain": "arb"}),
@@ -203,6 +217,7 @@ impl Change {
             Self::Order(order) => order.json(),
             Self::Lock(seconds) => json!({"kind": "LOCK", "reason": "r", "seconds": seconds}),
             Self::Unlock(key) => json!({"kind": "UNLOCK", "lock": name(*key, "acme")}),
+            Self::Corporate(action) => action.json(asset),
         }
     }
 }

@@ -54,7 +54,9 @@ impl Pool {
     }
 
     fn ask(random: &mut Random, world: &World, key: u64) -> Ask {
-        Ask::random(random, key, world.time_ms, |asset| world.asset(asset).map_or(0, |asset| asset.version))
+        let version = |asset: &str| world.asset(asset).map_or(0, |asset| asset.version);
+        let ask = Ask::random(random, key, world.time_ms, version);
+        if random.chance(20) { ask.into_corporate(random) } else { ask }
     }
 }
 
@@ -157,7 +159,7 @@ fn random_programs_run_when_ready_equal_a_plain_run_and_nothing_runs_twice() {
 #[test]
 fn without_the_check_of_reads_programs_run_at_once_differ() {
     let seen = programs(5, 1_000, |crew| Manner { checks: false, ..all_at_once(crew) });
-    assert!(seen.differing > 500, "{seen:?}");
+    assert!(seen.differing > 400, "{seen:?}");
 }
 
 #[test]
