@@ -24,7 +24,7 @@ pub enum Scope {
     Read,
     Operate,
     Regulate,
-    /// Read the log, as another validator: nothing else.
+    /// Read the log and the checkpoints, as another validator: nothing else.
     Peer,
 }
 

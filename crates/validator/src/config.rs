@@ -83,6 +83,18 @@ pub struct LogSettings {
     pub keep_entries: u64,
     /// How often to trim.
     pub trim_ms: u64,
+    /// What is kept of the archive on disk.
+    pub archive: Archive,
+}
+
+/// What a process keeps of the log in its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Archive {
+    /// All of it, so that anybody can compute the log again from its first entry.
+    Whole,
+    /// What two checkpoints, targets, other validators and rollbacks need.
+    Trimmed,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -9,6 +9,7 @@
 //! Reads take a snapshot of the view and of the tree on a thread for blocking work, so they never wait for
 //! the sequencer and it hardly for them.
 
+mod checkpoints;
 mod command;
 mod decisions;
 mod locks;
@@ -195,6 +196,12 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/v1/shards", web::get().to(shards::list))
         .route("/v1/shards/{shard}", web::get().to(shards::one))
         .route("/v1/shards/{shard}/log", web::get().to(log::page))
+        .route("/v1/shards/{shard}/checkpoints/{hash}", web::get().to(checkpoints::part))
+        .service(
+            web::resource("/v1/checkpoints")
+                .route(web::get().to(checkpoints::list))
+                .route(web::post().to(checkpoints::write)),
+        )
         .route("/v1/decisions/{rid}", web::get().to(decisions::one))
         .route("/v1/locks", web::get().to(locks::list))
         .route("/v1/locks/events", web::get().to(locks::events))
@@ -232,6 +239,12 @@ fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, Pro
     web::Query::<T>::from_query(request.query_string())
         .map(web::Query::into_inner)
         .map_err(|error| invalid_query(error.to_string()))
+}
+
+/// A fault in a named part of the URL.
+fn invalid(pointer: &str, code: &str, why: &str) -> Problem {
+    let what = if pointer.starts_with("#path") { "The path is not valid" } else { "The query is not valid" };
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_request", what).error(pointer, code, why)
 }
 
 fn invalid_query(why: String) -> Problem {

@@ -3,7 +3,7 @@
 //! In: messages in `:inx`, `:receipts` and `:in` of each shard. Out: log entries, statuses, signed work in
 //! `:out:<target>`, and the read API. The files in the order of the data:
 //!
-//! `service` wires → `data_dir`, `view` (archive and state), `checkpoint` → `lease` → `sequencer` runs `replay` (with `peers`), then
+//! `service` wires → `data_dir`, `view` (archive and state), `checkpoint` → `lease` → `sequencer` runs `replay` (with `peers`, `join`), then
 //! `pipeline` per entry with the pure `engine` (`old_roots` brings its history back) → `writer` keeps the view up → `effects`,
 //! `relay` (with `signer`), `trim` → `http` answers.
 
@@ -20,6 +20,7 @@ mod shard;
 
 pub mod engine;
 mod fold;
+mod join;
 mod old_roots;
 mod peers;
 mod pipeline;
@@ -31,6 +32,7 @@ mod threads;
 mod unpark;
 mod writer;
 
+mod consumers;
 mod effects;
 mod relay;
 mod signer;
@@ -46,8 +48,8 @@ mod service;
 
 pub use checkpoint::CheckpointError;
 pub use config::{
-    CheckpointSettings, LeaseSettings, LogSettings, PeerSettings, RelaySettings, Settings, StandInSettings,
-    ViewSettings,
+    Archive, CheckpointSettings, LeaseSettings, LogSettings, PeerSettings, RelaySettings, Settings,
+    StandInSettings, ViewSettings,
 };
 pub use data_dir::{DataDir, DataDirError};
 pub use fold::{Fold, FoldError};

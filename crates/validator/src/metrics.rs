@@ -14,6 +14,7 @@ use common::status::OutcomeKind;
 use common::trace;
 use metrics::{counter, gauge, histogram};
 
+use crate::checkpoint::{CheckpointError, Found};
 use crate::engine::codes::Code;
 use crate::engine::{Execution, Withdrawal};
 
@@ -28,6 +29,7 @@ const STAGES: [&str; 6] = ["read", "load", "decide", "commit", "apply", "relay"]
 pub(crate) fn begin() {
     for shard in Shard::ALL {
         counter!("oss_validator_given_up_total", "shard" => shard.name()).increment(0);
+        counter!("oss_validator_checkpoint_failures_total", "shard" => shard.name()).increment(0);
         for effect in ["rejected", "told"] {
             counter!("oss_validator_withdrawn_total", "shard" => shard.name(), "effect" => effect)
                 .increment(0);
@@ -162,9 +164,37 @@ pub(crate) fn replayed(shard: Shard, from_seq: u64, to_seq: u64, took: Duration)
     tracing::info!(%shard, from_seq, to_seq, took_ms = took.as_millis(), "Replayed entries");
 }
 
+/// The newest checkpoint of a shard in this process' folder.
+pub(crate) fn checkpoint(shard: Shard, newest: &Found) {
+    let shard = shard.name();
+    gauge!("oss_validator_checkpoint_height", "shard" => shard).set(figure(newest.header.head.seq));
+    gauge!("oss_validator_checkpoint_bytes", "shard" => shard).set(figure(newest.bytes));
+    let written = Duration::from_millis(newest.written_ms);
+    gauge!("oss_validator_checkpoint_timestamp_seconds", "shard" => shard).set(written.as_secs_f64());
+}
+
+/// A checkpoint was written.
+pub(crate) fn checkpoint_written(shard: Shard, written: &Found, took: Duration) {
+    checkpoint(shard, written);
+    let Found { hash, bytes, header, .. } = written;
+    let seq = header.head.seq;
+    tracing::info!(%shard, seq, %hash, bytes, ms = took.as_millis(), "Wrote a checkpoint");
+}
+
+/// A checkpoint could not be written.
+pub(crate) fn checkpoint_failed(shard: Shard, error: &CheckpointError) {
+    counter!("oss_validator_checkpoint_failures_total", "shard" => shard.name()).increment(1);
+    tracing::warn!(%shard, error = %crate::error::chain(error), "No checkpoint could be written");
+}
+
 /// Entries were removed from `:log`.
 pub(crate) fn trimmed(shard: Shard, removed: u64) {
     counter!("oss_validator_trimmed_total", "shard" => shard.name()).increment(removed);
+}
+
+/// Entries were cut from this process' archive.
+pub(crate) fn archive_cut(shard: Shard, entries: u64) {
+    counter!("oss_validator_archive_cut_total", "shard" => shard.name()).increment(entries);
 }
 
 /// Whether this process leads the shard.

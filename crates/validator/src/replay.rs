@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::checkpoint;
 use crate::engine::{Divergence, Engine, Position, inputs_of};
 use crate::error::{DataLoss, Failure, chain};
-use crate::peers::{NoPage, Peers};
+use crate::peers::{NoAnswer, Peers};
 use crate::read_size::{Came, ReadSize};
 use crate::shard::ShardState;
 use crate::view::{Page, Record};
@@ -65,6 +65,15 @@ fn uuid_like() -> String {
     common::link::Token::random().as_str().to_owned()
 }
 
+/// From the database as the process finds it to an engine at the archive's end.
+pub(crate) async fn start(shard: &ShardState) -> Result<(), Failure> {
+    check_generation(shard).await?;
+    // Only an empty view looks at the folder, and has nothing to be written there.
+    let is_empty = shard.view.snapshot()?.head()?.seq == 0;
+    let _turn = if is_empty { Some(shard.checkpoint_turn().await) } else { None };
+    restore(shard)
+}
+
 /// Brings the engine to the view's head, then to the archive's. An empty view is filled from a checkpoint, if there is one.
 pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
     let began = Instant::now();
@@ -88,6 +97,10 @@ pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
             Engine::restore(shard.shard, position, snapshot.leaves()?, snapshot.waiters_count()?)?;
     }
     shard.moved(head.digest);
+    if let Some(first_seq) = shard.view.archive_first()?.filter(|first| head.seq == 0 && *first > 1) {
+        tracing::error!(shard = %shard.shard, first_seq, "The archive does not reach back to the first entry, and no checkpoint was taken");
+        return Ok(());
+    }
     loop {
         let page = shard.view.entries(shard.now().seq + 1, PAGE)?;
         if page.is_empty() {
@@ -101,10 +114,11 @@ pub(crate) fn restore(shard: &ShardState) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Without a checkpoint that may be taken, the archive is replayed from its first entry.
+/// Without a checkpoint that may be taken, the archive is replayed from its first entry, if that is the log's; else
+/// another validator's checkpoint is needed ([`crate::join`]).
 fn take_checkpoint(shard: &ShardState) -> Result<(), Failure> {
     let began = Instant::now();
-    let folder = checkpoint::keeper::folder_of(shard)?;
+    let folder = checkpoint::Folder::open(&checkpoint::keeper::folder_of(shard))?;
     let (head, refused) = checkpoint::restore(&shard.view, &folder)?;
     for error in refused {
         tracing::error!(shard = %shard.shard, error = %chain(&error), "A checkpoint was not taken");
@@ -172,7 +186,7 @@ pub(crate) async fn fetch(
     first: u64,
     stop: &watch::Receiver<bool>,
     mut progress: impl FnMut(u64),
-) -> Result<Result<(), NoPage>, Failure> {
+) -> Result<Result<(), NoAnswer>, Failure> {
     let (began, from) = (Instant::now(), shard.now().seq);
     while shard.now().seq + 1 < first && !*stop.borrow() {
         let page = match peers.page(shard, shard.now().seq + 1).await {
@@ -212,8 +226,10 @@ async fn tell(shard: &ShardState) -> Result<Instant, Failure> {
 
 fn check_head(shard: &ShardState, log: &Head) -> Result<(), Failure> {
     let own = shard.now();
-    if own.seq > log.seq {
-        return Err(DataLoss::ViewAhead { shard: shard.shard, view: own.seq, log: log.seq }.into());
+    // Without a view the archive alone says how far the log was.
+    let kept = if own.seq == 0 { shard.view.archive_head()?.map_or(0, |entry| entry.seq) } else { own.seq };
+    if kept > log.seq {
+        return Err(DataLoss::ViewAhead { shard: shard.shard, view: kept, log: log.seq }.into());
     }
     if own.seq == log.seq && own.digest != log.digest {
         return Err(

@@ -173,7 +173,7 @@ impl Runner {
 
     async fn work(&mut self) -> Result<(), Failure> {
         self.not_ready("replaying");
-        pipeline_start(&self.shard).await?;
+        crate::replay::start(&self.shard).await?;
         self.suspect = Suspect::after_the_last_end(&self.shard)?;
         let mut are_old_roots_back = false;
         while !self.is_stopping() {
@@ -389,10 +389,4 @@ impl Runner {
     fn not_ready(&self, why: &str) {
         self.duties.readiness.set(&self.part(), Err(why));
     }
-}
-
-/// What comes before anything is read from the log.
-async fn pipeline_start(shard: &ShardState) -> Result<(), Failure> {
-    crate::replay::check_generation(shard).await?;
-    crate::replay::restore(shard)
 }

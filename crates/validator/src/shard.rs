@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use common::hash::Digest;
@@ -59,6 +59,9 @@ pub(crate) struct Stats {
     pub(crate) rate: f64,
 }
 
+/// Whoever holds it may write to the folder of the shard's checkpoints.
+pub(crate) type CheckpointTurn = tokio::sync::OwnedMutexGuard<()>;
+
 /// One shard in this process.
 #[derive(Debug)]
 pub(crate) struct ShardState {
@@ -68,6 +71,7 @@ pub(crate) struct ShardState {
     /// Under which URL other validators reach this process; empty = not at all.
     pub(crate) url: String,
     pub(crate) recent: Recent,
+    checkpoints: Arc<tokio::sync::Mutex<()>>,
     engine: RwLock<Engine>,
     standing: watch::Sender<Standing>,
     tenure: watch::Sender<Tenure>,
@@ -93,6 +97,7 @@ impl ShardState {
             view,
             url: String::new(),
             recent: Recent::default(),
+            checkpoints: Arc::default(),
             engine: RwLock::new(engine),
             standing: watch::Sender::new(standing),
             tenure: watch::Sender::new(Tenure::Waiting { holder: None }),
@@ -216,6 +221,16 @@ impl ShardState {
     pub(crate) fn set_record_ttl(&self, ttl: RecordTtl) {
         self.record_ttl_ms.store(ttl.ttl_ms(), Ordering::Relaxed);
         self.stat(|stats| stats.rate = ttl.rate());
+    }
+
+    /// Waits until nobody else writes to the folder of checkpoints.
+    pub(crate) async fn checkpoint_turn(&self) -> CheckpointTurn {
+        Arc::clone(&self.checkpoints).lock_owned().await
+    }
+
+    /// The same at once; `None` = somebody writes.
+    pub(crate) fn try_checkpoint_turn(&self) -> Option<CheckpointTurn> {
+        Arc::clone(&self.checkpoints).try_lock_owned().ok()
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -3,7 +3,9 @@
 //! One task per process. In: what each shard's archive has fsynced, and how far the other validators in `:members:validator`
 //! have it. Out: TRIM calls under the lease. What a live standby does not have on disk stays; one that is silent, or too
 //! far behind, holds nothing back. The last `log.keep_entries` stay in any case, so that a process that was away
-//! for a moment can join. Rollbacks in `:ctl` go once every target in use has passed them (TRIM_CONTROL).
+//! for a moment can join. The archive itself is cut only if the settings say so ([`archive`]). Rollbacks in `:ctl` go once every target in use has passed them (TRIM_CONTROL).
+
+mod archive;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use common::ids::Name;
 use common::link::{LinkError, Member, StreamId, Trimmed};
 use tokio::sync::watch;
 
-use crate::config::LogSettings;
+use crate::config::{Archive, LogSettings};
 use crate::error::chain;
 use crate::shard::ShardState;
 
@@ -73,13 +75,26 @@ async fn run(
         }
         for (shard, below) in shards.iter().zip(&mut trimmed) {
             let floor = shard.view.synced_seq().saturating_sub(settings.keep_entries) + 1;
-            if floor > *below
-                && let Some(floor) = trim(shard, &node, floor).await
-            {
+            if floor <= *below {
+                tell(shard).await;
+            } else if let Some(floor) = trim(shard, &node, floor).await {
                 *below = floor.max(*below);
             }
             trim_control(shard).await;
+            if settings.archive == Archive::Trimmed {
+                archive::trim(shard, &node).await;
+            }
         }
+    }
+}
+
+/// As a leader without anything to trim: others still have to find it. Who follows tells as it does.
+async fn tell(shard: &ShardState) {
+    if shard.is_leading()
+        && let Err(error) =
+            shard.link.beat_validator(StreamId::of_seq(shard.view.synced_seq()), &shard.url).await
+    {
+        tracing::warn!(shard = %shard.shard, error = %chain(&error), "The others could not be told how far the log is here");
     }
 }
 

@@ -6,8 +6,8 @@
 //! - An entry, its changes and its effects are written in one transaction. It is not fsynced; once in
 //!   `sync_ms` one is, and carries all before it. What a crash takes is read again from `:log`, which is
 //!   trimmed only up to [`View::synced_seq`].
-//! - `entries` is never rewritten: the same seq with another digest is [`ViewError::Fork`].
-//! - The view can be deleted ([`View::clear`]); the replay at start rebuilds it.
+//! - `entries` is never rewritten: the same seq with another digest is [`ViewError::Fork`]. It may be cut at its front.
+//! - The view can be deleted ([`View::clear`]); the replay at start rebuilds it, from a checkpoint if the archive is cut.
 //! - Undo records give the value of a key at an older entry: the first record after it that names the key
 //!   holds the value, and without one the present value does.
 
@@ -16,6 +16,7 @@ mod checkpoint;
 mod decided;
 mod past;
 mod read;
+mod staged;
 mod tables;
 mod undo;
 mod waiting;
@@ -28,7 +29,7 @@ use std::time::Instant;
 
 use borsh::BorshDeserialize;
 use common::ids::Shard;
-use redb::{Database, Durability, ReadableDatabase as _, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 
 pub(crate) use archive::Page;
 pub(crate) use read::Snapshot;
@@ -47,6 +48,11 @@ pub enum ViewError {
     /// The archive already holds another entry at this place.
     #[error("entry {seq} stands in the archive with another digest")]
     Fork { seq: u64 },
+    /// The view would have to be rebuilt, and the archive does not reach back to the first entry.
+    #[error(
+        "this build or view.undo_entries asks for the view to be rebuilt from the first entry, and the archive begins at entry {first}; nothing was changed"
+    )]
+    Cut { first: u64 },
     /// An entry that does not follow the view's head was to be written.
     #[error("entry {seq} does not follow the view's head {head}")]
     NotNext { seq: u64, head: u64 },
@@ -283,6 +289,11 @@ fn lay_out(txn: &WriteTransaction, undo_entries: u64) -> Result<Layout, ViewErro
         }
     };
     if layout == Layout::Renewed {
+        // What it was computed from is no longer here.
+        let cut = txn.open_table(tables::ENTRIES)?.first()?.map(|(seq, _)| seq.value());
+        if let Some(first) = cut.filter(|first| *first > 1) {
+            return Err(ViewError::Cut { first });
+        }
         delete_view(txn)?;
     }
     txn.open_table(tables::ENTRIES)?;

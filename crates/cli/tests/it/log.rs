@@ -171,3 +171,60 @@ async fn a_file_of_something_else_is_an_error() {
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("line 1"), "{ended:?}");
 }
+
+/// Checks against a service that keeps the log from its fifth entry on and has a checkpoint that states this digest.
+async fn verify_cut(entries: &[Value], seq: u64, stated: &Value, arguments: &[&str]) -> Ended {
+    let service = MockServer::start().await;
+    let show = |answer: Value| ResponseTemplate::new(200).set_body_json(answer);
+    let gone =
+        json!({"type": "/problems/gone", "title": "Gone", "status": 410, "code": "gone", "first_seq": 5});
+    let gone = ResponseTemplate::new(410).set_body_raw(gone.to_string(), "application/problem+json");
+    let page = json!({"shard": "financial", "head": 9, "entries": entries});
+    let list =
+        json!({"shard": "financial", "unreadable": 0, "checkpoints": [{"seq": seq, "digest": stated}]});
+    let log = || Mock::given(method("GET")).and(path("/v1/shards/financial/log"));
+    log().and(query_param("from_seq", "1")).respond_with(gone).mount(&service).await;
+    log().and(query_param("from_seq", "5")).respond_with(show(page)).mount(&service).await;
+    let head = show(position(&lines()[8]));
+    Mock::given(method("GET")).and(path("/v1/shards/financial")).respond_with(head).mount(&service).await;
+    let list = show(json!({"node": "validator-1", "shards": [list]}));
+    Mock::given(method("GET")).and(path("/v1/checkpoints")).respond_with(list).mount(&service).await;
+    let url = service.uri();
+    let all = [&["--url", &url, "--api-key", "oss_test_secret", "verify", "log"], arguments].concat();
+    oss(&all).await
+}
+
+#[tokio::test]
+async fn a_log_of_which_the_first_entries_are_gone_is_checked_as_a_chain_over_a_checkpoint_and_says_so() {
+    let lines = lines();
+    let stated = lines[6]["digest"].clone();
+    let ended = verify_cut(&lines[4..], 7, &stated, &["-o", "json"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let report = ended.json();
+    assert_eq!(
+        (
+            &report["equal"],
+            &report["computed"],
+            &report["from_seq"],
+            &report["entries"],
+            &report["checkpoints"]
+        ),
+        (&json!(true), &json!(false), &json!(5), &json!(5), &json!([7]))
+    );
+    let table = verify_cut(&lines[4..], 7, &stated, &[]).await;
+    assert!(table.stdout.contains("a whole chain, not computed again"), "{table:?}");
+    assert!(table.stdout.contains("older ones are not kept"), "{table:?}");
+
+    let other = verify_cut(&lines[4..], 7, &lines[5]["digest"], &["-o", "json"]).await;
+    assert_eq!((other.code, &other.json()["equal"]), (1, &json!(false)), "{other:?}");
+    let difference = other.json()["difference"].to_string();
+    assert!(difference.contains("entry 7") && difference.contains("checkpoint"), "{difference}");
+    let mut changed = lines[4..].to_vec();
+    changed[1]["prev"] = lines[2]["digest"].clone();
+    let broken = verify_cut(&changed, 7, &stated, &["-o", "json"]).await;
+    assert_eq!((broken.code, &broken.json()["equal"]), (1, &json!(false)), "{broken:?}");
+    // A checkpoint from before the first entry is none to begin from.
+    let none = verify_cut(&lines[4..], 4, &lines[3]["digest"], &["-o", "json"]).await;
+    assert_eq!(none.code, 1);
+    assert!(none.stderr.contains("no checkpoint to begin from"), "{none:?}");
+}

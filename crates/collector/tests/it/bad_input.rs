@@ -373,10 +373,11 @@ async fn addresses_and_methods_that_do_not_exist_are_problems_too() {
 }
 
 /// Every route of the origin that exists, whichever service answers it.
-const ROUTES: [&str; 25] = [
+const ROUTES: [&str; 28] = [
     "DELETE /v1/sync-requests/{rid}",
     "GET /v1/assets/{asset}",
     "GET /v1/assets/{asset}/proof",
+    "GET /v1/checkpoints",
     "GET /v1/decisions/{rid}",
     "GET /v1/deliveries/{rid}",
     "GET /v1/dlq",
@@ -387,12 +388,14 @@ const ROUTES: [&str; 25] = [
     "GET /v1/pipeline",
     "GET /v1/shards",
     "GET /v1/shards/{shard}",
+    "GET /v1/shards/{shard}/checkpoints/{hash}",
     "GET /v1/shards/{shard}/log",
     "GET /v1/stream",
     "GET /v1/sync-requests",
     "GET /v1/sync-requests/{rid}",
     "GET /v1/sync-requests/{rid}/events",
     "GET /v1/targets",
+    "POST /v1/checkpoints",
     "POST /v1/rollbacks",
     "POST /v1/sync-requests",
     "POST /v1/sync-requests/batch",

@@ -25,11 +25,14 @@ pub(crate) struct Found {
     pub(crate) path: PathBuf,
     pub(crate) hash: Digest,
     pub(crate) bytes: u64,
+    /// When the file was written, Unix ms.
+    pub(crate) written_ms: u64,
     pub(crate) header: Header,
 }
 
 impl Folder {
-    /// Makes the folder if it is not there, and deletes what was not finished. For the only process that writes here.
+    /// Makes the folder if it is not there, and deletes what was not finished. For whoever has the shard's
+    /// [`CheckpointTurn`](crate::shard::CheckpointTurn).
     ///
     /// # Errors
     /// The folder cannot be used.
@@ -40,6 +43,12 @@ impl Folder {
             std::fs::remove_file(&file).map_err(|source| CheckpointError::Io { path: file, source })?;
         }
         Ok(folder)
+    }
+
+    /// The folder as it is, for whoever only reads.
+    #[must_use]
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
     }
 
     /// Writes a checkpoint: `rows` gives the rows after the header.
@@ -57,14 +66,44 @@ impl Folder {
             writer.finish()
         });
         let hash = written.inspect_err(|_| drop(std::fs::remove_file(&unfinished)))?;
+        self.adopt(&unfinished, hash, header)
+    }
+
+    /// A file for what another process has of a checkpoint, while it comes; no checkpoint until it is adopted.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(crate) fn fetched(&self) -> Result<(PathBuf, File), CheckpointError> {
+        let path = self.path.join(format!("fetched.{UNFINISHED}"));
+        match File::create(&path) {
+            Ok(file) => Ok((path, file)),
+            Err(source) => Err(CheckpointError::Io { path, source }),
+        }
+    }
+
+    /// Gives a finished file, which is on disk, the name that makes it a checkpoint.
+    ///
+    /// # Errors
+    /// It cannot be renamed.
+    pub(crate) fn adopt(
+        &self,
+        unfinished: &Path,
+        hash: Digest,
+        header: Header,
+    ) -> Result<Found, CheckpointError> {
         let path = self.path.join(name_of(hash));
         let renamed = || {
-            std::fs::rename(&unfinished, &path)?;
-            File::open(&self.path)?.sync_all()?;
-            Ok(path.metadata()?.len())
+            std::fs::rename(unfinished, &path)?;
+            File::open(&self.path)?.sync_all()
         };
-        let bytes = renamed().map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
-        Ok(Found { path, hash, bytes, header })
+        renamed().map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+        found(path, hash, header)
+    }
+
+    /// Where the file with this hash is, if there is one; its content is not checked.
+    #[must_use]
+    pub(crate) fn find(&self, hash: Digest) -> Option<PathBuf> {
+        Some(self.path.join(name_of(hash))).filter(|path| path.is_file())
     }
 
     /// The files with the name of a checkpoint, the newest first, and why others could not be read.
@@ -82,6 +121,16 @@ impl Folder {
         }
         found.sort_by_key(|file| (std::cmp::Reverse(file.header.head.seq), file.hash));
         Ok((found, unreadable))
+    }
+
+    /// The first entry that a view needs beside any of the `newest` checkpoints; `None` = there are fewer.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn window_first(&self, newest: usize) -> Result<Option<u64>, CheckpointError> {
+        let (found, _) = self.list()?;
+        let oldest = newest.checked_sub(1).and_then(|last| found.get(last));
+        Ok(oldest.map(|oldest| oldest.header.window_first()))
     }
 
     /// Deletes all but the newest.
@@ -110,9 +159,21 @@ impl Folder {
 
 fn look(path: PathBuf, hash: Digest) -> Result<Found, CheckpointError> {
     let header = Reader::header_of(&path)?;
-    let bytes = path.metadata().map(|data| data.len());
-    match bytes {
-        Ok(bytes) => Ok(Found { path, hash, bytes, header }),
+    found(path, hash, header)
+}
+
+fn found(path: PathBuf, hash: Digest, header: Header) -> Result<Found, CheckpointError> {
+    let data = || {
+        let data = path.metadata()?;
+        Ok((data.len(), data.modified()?))
+    };
+    match data() {
+        Ok((bytes, written)) => {
+            // Of a clock before 1970 nothing better is known.
+            let since = written.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let written_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+            Ok(Found { path, hash, bytes, written_ms, header })
+        }
         Err(source) => Err(CheckpointError::Io { path, source }),
     }
 }

@@ -4,14 +4,14 @@
 //! snapshot of the view, on a thread for blocking work: the sequencer never waits for it. A failure is told and tried
 //! again; a checkpoint shortens a start, and nothing depends on there being one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::{CheckpointError, Folder, Found, write};
+use super::{CheckpointError, Folder, write};
 use crate::config::CheckpointSettings;
-use crate::error::chain;
 use crate::shard::ShardState;
 
 /// How often to look whether one is due.
@@ -50,8 +50,12 @@ pub(crate) async fn run(
             if last.is_some_and(|last: Last| !last.is_due(shard.now().seq, every)) {
                 continue;
             }
+            let Some(turn) = shard.try_checkpoint_turn() else { continue };
             let (shard, stop, known) = (Arc::clone(shard), stop.clone(), *last);
-            let round = tokio::task::spawn_blocking(move || look(&shard, known, every, &stop));
+            let round = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                look(&shard, known, every, &stop)
+            });
             match round.await {
                 Ok(now) => *last = Some(now),
                 Err(error) => match error.try_into_panic() {
@@ -66,11 +70,11 @@ pub(crate) async fn run(
 
 /// Writes one if it is due.
 fn look(shard: &ShardState, last: Option<Last>, every: u64, stop: &watch::Receiver<bool>) -> Last {
-    let folder = match folder_of(shard) {
+    let folder = match Folder::open(&folder_of(shard)) {
         Ok(folder) => folder,
         Err(error) => return failed(shard, last, &error),
     };
-    let last = match last.map_or_else(|| first(&folder), Ok) {
+    let last = match last.map_or_else(|| first(shard, &folder), Ok) {
         Ok(last) => last,
         Err(error) => return failed(shard, last, &error),
     };
@@ -80,9 +84,9 @@ fn look(shard: &ShardState, last: Option<Last>, every: u64, stop: &watch::Receiv
     }
     match write(&shard.view, &folder, &|| !*stop.borrow()) {
         Ok(None) | Err(CheckpointError::Stopped) => last,
-        Ok(Some(Found { hash, bytes, header, .. })) => {
-            let (seq, took) = (header.head.seq, began.elapsed());
-            tracing::info!(shard = %shard.shard, seq, %hash, bytes, ms = took.as_millis(), "Wrote a checkpoint");
+        Ok(Some(written)) => {
+            let (seq, took) = (written.header.head.seq, began.elapsed());
+            crate::metrics::checkpoint_written(shard.shard, &written, took);
             Last { seq, took, ended: Instant::now() }
         }
         Err(error) => failed(shard, Some(Last { took: began.elapsed(), ..last }), &error),
@@ -91,20 +95,22 @@ fn look(shard: &ShardState, last: Option<Last>, every: u64, stop: &watch::Receiv
 
 /// Tells why there is none, and lets time pass.
 fn failed(shard: &ShardState, last: Option<Last>, error: &CheckpointError) -> Last {
-    tracing::warn!(shard = %shard.shard, error = %chain(error), "No checkpoint could be written");
+    crate::metrics::checkpoint_failed(shard.shard, error);
     let ended = Instant::now();
     let took = last.map_or(LOOK_EVERY, |last| last.took.max(LOOK_EVERY));
     Last { seq: last.map_or(0, |last| last.seq), took, ended }
 }
 
-fn first(folder: &Folder) -> Result<Last, CheckpointError> {
-    let seq = folder.list()?.0.first().map_or(0, |found| found.header.head.seq);
+fn first(shard: &ShardState, folder: &Folder) -> Result<Last, CheckpointError> {
+    let (found, _) = folder.list()?;
+    let newest = found.first().inspect(|newest| crate::metrics::checkpoint(shard.shard, newest));
+    let seq = newest.map_or(0, |newest| newest.header.head.seq);
     Ok(Last { seq, took: Duration::ZERO, ended: Instant::now() })
 }
 
-/// The folder of a shard's checkpoints.
-pub(crate) fn folder_of(shard: &ShardState) -> Result<Folder, CheckpointError> {
-    Folder::open(&shard.view.folder().join("checkpoints").join(shard.shard.to_string()))
+/// Where a shard's checkpoints are.
+pub(crate) fn folder_of(shard: &ShardState) -> PathBuf {
+    shard.view.folder().join("checkpoints").join(shard.shard.to_string())
 }
 
 /// Whether enough entries have come since the last one, and enough time has passed for what it took.

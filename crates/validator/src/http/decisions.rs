@@ -24,7 +24,7 @@ use super::{Api, broken, internal, not_found, path_part, query, read_snapshot, u
 use crate::engine::codes::Code;
 use crate::engine::{Decision, Withdrawal};
 use crate::shard::ShardState;
-use crate::view::{Page, View};
+use crate::view::View;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +56,9 @@ struct Answer {
     /// For `HAS_DEPENDENTS`: who depends on the request that was to be undone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dependents: Vec<Rid>,
+    /// The entry that decided it is not kept here: `errors`, `target_chains` and `dependents` are left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    entry_gone: bool,
     /// What was observed for the request and is no longer so at its source, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     withdrawn: Vec<Gone>,
@@ -152,14 +155,19 @@ struct Details {
     errors: Vec<OutcomeError>,
     target_chains: Vec<Name>,
     dependents: Vec<Rid>,
+    gone: bool,
 }
 
 impl Details {
     fn read(view: &View, rid: Rid, decision: &Decision) -> Result<Self, Problem> {
-        let page = Page { entries_max: 1, bytes_max: 0 };
-        let mut entries = view.entries(decision.seq, page).map_err(|error| broken(&error))?;
-        let Some(entry) = entries.pop().filter(|entry| entry.seq == decision.seq) else {
-            return Err(internal("the entry of a decision is not in the archive"));
+        let Some(entry) = view.entry(decision.seq).map_err(|error| broken(&error))? else {
+            let first = view.archive_first().map_err(|error| broken(&error))?;
+            // An archive may begin later than the log; what was decided stands in the view.
+            return if first.is_some_and(|first| first > decision.seq) {
+                Ok(Self { gone: true, ..Self::default() })
+            } else {
+                Err(internal("the entry of a decision is not in the archive"))
+            };
         };
         let body = entry.decode().map_err(|error| broken(&error))?;
         Ok(Self::of(&body, rid, decision.fp))
@@ -183,6 +191,7 @@ impl Details {
             errors: outcome.map(|outcome| outcome.errors.clone()).unwrap_or_default(),
             dependents: outcome.map(|outcome| outcome.dependents.clone()).unwrap_or_default(),
             target_chains: request.take(1).filter_map(|request| request.target_chains).flatten().collect(),
+            gone: false,
         }
     }
 }
@@ -195,7 +204,7 @@ fn answer(rid: Rid, decision: Decision, details: Details, withdrawn: Vec<Withdra
         (other, _) => other.to_ascii_lowercase(),
     };
     let Decision { tenant, fp, seq, outcome, code, reverted, .. } = decision;
-    let Details { errors, target_chains, dependents } = details;
+    let Details { errors, target_chains, dependents, gone } = details;
     let withdrawn = withdrawn.into_iter().map(Gone::from).collect();
     Answer {
         rid,
@@ -209,6 +218,7 @@ fn answer(rid: Rid, decision: Decision, details: Details, withdrawn: Vec<Withdra
         target_chains,
         reverted_seq: reverted,
         dependents,
+        entry_gone: gone,
         withdrawn,
     }
 }

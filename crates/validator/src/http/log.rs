@@ -54,7 +54,7 @@ struct Answer {
     next_from_seq: Option<u64>,
 }
 
-/// Reads the log. The key needs the scope operate or peer; peer opens nothing else.
+/// Reads the log. The key needs the scope operate or peer.
 #[utoipa::path(
     get,
     path = "/v1/shards/{shard}/log",
@@ -69,6 +69,7 @@ struct Answer {
     ),
     responses(
         (status = 200, description = "Entries with their exact text", body = serde_json::Value),
+        (status = 410, description = "The first entry is older than what is kept; first_seq says from where on it is", body = common::problem::Problem, content_type = "application/problem+json"),
         common::openapi::Refusals,
     ),
     security(("api_key" = []))
@@ -99,6 +100,9 @@ async fn read(
     let page = Page { entries_max, bytes_max: BYTES_MAX };
     let entries = blocking(move || {
         let entries = state.view.entries(from_seq, page).map_err(|error| broken(&error))?;
+        if let Some(first) = entries.first().filter(|first| first.seq > from_seq) {
+            return Err(gone(first.seq));
+        }
         entries.into_iter().map(line).collect::<Result<Vec<Line>, Problem>>()
     });
     let entries = entries.await?;
@@ -116,6 +120,13 @@ async fn read(
         text.push(b'\n');
     }
     Ok(stamped(HttpResponse::Ok().content_type(NDJSON).body(text), &head.to_string()))
+}
+
+/// What a joined or trimmed archive does not have; `first_seq` says where it begins.
+fn gone(first_seq: u64) -> Problem {
+    Problem::new(StatusCode::GONE, "gone", "That entry is not kept here")
+        .detail(format!("the log is kept from entry {first_seq} on"))
+        .extension("first_seq", &first_seq)
 }
 
 fn line(entry: Entry) -> Result<Line, Problem> {

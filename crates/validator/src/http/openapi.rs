@@ -6,7 +6,7 @@
 use common::openapi::ApiKey;
 use utoipa::OpenApi;
 
-use super::{decisions, locks, log, pipeline, proofs, rewind, rollback, shards, state};
+use super::{checkpoints, decisions, locks, log, pipeline, proofs, rewind, rollback, shards, state};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,9 @@ use super::{decisions, locks, log, pipeline, proofs, rewind, rollback, shards, s
         log::page,
         locks::list,
         locks::events,
+        checkpoints::list,
+        checkpoints::write,
+        checkpoints::part,
         decisions::one,
         pipeline::all,
         rewind::rewind,

@@ -29,7 +29,6 @@ use crate::engine::Needs;
 use crate::engine::codes::Code;
 use crate::engine::revert::{Refusal, foresee};
 use crate::shard::ShardState;
-use crate::view::Page;
 
 const BODY_BYTES_MAX: usize = 4 * 1024;
 /// Rollbacks in `:ctl` that some target has not passed; with more no further one is taken.
@@ -243,8 +242,7 @@ async fn decided(
 
 /// What the deciding entry says of the command.
 fn outcome(state: &ShardState, rid: Rid, seq: u64) -> Result<Option<Outcome>, Problem> {
-    let page = Page { entries_max: 1, bytes_max: 0 };
-    let entry = state.view.entries(seq, page).map_err(|error| broken(&error))?.pop();
+    let entry = state.view.entry(seq).map_err(|error| broken(&error))?;
     let body = entry.map(|entry| entry.decode()).transpose().map_err(|error| broken(&error))?;
     Ok(body.and_then(|body| body.outcomes.into_iter().find(|outcome| outcome.rid == rid)))
 }

@@ -46,6 +46,12 @@ pub(crate) const TABLE: &[Metric] = &[
         "Time a message lay in one of the validator's inputs until its entry.",
     ),
     Metric::new(
+        "oss_validator_archive_cut_total",
+        Counter,
+        &["shard"],
+        "Entries cut from this process' archive, which nobody needed any more.",
+    ),
+    Metric::new(
         "oss_validator_behind_entries",
         Gauge,
         &["shard"],
@@ -56,6 +62,30 @@ pub(crate) const TABLE: &[Metric] = &[
         Gauge,
         &["shard"],
         "Whether intake stands still until an operator empties a full stream, 1 or 0.",
+    ),
+    Metric::new(
+        "oss_validator_checkpoint_bytes",
+        Gauge,
+        &["shard"],
+        "Size of the newest checkpoint in this process' folder.",
+    ),
+    Metric::new(
+        "oss_validator_checkpoint_failures_total",
+        Counter,
+        &["shard"],
+        "Checkpoints that could not be written.",
+    ),
+    Metric::new(
+        "oss_validator_checkpoint_height",
+        Gauge,
+        &["shard"],
+        "The entry after which the newest checkpoint in this process' folder is.",
+    ),
+    Metric::new(
+        "oss_validator_checkpoint_timestamp_seconds",
+        Gauge,
+        &["shard"],
+        "When the newest checkpoint in this process' folder was written, Unix time.",
     ),
     Metric::new(
         "oss_validator_entries_total",

@@ -7,6 +7,7 @@ use common::ids::{Rid, Shard};
 use common::link::{Backlog, Server, StreamId};
 
 use super::*;
+use crate::checkpoint::Header;
 
 /// Every function here records something; the compiler sees to it that each is called from somewhere.
 fn record_all() {
@@ -63,6 +64,9 @@ fn record_all() {
     prepared(shard, &target);
     replayed(shard, 1, 2, took);
     trimmed(shard, 1);
+    archive_cut(shard, 1);
+    checkpoint_written(shard, &found(), took);
+    checkpoint_failed(shard, &CheckpointError::Stopped);
     leading(shard, 1, true);
     old_roots(shard, 1, took);
     rebuilt(shard);
@@ -77,6 +81,13 @@ fn record_all() {
         is_aof_on: true,
         is_aof_sound: true,
     }));
+}
+
+fn found() -> Found {
+    let head = crate::view::HeadRow::empty();
+    let (text, path) = (String::new, std::path::PathBuf::new());
+    let header = Header { shard: text(), generation: text(), schema: text(), undo_entries: 1, head };
+    Found { path, hash: Digest::ZERO, bytes: 9, written_ms: 1_500, header }
 }
 
 #[test]

@@ -157,7 +157,11 @@ impl Lane {
         let page = Page { entries_max: self.settings.run_max, bytes_max: 4 * RUN_BYTES_MAX };
         let mut run = Vec::new();
         let mut bytes = 0;
-        for entry in self.shard.view.entries(first, page)? {
+        let entries = self.shard.view.entries(first, page)?;
+        if entries.first().is_none_or(|entry| entry.seq != first) {
+            return Err(LaneFault::Missing { seq: first });
+        }
+        for entry in entries {
             if entry.seq > head || bytes >= RUN_BYTES_MAX {
                 break;
             }
@@ -166,7 +170,7 @@ impl Lane {
             bytes += payload.as_ref().map_or(0, Vec::len);
             run.push(payload);
         }
-        if run.is_empty() { Err(LaneFault::Missing { seq: first }) } else { Ok(run) }
+        Ok(run)
     }
 
     /// The entries of the next run that the target has still to finish. A target takes part in an entry from

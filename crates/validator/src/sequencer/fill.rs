@@ -1,4 +1,5 @@
-//! A hole between the own archive and the log: what Redis has trimmed comes from another validator.
+//! A hole between the own archive and the log: what Redis has trimmed comes from another validator, an empty view
+//! from its checkpoint.
 //!
 //! In: where the log begins. Out: the engine up to there, or in `/readyz` why not; until then this process is catching up
 //! and takes no lease.
@@ -11,6 +12,12 @@ impl Runner {
     pub(super) async fn fill(&mut self, hole: &DataLoss, first: u64) -> Result<bool, Failure> {
         self.shard.set_ready_to_lead(false);
         self.not_ready(&format!("catching up: {hole}; asking other validators"));
+        if self.shard.now().seq == 0
+            && crate::join::join(&self.shard, &self.duties.peers, &self.duties.stop).await?.is_some()
+        {
+            crate::replay::restore(&self.shard)?;
+            return Ok(false);
+        }
         let progress =
             |seq| self.not_ready(&format!("catching up: at entry {seq}, the log begins at {first}"));
         let fetched =

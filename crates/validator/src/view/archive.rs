@@ -2,7 +2,7 @@
 
 use common::entry::Entry;
 use common::hash::Digest;
-use redb::{ReadableDatabase as _, ReadableTable as _};
+use redb::{Durability, ReadableDatabase as _, ReadableTable as _};
 use serde::Deserialize;
 
 use super::{View, ViewError, tables};
@@ -25,6 +25,39 @@ impl View {
         Ok(table.last()?.map(|(seq, row)| read(seq.value(), row.value())))
     }
 
+    /// The first archived entry's number: older ones are no longer, or never were, here.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn archive_first(&self) -> Result<Option<u64>, ViewError> {
+        let table = self.db.begin_read()?.open_table(tables::ENTRIES)?;
+        Ok(table.first()?.map(|(seq, _)| seq.value()))
+    }
+
+    /// Cuts the archive before entry `first`, by at most `entries_max` of its oldest entries; gives how many went.
+    /// Others who write wait for it. A crash may bring back what it has cut.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn cut_archive(&self, first: u64, entries_max: u64) -> Result<u64, ViewError> {
+        let Some(oldest) = self.archive_first()? else { return Ok(0) };
+        let first = first.min(oldest.saturating_add(entries_max));
+        let mut txn = self.db.begin_write()?;
+        txn.set_durability(Durability::None)?;
+        txn.open_table(tables::ENTRIES)?.retain_in(..first, |_, _| false)?;
+        txn.commit()?;
+        Ok(first.saturating_sub(oldest))
+    }
+
+    /// One archived entry; `None` = it is not here.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn entry(&self, seq: u64) -> Result<Option<Entry>, ViewError> {
+        let table = self.db.begin_read()?.open_table(tables::ENTRIES)?;
+        Ok(table.get(seq)?.map(|row| read(seq, row.value())))
+    }
+
     /// The state root that an entry states; that of the empty state for 0.
     ///
     /// # Errors
@@ -44,7 +77,8 @@ impl View {
         Ok(stated.root)
     }
 
-    /// Entries from `from_seq` on, in order, without a gap.
+    /// Entries from `from_seq` on, in order, without a gap; the first one is a later one if `from_seq` is before
+    /// [`Self::archive_first`].
     ///
     /// # Errors
     /// See [`ViewError`].

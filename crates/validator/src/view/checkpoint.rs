@@ -4,8 +4,10 @@
 //! and are made again. `entries`, `effects` and `identity` are no part of the view. Of `undo` and `finals` exactly what
 //! every view with these settings has at this entry is written, whenever it last forgot something.
 
+use std::collections::BTreeSet;
+
 use common::hash::Digest;
-use redb::{ReadableDatabase as _, ReadableTable as _, WriteTransaction};
+use redb::{ReadableTable as _, WriteTransaction};
 
 use super::read::Snapshot;
 use super::tables::{self, HeadRow};
@@ -30,9 +32,17 @@ impl View {
     ///
     /// # Errors
     /// See [`CheckpointError`]; the view is still empty then.
-    pub(crate) fn restore(&self, mut file: Reader) -> Result<HeadRow, CheckpointError> {
-        let head = self.check(&file)?;
-        let txn = self.db.begin_write().map_err(database)?;
+    pub(crate) fn restore(&self, file: Reader) -> Result<HeadRow, CheckpointError> {
+        self.restore_in(self.db.begin_write().map_err(database)?, file)
+    }
+
+    /// The same with what the transaction has brought to the archive; ends it.
+    pub(super) fn restore_in(
+        &self,
+        txn: WriteTransaction,
+        mut file: Reader,
+    ) -> Result<HeadRow, CheckpointError> {
+        let head = self.check(&txn, &file)?;
         let mut leaves = Vec::new();
         {
             let mut tables = Tables::open(&txn).map_err(CheckpointError::View)?;
@@ -58,7 +68,7 @@ impl View {
     }
 
     /// Whether the file may be taken here, before any row of it is read.
-    fn check(&self, file: &Reader) -> Result<HeadRow, CheckpointError> {
+    fn check(&self, txn: &WriteTransaction, file: &Reader) -> Result<HeadRow, CheckpointError> {
         let (header, path) = (file.header(), file.path());
         let seq = self.snapshot()?.head()?.seq;
         if seq > 0 {
@@ -73,29 +83,10 @@ impl View {
             )
             .map_err(|what| CheckpointError::Other { path: path.to_owned(), what })?;
         let (first, last) = (header.window_first(), header.head.seq);
-        if !self.has_window(first, last, header.head.digest)? {
+        if !has_window(txn, first, last, header.head.digest)? {
             return Err(CheckpointError::Window { path: path.to_owned(), seq: last, first });
         }
         Ok(header.head.clone())
-    }
-
-    /// Whether the archive has these entries, each following the one before, and the last with this digest.
-    fn has_window(&self, first: u64, last: u64, digest: Digest) -> Result<bool, ViewError> {
-        let entries = self.db.begin_read()?.open_table(tables::ENTRIES)?;
-        let mut before: Option<(u64, Digest)> = None;
-        for row in entries.range(first..=last)? {
-            let (seq, row) = row?;
-            let (prev, own, _) = row.value();
-            let follows = match before {
-                None => seq.value() == first,
-                Some((before, digest)) => seq.value() == before + 1 && digest.0 == *prev,
-            };
-            if !follows {
-                return Ok(false);
-            }
-            before = Some((seq.value(), Digest(*own)));
-        }
-        Ok(before == Some((last, digest)))
     }
 }
 
@@ -237,11 +228,11 @@ impl<'txn> Tables<'txn> {
                 self.withdrawals.insert(rid, value.as_slice())?;
             }
             Table::Deliveries => {
-                let Some(seq) = number(key) else { return Ok(Err("an entry's number is none")) };
-                let Ok(row) = common::state::decode::<Deliveries>(value) else {
-                    return Ok(Err("the deliveries of an entry cannot be read"));
+                let (seq, open) = match open_in(row) {
+                    Ok(found) => found.unwrap_or_default(),
+                    Err(what) => return Ok(Err(what)),
                 };
-                for target in row.open {
+                for target in open {
                     self.open.insert((target.as_str(), seq), ())?;
                 }
                 self.deliveries.insert(seq, value.as_slice())?;
@@ -263,6 +254,36 @@ impl<'txn> Tables<'txn> {
         }
         Ok(Ok(()))
     }
+}
+
+/// Whether the archive has these entries, each following the one before, and the last with this digest.
+fn has_window(txn: &WriteTransaction, first: u64, last: u64, digest: Digest) -> Result<bool, ViewError> {
+    let entries = txn.open_table(tables::ENTRIES)?;
+    let mut before: Option<(u64, Digest)> = None;
+    for row in entries.range(first..=last)? {
+        let (seq, row) = row?;
+        let (prev, own, _) = row.value();
+        let follows = match before {
+            None => seq.value() == first,
+            Some((before, digest)) => seq.value() == before + 1 && digest.0 == *prev,
+        };
+        if !follows {
+            return Ok(false);
+        }
+        before = Some((seq.value(), Digest(*own)));
+    }
+    Ok(before == Some((last, digest)))
+}
+
+/// The entry of a row of deliveries and who is open in it; `None` = it is a row of another table.
+pub(super) fn open_in(row: &Row) -> Result<Option<(u64, BTreeSet<String>)>, &'static str> {
+    if row.table != Table::Deliveries {
+        return Ok(None);
+    }
+    let seq = number(&row.key).ok_or("an entry's number is none")?;
+    let deliveries = common::state::decode::<Deliveries>(&row.value);
+    let Ok(deliveries) = deliveries else { return Err("the deliveries of an entry cannot be read") };
+    Ok(Some((seq, deliveries.open)))
 }
 
 fn text(key: &[u8]) -> Option<&str> {

@@ -388,3 +388,27 @@ fn effects_wait_until_they_are_done_and_come_back_once_only() {
     bed.view.write(&with_effects).expect("writes");
     assert_eq!(bed.snapshot().effects().expect("reads"), []);
 }
+
+#[test]
+fn an_archive_is_cut_at_its_front_a_part_at_a_time_and_the_view_over_it_is_not_deleted() {
+    let mut bed = Bed::new(4);
+    for _ in 1..=9 {
+        bed.write(&[("a", Some(b"1"))], Changes::default());
+    }
+    assert_eq!(bed.view.cut_archive(6, 3).expect("cuts"), 3);
+    assert_eq!(bed.view.archive_first().expect("reads"), Some(4));
+    assert_eq!(bed.view.cut_archive(6, 3).expect("cuts"), 2);
+    assert_eq!(bed.view.cut_archive(6, 3).expect("cuts"), 0);
+    assert_eq!(bed.view.archive_first().expect("reads"), Some(6));
+    assert!(bed.view.entry(5).expect("reads").is_none() && bed.view.entry(6).expect("reads").is_some());
+    let before = bed.snapshot().head().expect("a head");
+    let Bed { view, path, _folder: folder, .. } = bed;
+    drop(view);
+    // Nothing here could rebuild it.
+    let refused =
+        View::open(&path, Shard::Financial, settings(5)).expect_err("more undo records than there are");
+    assert!(matches!(refused, ViewError::Cut { first: 6 }), "{refused}");
+    let view = View::open(&path, Shard::Financial, settings(4)).expect("opens");
+    assert_eq!(view.snapshot().expect("snapshot").head().expect("a head"), before);
+    drop(folder);
+}

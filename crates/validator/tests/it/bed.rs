@@ -375,6 +375,14 @@ impl Validator {
         Events { response, text: String::new() }
     }
 
+    /// The bytes of a part of a checkpoint's file, with the status.
+    pub(crate) async fn part(&self, path: &str, key: &str) -> (StatusCode, Vec<u8>) {
+        let url = format!("http://{}{path}", self.built("http_address").await);
+        let request = self.client.get(url).bearer_auth(format!("oss_{key}_secret"));
+        let response = request.send().await.expect("an answer");
+        (response.status(), response.bytes().await.expect("a body").to_vec())
+    }
+
     /// Waits until the read API shows everything that is in the log now: records are written by COMMIT, the
     /// view a moment later.
     pub(crate) async fn reach_head(&self, bed: &Bed) {

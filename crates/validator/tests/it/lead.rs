@@ -147,6 +147,17 @@ async fn a_live_standby_follows_a_log_that_is_trimmed_behind_it_and_leads_withou
     assert_eq!(second.get("/v1/assets/bond:A").await.body["supply"], "21");
 }
 
+#[tokio::test]
+async fn a_leader_that_has_nothing_to_trim_says_all_the_same_that_it_lives() {
+    let bed = Bed::new(&["base"]).await;
+    let leader = bed.start();
+    leader.ready().await;
+    let told =
+        async || bed.link().validators().await.expect("reads").get("validator-1").map(|own| own.beat_ms);
+    let first = eventually("it tells", async || told().await).await;
+    eventually("it tells again", async || told().await.filter(|again| *again > first)).await;
+}
+
 /// Decides requests of another shard than the first one, one entry each.
 async fn play(bed: &Bed, names: &[&str]) {
     for name in names {

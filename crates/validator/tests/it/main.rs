@@ -2,9 +2,11 @@
 
 mod audit;
 mod bed;
+mod checkpoints;
 mod crash;
 mod faults;
 mod fenced;
+mod join;
 mod lead;
 mod locks;
 mod loss;

@@ -100,17 +100,20 @@ async fn the_pipeline_shows_backlogs_watermarks_and_batches_of_every_shard() {
 }
 
 #[tokio::test]
-async fn a_key_of_scope_peer_opens_the_log_and_nothing_else() {
+async fn a_key_of_scope_peer_opens_the_log_and_the_checkpoints_and_nothing_else() {
     let bed = Bed::new(&["base"]).await;
     let validator = bed.start();
     validator.ready().await;
     let (rid, log) = (Rid::fresh(SHARD).to_string(), format!("/v1/shards/{SHARD}/log"));
+    let hash = common::hash::Digest::ZERO.to_string();
+    let file = format!("/v1/shards/{SHARD}/checkpoints/{hash}");
     let fill = [
         ("asset", "bond:A"),
         ("account", "acct:a"),
         ("rid", rid.as_str()),
         ("shard", SHARD.name()),
         ("target", "base"),
+        ("hash", hash.as_str()),
     ];
     let operations = testkit::generated::operations("validator.openapi.json", &fill);
     assert!(operations.contains(&("GET".to_owned(), log.clone())), "{operations:?}");
@@ -120,7 +123,11 @@ async fn a_key_of_scope_peer_opens_the_log_and_nothing_else() {
         let query = if path.ends_with("/rewind") { "?shard=financial" } else { "" };
         let body = (path == "/v1/rollbacks").then(|| serde_json::json!({ "rid": rid }));
         let place = format!("{path}{query}");
-        let expected = if path == log { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        let expected = match (&method, path.as_str()) {
+            (&Method::GET, path) if path == log || path == "/v1/checkpoints" => StatusCode::OK,
+            (&Method::GET, path) if path == file => StatusCode::NOT_FOUND,
+            _ => StatusCode::FORBIDDEN,
+        };
         let answer = validator.send(method.clone(), &place, "peer", &[], body.as_ref()).await;
         assert_eq!(answer.status, expected, "{method} {place}: {}", answer.body);
         // The control: another scope opens it.

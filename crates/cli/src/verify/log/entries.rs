@@ -67,8 +67,8 @@ impl Entries {
         Ok(Self::File { path: path.display().to_string(), line: 0, lines: BufReader::new(file).lines() })
     }
 
-    pub(super) fn of_service(client: Client, shard: Shard) -> Self {
-        Self::Service { client, shard, next_from_seq: Some(1), page: VecDeque::new(), head: 0 }
+    pub(super) fn of_service(client: Client, shard: Shard, from_seq: u64) -> Self {
+        Self::Service { client, shard, next_from_seq: Some(from_seq), page: VecDeque::new(), head: 0 }
     }
 
     /// The last entry that the service says there is, so far; a file says nothing.

@@ -1,10 +1,12 @@
-//! One entry after the other: chain of digests, then the validator's own fold.
+//! One entry after the other: chain of digests, then the validator's own fold. Of a log whose first entries are no longer kept
+//! there is no state to fold on: its chain alone is checked, and what its entries state is taken as it stands.
 
 use std::fmt::Write as _;
 
-use common::entry::Entry;
+use common::entry::{Body, Entry};
 use common::hash::Digest;
 use common::ids::Shard;
+use common::targets::Targets;
 use validator::engine::Position;
 use validator::{Fold, FoldError};
 
@@ -25,6 +27,10 @@ pub(super) enum Difference {
     Short { found: u64, head: u64 },
     #[error("entry {seq}: the replay gives {field} {computed}, the service shows {shown} for its head")]
     Head { seq: u64, field: &'static str, computed: Digest, shown: Digest },
+    #[error("entry {seq}: its digest is {computed}, the service's checkpoint after it states {stated}")]
+    Checkpoint { seq: u64, computed: Digest, stated: Digest },
+    #[error("entry {seq}: its epoch or time is before that of the entry before")]
+    Falls { seq: u64 },
     #[error(transparent)]
     Fold(#[from] FoldError),
 }
@@ -45,22 +51,53 @@ impl Difference {
 /// A log as far as it has been taken.
 #[derive(Debug)]
 pub(super) struct Replay {
-    fold: Fold,
+    shard: Shard,
+    /// The entry it begins with.
+    first: u64,
+    state: State,
     head: Digest,
     decided: u64,
 }
 
+#[derive(Debug)]
+enum State {
+    /// Computed from the first entry on.
+    Folded(Box<Fold>),
+    /// As the last entry states it.
+    Stated(Box<Position>),
+}
+
 impl Replay {
     pub(super) fn new(shard: Shard) -> Self {
-        Self { fold: Fold::genesis(shard), head: Digest::ZERO, decided: 0 }
+        let state = State::Folded(Box::new(Fold::genesis(shard)));
+        Self { shard, first: 1, state, head: Digest::ZERO, decided: 0 }
     }
 
-    pub(super) fn shard(&self) -> Shard {
-        self.fold.shard()
+    /// From entry `first` on, of which only the chain is checked.
+    pub(super) fn of_chain(shard: Shard, first: u64) -> Self {
+        let position = Position { seq: first.saturating_sub(1), ..Fold::genesis(shard).position().clone() };
+        Self { first, state: State::Stated(Box::new(position)), ..Self::new(shard) }
+    }
+
+    pub(super) const fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// The entry it begins with.
+    pub(super) const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Whether every entry was computed again.
+    pub(super) const fn is_computed(&self) -> bool {
+        matches!(self.state, State::Folded(_))
     }
 
     pub(super) fn position(&self) -> &Position {
-        self.fold.position()
+        match &self.state {
+            State::Folded(fold) => fold.position(),
+            State::Stated(position) => position,
+        }
     }
 
     /// Digest of the last entry.
@@ -81,14 +118,25 @@ impl Replay {
         if !entry.is_intact() {
             return Err(Difference::Digest { seq });
         }
-        if entry.prev != self.head {
+        // What comes before the first entry of a chain is not known.
+        let is_known = self.is_computed() || seq > self.first;
+        if is_known && entry.prev != self.head {
             return Err(Difference::Chain { seq, prev: entry.prev, expected: self.head });
         }
         let body = entry.decode().map_err(|source| Difference::Body { seq, source })?;
         if body.seq != seq {
             return Err(Difference::Number { seq, body: body.seq });
         }
-        self.fold.push(&body)?;
+        match &mut self.state {
+            State::Folded(fold) => fold.push(&body)?,
+            State::Stated(last) if body.epoch < last.epoch || body.time_ms < last.time_ms => {
+                return Err(Difference::Falls { seq });
+            }
+            State::Stated(last) => {
+                let Body { seq, root, aux, time_ms, epoch, ruleset, .. } = body;
+                **last = Position { seq, root, aux, time_ms, epoch, ruleset, targets: Targets::default() };
+            }
+        }
         let deciding = body.outcomes.iter().filter(|outcome| outcome.outcome.is_deciding()).count();
         self.decided += u64::try_from(deciding).unwrap_or(u64::MAX);
         self.head = entry.digest;

@@ -120,7 +120,8 @@ fn a_log_replays_to_its_own_head_root_and_aux() {
     assert_eq!(replay.position(), writer.fold.position());
     assert_eq!(replay.decided(), 3);
     let asset: AssetId = "bond:A".parse().expect("an asset");
-    let loaded = replay.fold.values().get(&common::keys::asset_key(&asset)).expect("the asset");
+    let State::Folded(fold) = &replay.state else { panic!("it is computed") };
+    let loaded = fold.values().get(&common::keys::asset_key(&asset)).expect("the asset");
     let record: state::AssetRecord = state::decode(loaded).expect("a record");
     assert_eq!((record.version, record.supply), (2, Amount::new(10)));
 }
