@@ -98,12 +98,13 @@ async function main(children) {
   isProblem(await get(port, '/v1/assets/bond:A'), 503, 'no_leader', '1');
   isProblem(await get(port, '/v1/targets/base/rewind'), 503, 'no_leader', '1');
   isProblem(await get(port, '/v1/rollbacks'), 503, 'no_leader', '1');
+  isProblem(await get(port, '/v1/sync-requests/x/explain'), 503, 'no_leader', '1');
   assert.notStrictEqual(await ready(), 0);
   console.log('ok  without services: problem documents, and the proxy is not healthy');
 
   const states = Object.fromEntries(SERVICES.map((name) => [name, service(name, places[name])]));
   await until('every service is found', async () => {
-    for (const [target, name] of [['/docs', 'collector'], ['/v1/shards', 'validator'], ['/v1/targets', 'broadcaster'], ['/v1/dlq', 'broadcaster']]) {
+    for (const [target, name] of [['/docs', 'collector'], ['/v1/shards', 'validator'], ['/v1/sync-requests/x/explain', 'validator'], ['/v1/sync-requests/x', 'collector'], ['/v1/targets', 'broadcaster'], ['/v1/dlq', 'broadcaster']]) {
       assert.deepStrictEqual(JSON.parse((await get(port, target)).body), { service: name });
     }
   });

@@ -171,6 +171,14 @@ const GUARDS = [
   ['no rollback under a lock', `${ENGINE}/revert/blocked.rs`, '.and_then(|row| row.held.as_ref()) {', '.and_then(|row| row.held.as_ref()).filter(|_| false) {', 'a_lock_is_for_who_names_it_and_once_in_a_request'],
   ['locks are not undone', `${ENGINE}/kinds.rs`, 'Op::Burn { .. } | Op::Lock { .. } | Op::Unlock { .. })', 'Op::Burn { .. })', 'a_lock_is_for_who_names_it_and_once_in_a_request'],
   ['what went on after waiting is found again', `${ENGINE}/past.rs`, '.filter(|input| input.s != InputStream::Receipts)', '.filter(|input| matches!(input.s, InputStream::In | InputStream::Inx))', 'a_request_that_went_on_after_waiting_can_be_rolled_back'],
+  ['explain tells of an undecided request to its tenant alone', 'validator/src/http/explain.rs', '.filter(|record| record.tenant == tenant)', '', 'what_ended_is_explained_with_its_code_and_another_tenant_learns_nothing'],
+  ['explain tells of a decided request to its tenant alone', 'validator/src/http/explain.rs', '.filter(|decision| decision.tenant == tenant.as_str())', '.filter(|_| tenant.as_str() != "")', 'what_ended_is_explained_with_its_code_and_another_tenant_learns_nothing'],
+  ['the target that is least far blocks', 'validator/src/explain/delivery.rs', 'causes.min_by_key(', 'causes.max_by_key(', 'of_several_targets_the_one_that_is_least_far_blocks_and_one_whose_receipt_is_logged_does_not'],
+  ['a settled target blocks nothing', 'validator/src/explain/delivery.rs', '.filter(|target| !target.is_settled)', '.filter(|_| true)', 'of_several_targets_the_one_that_is_least_far_blocks_and_one_whose_receipt_is_logged_does_not'],
+  ['stages add up', 'validator/src/explain/budget.rs', 'last_ms += spent_ms;', 'last_ms += 0;', 'the_stages_of_a_budget_add_up_to_its_total_whatever_is_known'],
+  ['a budget outlives the progress', 'validator/src/http/explain/targets.rs', 'times.done_ms.or_else(|| received(name))', 'times.done_ms.or_else(|| received(name).filter(|_| false))', 'a_delivery_is_explained_from_the_relay_to_its_end_and_its_budget_survives_restart_and_expiry'],
+  ['what is past is not announced', 'validator/src/explain.rs', 'expires_ms.filter(|expires_ms| *expires_ms > facts.now_ms)', 'expires_ms', 'an_undecided_request_is_explained_by_where_its_message_is_and_what_holds_the_shard'],
+  ['a failure of collecting has a code with a page', 'collector/src/source.rs', '=> "SOURCE_INVALID"', '=> "SOURCE_ODD"', 'every_code_of_a_failed_collection_is_in_the_list_of_codes_that_have_a_page'],
 ];
 
 const wanted = process.argv[2] ?? '';

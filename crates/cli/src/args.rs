@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Submit(SubmitArgs),
     /// Show a request
     Get(GetArgs),
+    /// Say where a request is, what holds it, and how long each stage took
+    Explain(ExplainArgs),
     /// Follow a request to its end
     Watch(WatchArgs),
     /// Undo a request that no later one rests on
@@ -200,6 +202,12 @@ pub(crate) enum Until {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
+    /// Request id
+    pub(crate) rid: Rid,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
     /// Request id
     pub(crate) rid: Rid,
 }

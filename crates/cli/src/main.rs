@@ -14,6 +14,7 @@ mod access;
 mod client;
 mod request_view;
 
+mod explain;
 mod get;
 mod rollback;
 mod submit;
@@ -76,6 +77,7 @@ async fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo::run(&global, &args, ui).await,
         Command::Submit(args) => submit::run(&global, &args, ui).await,
         Command::Get(args) => get::run(&global, &args, ui).await,
+        Command::Explain(args) => explain::run(&global, &args, ui).await,
         Command::Rollback(args) => rollback::run(&global, &args, ui).await,
         Command::Watch(args) => watch::run(&global, &args, ui).await,
         Command::Verify(VerifyCommand::Proof(args)) => verify::proof::run(&args, ui),

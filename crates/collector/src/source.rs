@@ -136,3 +136,28 @@ fn raw(value: &impl serde::Serialize) -> Box<serde_json::value::RawValue> {
 fn named(name: &Name, detail: impl std::fmt::Display) -> String {
     format!("source {name}: {detail}")
 }
+
+#[cfg(test)]
+mod tests {
+    use common::hash::Digest;
+    use common::message::FAILURE_CODES;
+
+    use super::*;
+
+    /// The list beside the message is what the pages are held against.
+    #[test]
+    fn every_code_of_a_failed_collection_is_in_the_list_of_codes_that_have_a_page() {
+        let event = EventRef { tx: Digest([0x11; 32]), position: 0 };
+        let faults = [
+            SourceFault::unavailable("down"),
+            SourceFault::EventNotFound { event: event.clone(), detail: "none" },
+            SourceFault::EventNotConfirmed { event: event.clone(), depth: 1, needed: 2 },
+            SourceFault::EventMismatch { event, detail: "another contract".to_owned() },
+            SourceFault::invalid("no number"),
+            SourceFault::TooLarge { bytes: 2, bytes_max: 1 },
+        ];
+        let codes = faults.iter().map(SourceFault::code).chain(["MESSAGE_TOO_LARGE", "COLLECT_CRASH"]);
+        let unlisted: Vec<&str> = codes.filter(|code| !FAILURE_CODES.contains(code)).collect();
+        assert!(unlisted.is_empty(), "{unlisted:?}");
+    }
+}

@@ -86,7 +86,7 @@ pub use lease::{Fence, LaneGrant, LaneLeased, Leased, Released, Token};
 pub use leave::RETURNED;
 pub use notification::{Control, Notification};
 pub use pause::{LaneInfo, Paused};
-pub use progress::{EntryProgress, Progress, ProgressReply, ProgressWrite, Progressed};
+pub use progress::{DeliveryTimes, EntryProgress, Progress, ProgressReply, ProgressWrite, Progressed};
 pub use read::{Backlog, Head, LaneState, LoggedEntry, Raw, RawAttempt};
 pub use reader::{Feed, ReadFrom, Reader};
 pub use rebind::{Rebind, Rebound};

@@ -98,11 +98,23 @@ impl Named {
     }
 }
 
+/// Why collecting fails. Each has a page in `docs/causes/`, as the engine's codes have.
+pub const FAILURE_CODES: [&str; 8] = [
+    "SOURCE_UNAVAILABLE",
+    "EVENT_NOT_FOUND",
+    "EVENT_NOT_CONFIRMED",
+    "EVENT_MISMATCH",
+    "SOURCE_INVALID",
+    "OBSERVATION_TOO_LARGE",
+    "MESSAGE_TOO_LARGE",
+    "COLLECT_CRASH",
+];
+
 /// Why collecting failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// `SOURCE_UNAVAILABLE`, `EVENT_NOT_FOUND`, `COLLECT_CRASH`, …
+    /// One of [`FAILURE_CODES`]; a newer collector may know more.
     pub code: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Name>,

@@ -12,6 +12,7 @@
 mod checkpoints;
 mod command;
 mod decisions;
+mod explain;
 mod locks;
 mod log;
 mod openapi;
@@ -205,6 +206,7 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/v1/decisions/{rid}", web::get().to(decisions::one))
         .route("/v1/locks", web::get().to(locks::list))
         .route("/v1/locks/events", web::get().to(locks::events))
+        .route("/v1/sync-requests/{rid}/explain", web::get().to(explain::one))
         .route("/v1/pipeline", web::get().to(pipeline::all))
         .service(
             web::resource("/v1/rollbacks")

@@ -41,6 +41,7 @@ mod trim;
 mod config;
 mod divergence;
 mod error;
+mod explain;
 mod http;
 mod look;
 mod metrics;

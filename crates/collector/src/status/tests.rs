@@ -36,7 +36,7 @@ fn progress(states: &[(&str, Delivery)]) -> EntryProgress {
             ((*name).to_owned(), Progress { state: *state, block: Some(3), tx: vec!["0xaa".to_owned()] })
         })
         .collect();
-    EntryProgress { version: 4, targets }
+    EntryProgress { version: 4, targets, ..EntryProgress::default() }
 }
 
 #[test]

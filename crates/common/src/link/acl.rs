@@ -82,7 +82,10 @@ const VALIDATOR: &[Right] = &[
     right(&["inx:*"], "xlen xadd xtrim"),
     right(&["log"], "xlen xadd xrange xtrim"),
     right(&["out:*"], "xlen xadd xrange"),
-    right(&["prog:*"], "hlen hsetnx hincrby pexpire"),
+    right(&["prog:*"], "hlen hsetnx hset hincrby pexpire hgetall"),
+    // What explain says of a lane and of what waits for collectors.
+    right(&["lane:*"], "hgetall"),
+    right(&["requests"], "xrange"),
     right(&["wait:*"], "zcard"),
     right(&["out:*", "wait:*"], "del"),
     right(&["status"], "xlen xadd"),

@@ -47,7 +47,7 @@ local function finish(entry)
   -- guard:once
   if deleted == 0 then return 'DUP' end
   -- /guard:once
-  redis.call('XADD', KEYS[6], '*', 'm', entry.receipt)
+  local id = redis.call('XADD', KEYS[6], '*', 'm', entry.receipt)
   if #entry.items > 0 then
     redis.call('HDEL', KEYS[4], unpack(entry.items))
     redis.call('ZREM', KEYS[5], unpack(entry.items))
@@ -55,7 +55,7 @@ local function finish(entry)
   -- guard:shown
   if not entry.is_shown then return 'OK' end
   -- /guard:shown
-  redis.call('HSET', entry.progress, target, entry.value)
+  redis.call('HSET', entry.progress, target, entry.value, '#done:' .. target, string.match(id, '^%d+'))
   redis.call('HINCRBY', entry.progress, '#v', 1)
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', 1000, '*', 'seq', entry.seq, 'target', target, 'state', entry.state)
   return 'OK'

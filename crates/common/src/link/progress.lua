@@ -13,7 +13,8 @@ if lease[2] ~= ARGV[2] then return {'FENCED'} end
 local target = ARGV[3]
 redis.call('XLEN', KEYS[2])
 local entries = {}
-for i = 3, #KEYS do entries[KEYS[i]] = redis.call('HMGET', KEYS[i], '#v', target) end
+local sent = '#sent:' .. target
+for i = 3, #KEYS do entries[KEYS[i]] = redis.call('HMGET', KEYS[i], '#v', target, sent) end
 
 local function move(key, a)
   local version, current = entries[key][1], entries[key][2]
@@ -26,10 +27,18 @@ local function move(key, a)
   -- guard:upwards
   if rank == LAST or RANKS[state] < rank then return 'KEPT' end
   -- /guard:upwards
-  redis.call('HSET', key, target, value)
+  local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'seq', seq, 'target', target, 'state', state)
+  local sent_ms = RANKS[state] > RANKS.relayed and string.match(id, '^%d+')
+  -- guard:first
+  sent_ms = entries[key][3] or sent_ms
+  -- /guard:first
+  if sent_ms then
+    redis.call('HSET', key, target, value, sent, sent_ms)
+  else
+    redis.call('HSET', key, target, value)
+  end
   redis.call('HINCRBY', key, '#v', 1)
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'seq', seq, 'target', target, 'state', state)
-  entries[key] = {'1', value}
+  entries[key] = {'1', value, sent_ms}
   return 'OK'
 end
 

@@ -1,7 +1,9 @@
 //! PROGRESS: how far entries are on one target, for clients. The truth about delivery is the receipt.
 //!
 //! `:prog:<seq>` holds one field per target, `<state> <block or -> <tx,tx or ->`, and the field `#v`, which
-//! counts changes for the ETag (no target name has a `#`). A state moves upwards only; at the same state
+//! counts changes for the ETag (no target name has a `#`). Beside it, per target, when it was first relayed, first sent and
+//! done: `#relayed:<target>`, `#sent:<target>`, `#done:<target>`, Unix ms of Redis; fields with a `#` that a build does not
+//! know are passed over. A state moves upwards only; at the same state
 //! block and hashes may change (a replacement, another block after a reorganisation); a receipt state is
 //! the last word. RELAY creates the hash with an expiry; once it is gone it stays gone. Each change adds a
 //! notification. Replies: `OK` and per item `OK`, `KEPT`, `GONE`; `FENCED`.
@@ -60,6 +62,19 @@ pub struct EntryProgress {
     /// Changes so far, over all targets.
     pub version: u64,
     pub targets: BTreeMap<String, Progress>,
+    /// When each of them came how far.
+    pub times: BTreeMap<String, DeliveryTimes>,
+}
+
+/// When one entry came how far on one target, Unix ms of Redis; `None` = not yet, or not noted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliveryTimes {
+    /// Put into the target's outbox for the first time.
+    pub relayed_ms: Option<u64>,
+    /// Past `relayed` for the first time.
+    pub sent_ms: Option<u64>,
+    /// Its receipt was written.
+    pub done_ms: Option<u64>,
 }
 
 impl EntryProgress {
@@ -70,10 +85,22 @@ impl EntryProgress {
         let mut progress = Self::default();
         for (field, value) in pairs {
             let text = String::from_utf8_lossy(&value);
-            if field == "#v" {
-                progress.version = reply::parse(call, &text)?;
-            } else {
+            let Some(mark) = field.strip_prefix('#') else {
                 progress.targets.insert(field, reply::parse(call, &text)?);
+                continue;
+            };
+            match mark.split_once(':') {
+                None if mark == "v" => progress.version = reply::parse(call, &text)?,
+                Some((word @ ("relayed" | "sent" | "done"), target)) => {
+                    let times = progress.times.entry(target.to_owned()).or_default();
+                    let at_ms = Some(reply::parse(call, &text)?);
+                    match word {
+                        "relayed" => times.relayed_ms = at_ms,
+                        "sent" => times.sent_ms = at_ms,
+                        _ => times.done_ms = at_ms,
+                    }
+                }
+                _ => {}
             }
         }
         Ok(Some(progress))

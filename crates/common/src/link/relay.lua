@@ -22,6 +22,8 @@ if first + n - 1 > tonumber(head[2] or '0') then return {'UNSTABLE', head[2] or 
 -- /guard:stable
 local length = redis.call('XLEN', KEYS[3])
 for i = FIXED_KEYS + 1, #KEYS do redis.call('HLEN', KEYS[i]) end
+local now = redis.call('TIME')
+local relayed_ms = int(now[1] * 1000 + math.floor(now[2] / 1000))
 
 local start = 1
 -- guard:watermark
@@ -41,7 +43,12 @@ for i = start, n do
     redis.call('XADD', KEYS[3], int(seq) .. '-0', 'm', ARGV[a + 2])
     length = length + 1
     local progress = KEYS[FIXED_KEYS + i]
-    if redis.call('HSETNX', progress, target, 'relayed - -') == 1 then
+    local is_new = redis.call('HSETNX', progress, target, 'relayed - -')
+    -- guard:first
+    if is_new == 0 then progress = nil end
+    -- /guard:first
+    if progress then
+      redis.call('HSET', progress, '#relayed:' .. target, relayed_ms)
       redis.call('HINCRBY', progress, '#v', 1)
       redis.call('PEXPIRE', progress, ARGV[7])
     end

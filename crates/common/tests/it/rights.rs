@@ -77,6 +77,8 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
         }
         User::Validator => {
             link.backlog().await?;
+            link.after(Stream::Requests, StreamId::ZERO, 1).await?;
+            link.lane_info(&target()).await?;
             link.fronts(10).await?;
             link.after(Stream::Parked, StreamId::ZERO, 10).await?;
             link.log_range(1, 10).await?;
@@ -102,9 +104,7 @@ pub(crate) async fn plain(user: User, bed: &Bed, stage: &Stage) -> Check {
     link.generation().await?;
     same!(link.server().await?.memory_policy, "noeviction");
     link.record(rid(1)).await?;
-    if user != User::Validator {
-        link.progress(1).await?;
-    }
+    link.progress(1).await?;
     if user != User::Collector {
         link.head().await?;
     }

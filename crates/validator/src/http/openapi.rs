@@ -6,7 +6,7 @@
 use common::openapi::ApiKey;
 use utoipa::OpenApi;
 
-use super::{checkpoints, decisions, locks, log, pipeline, proofs, rewind, rollback, shards, state};
+use super::{checkpoints, decisions, explain, locks, log, pipeline, proofs, rewind, rollback, shards, state};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,6 +25,7 @@ use super::{checkpoints, decisions, locks, log, pipeline, proofs, rewind, rollba
         checkpoints::write,
         checkpoints::part,
         decisions::one,
+        explain::one,
         pipeline::all,
         rewind::rewind,
         rollback::rollback

@@ -46,6 +46,15 @@ impl Snapshot {
         table.get(rid.as_bytes())?.map(|row| decode("waiters", &rid, row.value())).transpose()
     }
 
+    /// Who holds the asset or waits for it.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub(crate) fn lock(&self, asset: &str) -> Result<Option<LockRow>, ViewError> {
+        let table = self.txn.open_table(tables::LOCKS)?;
+        table.get(asset)?.map(|row| decode("locks", &asset, row.value())).transpose()
+    }
+
     /// # Errors
     /// See [`ViewError`].
     pub(crate) fn waiters_count(&self) -> Result<u64, ViewError> {

@@ -61,6 +61,8 @@ async fn a_queue_of_64_goes_on_in_order_behind_an_order_and_survives_its_leader(
         .map(|(index, rid)| (json!(rid), json!(index + 1)))
         .collect();
     assert_eq!(places, expected);
+    let explained = validator.get(&format!("/v1/sync-requests/{}/explain", waiters[0])).await.body;
+    assert_eq!(explained["cause"]["code"], "ASSET_LOCKED", "{explained}");
     let other = validator.ask(Method::GET, "/v1/locks?asset=bond:A", "other", &[]).await;
     assert_eq!(other.status, StatusCode::OK);
     // A view that is made again, from the archive, shows the same.
@@ -129,6 +131,9 @@ async fn a_chain_of_dependencies_that_comes_last_first_goes_on_over_entries() {
     let waits: Vec<&Value> = listed["others"].as_array().expect("a list").iter().collect();
     assert!(waits.iter().any(|one| one["rid"] == json!(rids[1]) && one["awaits"] == json!(rids[0])));
     assert_eq!(waits.len(), 11);
+    let explained = validator.get(&format!("/v1/sync-requests/{}/explain", rids[1])).await.body;
+    assert_eq!(explained["cause"]["code"], "DEPENDENCY_PENDING", "{explained}");
+    assert!(explained["evidence"].to_string().contains(&rids[0].to_string()), "{explained}");
     bed.submit_as(&tenant(), rids[0], mint("bond:A", "acct:alice", 1)).await;
     let mut seqs = Vec::new();
     for rid in &rids {

@@ -4,6 +4,7 @@ mod audit;
 mod bed;
 mod checkpoints;
 mod crash;
+mod explain;
 mod faults;
 mod fenced;
 mod join;

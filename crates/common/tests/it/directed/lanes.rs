@@ -33,6 +33,7 @@ guarded! {
     "done" "used" what_is_done_was_finally_used;
     "progress" "exists" progress_makes_no_record;
     "progress" "upwards" progress_moves_upwards_only;
+    "progress" "first" what_was_sent_keeps_the_time_it_was_sent_first;
     "done" "declared" a_lane_that_forgot_a_nonce_must_reload;
     "done" "once" an_entry_is_done_once;
     "done" "needed" a_shared_nonce_goes_with_its_last_item;
@@ -343,6 +344,20 @@ async fn progress_moves_upwards_only(bed: Bed) -> Check {
     let progress = bed.link.progress(1).await?.ok_or("no progress")?;
     same!((progress.version, progress.targets["base"].state), (4, Delivery::Final));
     same!((progress.targets["base"].block, progress.targets["base"].tx.len()), (Some(6), 1));
+    Ok(())
+}
+
+async fn what_was_sent_keeps_the_time_it_was_sent_first(bed: Bed) -> Check {
+    let (_, lane) = relayed(&bed, 1).await?;
+    same!(set(&bed, &lane, Delivery::Sent, 1).await?, Progressed::Ok);
+    let sent = bed.link.progress(1).await?.ok_or("no progress")?.times["base"];
+    same!((sent.relayed_ms.is_some(), sent.relayed_ms <= sent.sent_ms, sent.done_ms), (true, true, None));
+    tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+    same!(set(&bed, &lane, Delivery::Included, 2).await?, Progressed::Ok);
+    same!(bed.link.progress(1).await?.ok_or("no progress")?.times["base"], sent);
+    same!(done(&bed.link, &lane, 0, 1, &[], &[]).await?, DoneReply::Ok(vec![Finished::Ok]));
+    let done = bed.link.progress(1).await?.ok_or("no progress")?.times["base"];
+    same!((done.sent_ms, done.done_ms > sent.sent_ms), (sent.sent_ms, true));
     Ok(())
 }
 

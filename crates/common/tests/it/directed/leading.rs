@@ -17,6 +17,7 @@ guarded! {
     "relay" "sequence" a_run_that_does_not_join_the_watermark_is_refused;
     "relay" "stable" nothing_leaves_before_it_is_stable;
     "relay" "watermark" a_repeated_or_overlapping_run_relays_each_entry_once;
+    "relay" "first" what_is_relayed_again_keeps_its_progress_and_its_first_time;
     "relay" "full" a_full_outbox_takes_what_fits_and_stops_only_its_own_watermark;
     "rewind" "once" an_entry_rewinds_a_target_once;
     "rewind" "backwards" a_rewind_goes_back_not_forwards;
@@ -134,6 +135,23 @@ async fn a_repeated_or_overlapping_run_relays_each_entry_once(bed: Bed) -> Check
     same!((progress.version, progress.targets["base"].to_string().as_str()), (1, "relayed - -"));
     same!(bed.number(&["PTTL", &bed.keys.progress(1)]) > 0, true);
     same!(bed.link.progress(2).await?, None);
+    Ok(())
+}
+
+async fn what_is_relayed_again_keeps_its_progress_and_its_first_time(bed: Bed) -> Check {
+    let fence = started(&bed, 1).await?;
+    same!(bed.link.relay(&fence, &target(), 1, &[Some(b"a")], LIMITS).await?, Relayed::Ok { watermark: 1 });
+    let times = bed.link.progress(1).await?.ok_or("no progress")?.times["base"];
+    same!((times.relayed_ms.is_some(), times.sent_ms, times.done_ms), (true, None, None));
+    bed.command(&["HSET", &bed.keys.progress(1), "base", "sent - -"]);
+    bed.command(&["DEL", &bed.keys.out(&target())]);
+    bed.command(&["HSET", &bed.keys.head(), "wm:base", "0"]);
+    same!(bed.link.relay(&fence, &target(), 1, &[Some(b"a")], LIMITS).await?, Relayed::Ok { watermark: 1 });
+    let again = bed.link.progress(1).await?.ok_or("no progress")?;
+    same!(
+        (again.version, again.targets["base"].to_string().as_str(), again.times["base"]),
+        (1, "sent - -", times)
+    );
     Ok(())
 }
 
