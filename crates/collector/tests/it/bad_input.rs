@@ -394,6 +394,7 @@ const ROUTES: [&str; 29] = [
     "GET /v1/sync-requests",
     "GET /v1/sync-requests/{rid}",
     "GET /v1/sync-requests/{rid}/events",
+    "GET /v1/sync-requests/{rid}/explain",
     "GET /v1/targets",
     "POST /v1/checkpoints",
     "POST /v1/rollbacks",
