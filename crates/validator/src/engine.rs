@@ -164,6 +164,12 @@ impl Engine {
         &self.position
     }
 
+    /// How many requests wait.
+    #[must_use]
+    pub fn waiters(&self) -> u64 {
+        self.waiters
+    }
+
     #[cfg(test)]
     fn set_waiters(&mut self, waiters: u64) {
         self.waiters = waiters;

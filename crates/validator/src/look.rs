@@ -25,7 +25,8 @@ pub(crate) async fn run(shards: Vec<Arc<ShardState>>) {
         for shard in &shards {
             let (now, leads) = (shard.now(), shard.is_leading());
             let is_blocked = shard.stats().blocked_by.is_some();
-            Look { leads, is_blocked, seq: now.seq, epoch: shard.epoch_floor() }.at(shard.shard);
+            let waiters = shard.engine().waiters();
+            Look { leads, is_blocked, seq: now.seq, epoch: shard.epoch_floor(), waiters }.at(shard.shard);
         }
         match at_redis(&shards).await {
             Ok(()) => is_told = false,

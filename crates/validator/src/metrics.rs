@@ -226,6 +226,8 @@ pub(crate) struct Look {
     /// The last entry here.
     pub(crate) seq: u64,
     pub(crate) epoch: u64,
+    /// Requests that wait for a lock, another request or a time.
+    pub(crate) waiters: u64,
 }
 
 impl Look {
@@ -236,6 +238,7 @@ impl Look {
         gauge!("oss_validator_blocked", "shard" => shard).set(if self.is_blocked { 1.0 } else { 0.0 });
         gauge!("oss_state_height", "shard" => shard).set(figure(self.seq));
         gauge!("oss_validator_epoch", "shard" => shard).set(figure(self.epoch));
+        gauge!("oss_validator_waiters", "shard" => shard).set(figure(self.waiters));
     }
 }
 

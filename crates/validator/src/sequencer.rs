@@ -94,6 +94,8 @@ struct Runner {
     book: Book,
     /// Redis TIME when the fronts were last read, Unix ms.
     now_ms: u64,
+    /// The last entry was of those that waited.
+    has_fed: bool,
 }
 
 /// Why leading ended.
@@ -107,7 +109,7 @@ impl Sequencer {
     #[must_use]
     pub(crate) fn new(shard: Arc<ShardState>, duties: Duties, life: Life) -> Self {
         let (tenure, reader) = (shard.watch_tenure(), shard.link.reader(BLOCK));
-        let (rate, book, now_ms) = (Rate::new(), Book::default(), 0);
+        let (rate, book, now_ms, has_fed) = (Rate::new(), Book::default(), 0, false);
         let (refused, settled, suspect, turn) = (None, None, None, Turn::default());
         let writer = Writer::new(Arc::clone(&shard));
         let runner = Runner {
@@ -124,6 +126,7 @@ impl Sequencer {
             turn,
             book,
             now_ms,
+            has_fed,
         };
         Self { runner: Some(runner), _life: life }
     }
@@ -261,6 +264,9 @@ impl Runner {
         self.settled = None;
         self.writer.join().await?;
         self.book = Book::of(&self.shard.view.snapshot()?)?;
+        // Who is due is to be known before anything else is taken up: it may be what killed the last leader.
+        let time = async || self.shard.link.fronts(1).await;
+        self.now_ms = crate::retry::until_known("read the time", time).await?.now_ms;
         let mut ordered = None;
         let mut size = FRONTS;
         loop {
@@ -349,7 +355,9 @@ impl Runner {
             self.rate.count(0, &self.shard);
             self.writer.join().await?;
             shard.view.sync_if_due()?;
-            self.sleep().await?;
+            if !self.book.is_new() {
+                self.sleep().await?;
+            }
             return Ok(None);
         };
         // Large messages: reading what the batch has no room for again and again would be waste.

@@ -86,7 +86,7 @@ async fn a_key_of_scope_peer_opens_nothing() {
     let collector = bed.start().await;
     let rid = bed.post(&collector, &mint("X"), &[]).await.rid().to_string();
     // The description is that of the whole origin; the others' routes are not here.
-    let fill = ["rid", "id", "asset", "account", "shard", "target"].map(|name| (name, rid.as_str()));
+    let fill = ["rid", "id", "asset", "account", "shard", "hash", "target"].map(|name| (name, rid.as_str()));
     let others: Vec<_> = ["validator.openapi.json", "broadcaster.openapi.json"]
         .into_iter()
         .flat_map(|file| testkit::generated::operations(file, &fill))

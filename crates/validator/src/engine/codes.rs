@@ -58,7 +58,7 @@ codes! {
     NotEffectiveYet = "NOT_EFFECTIVE_YET",
     /// It takes effect after its own time is over.
     EffectiveTooLate = "EFFECTIVE_TOO_LATE",
-    /// A change before it in the same request has locked the asset.
+    /// A change before it in the same request has locked the asset, or unlocked it.
     AlreadyLocked = "ALREADY_LOCKED",
     /// UNLOCK names a request that does not hold the asset.
     LockNotHeld = "LOCK_NOT_HELD",

@@ -147,11 +147,18 @@ impl<'r, 'a> Run<'r, 'a> {
         if !errors.is_empty() {
             return Err(errors.into());
         }
-        if let Some(rid) = pending {
-            return Err(Stopped::Held(Cause::Dependency { rid: *rid.as_bytes() }));
+        let at_ms = self.comes_later(candidate, &mut errors);
+        if !errors.is_empty() {
+            return Err(errors.into());
         }
-        if let Some(at_ms) = self.comes_later(candidate, &mut errors) {
-            return Err(if errors.is_empty() { Stopped::Held(Cause::Time { at_ms }) } else { errors.into() });
+        let awaited = pending.map(|rid| Cause::Dependency { rid: *rid.as_bytes() });
+        if let Some(cause) = awaited.or(at_ms.map(|at_ms| Cause::Time { at_ms })) {
+            // Whoever may not change the asset does not wait; one that there is not may be registered meanwhile.
+            let overlay = Overlay::new(work, candidate.footprint, recorder);
+            if overlay.asset().is_some() {
+                Checked { candidate, conditions: self.conditions }.check_asset(&overlay, &mut errors);
+            }
+            return Err(if errors.is_empty() { Stopped::Held(cause) } else { errors.into() });
         }
         let internal =
             || Errors::one(Code::Internal, "", "the engine failed on this request; it had no effect");
@@ -265,7 +272,9 @@ impl<'a> Checked<'_, 'a> {
         if !errors.is_empty() {
             return Err(errors.into());
         }
-        Err(Stopped::Held(Cause::Lock { until_ms: self.conditions.time_ms.saturating_add(lock_wait_ms) }))
+        // An order waits as long as it may: the lock has an end.
+        let patience_ms = if request.is_regulatory() { u64::MAX } else { lock_wait_ms };
+        Err(Stopped::Held(Cause::Lock { until_ms: self.conditions.time_ms.saturating_add(patience_ms) }))
     }
 
     fn check_version(&self, overlay: &Overlay<'_>, errors: &mut Errors) {

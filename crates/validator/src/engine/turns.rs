@@ -39,6 +39,12 @@ impl<'c> Manner<'c> {
     }
 }
 
+/// How many may wait before a request may not. Orders of authorities have as much room again: whoever fills the one does not
+/// keep them out.
+fn room(candidate: &Candidate<'_>) -> u64 {
+    if candidate.request.is_regulatory() { WAITERS_MAX * 2 } else { WAITERS_MAX }
+}
+
 /// The result of a run ahead.
 type Ahead<'a> = (Ran<'a>, Reads);
 
@@ -82,8 +88,8 @@ impl<'a> Turns<'_, '_, 'a> {
                 Verdict::Applied(changes)
             }
             Err(Stopped::Rejected(errors)) => Verdict::Rejected(errors),
-            Err(Stopped::Held(_)) if !candidate.waits && self.work.waiters >= WAITERS_MAX => {
-                let detail = format!("{WAITERS_MAX} requests of the shard wait");
+            Err(Stopped::Held(_)) if !candidate.waits && self.work.waiters >= room(candidate) => {
+                let detail = format!("{} requests of the shard wait", self.work.waiters);
                 Verdict::Rejected(Errors::one(Code::WaitersFull, "", detail))
             }
             Err(Stopped::Held(cause)) => Verdict::Held(cause),

@@ -133,12 +133,6 @@ impl LockRow {
         *self == Self::default()
     }
 
-    /// Whether somebody waits, and the first of them could go on.
-    #[must_use]
-    pub fn is_due(&self, time_ms: u64) -> bool {
-        !self.queue.is_empty() && self.held.as_ref().is_none_or(|held| held.until_ms < time_ms)
-    }
-
     /// `unlocks`: the request frees the lock of this id.
     pub(super) fn access(&self, rid: Rid, is_order: bool, unlocks: Option<Rid>, queue_max: usize) -> Access {
         let own = |held: &Holder| unlocks.is_some_and(|lock| held.rid == *lock.as_bytes());

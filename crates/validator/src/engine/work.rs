@@ -325,6 +325,11 @@ impl<'a> Overlay<'a> {
         self.get(self.lock).and_then(Record::as_lock)
     }
 
+    /// Whether the asset was held before the request.
+    pub(super) fn was_locked(&self) -> bool {
+        self.read(self.lock).and_then(Record::as_lock).is_some_and(|row| row.held.is_some())
+    }
+
     pub(super) fn set_lock(&mut self, row: LockRow) {
         self.put(self.lock, Record::Lock(Box::new(row)));
     }
@@ -372,7 +377,6 @@ impl<'a> Overlay<'a> {
 pub(super) fn is_gone(record: &Record) -> bool {
     match record {
         Record::Holding(holding) => *holding == HoldingRecord::default(),
-        Record::Lock(row) => row.is_empty(),
         _ => false,
     }
 }

@@ -3,6 +3,7 @@
 //! A key sees what its tenant holds and waits with; a key with scope `operate` sees all. Places in a queue are counted
 //! over everybody in it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -224,7 +225,14 @@ fn listed(
 ) -> Result<Listed, crate::view::ViewError> {
     let mut listed = Listed::default();
     let is_asked = |named: &str| asset.is_none_or(|asset| asset.as_str() == named);
-    for (asset, row) in snapshot.locks()?.into_iter().filter(|(asset, _)| is_asked(asset)) {
+    let rows = match asset {
+        Some(asset) => {
+            let row = snapshot.lock(asset.as_str())?;
+            row.map(|row| (asset.to_string(), row)).into_iter().collect()
+        }
+        None => snapshot.locks()?,
+    };
+    for (asset, row) in rows {
         let LockRow { held, queue } = row;
         let held = held.filter(|held| eyes.see(&held.tenant));
         let holder = held.and_then(|held| {
@@ -247,17 +255,18 @@ fn listed(
         }
         listed.locks.push(Lock { shard, asset, holder, waiters });
     }
-    for (rid, waiter) in snapshot.waiters()? {
+    snapshot.each_waiter(|rid, waiter| {
         let is_lock = matches!(waiter.cause, Cause::Lock { .. });
         if is_lock || !eyes.see(&waiter.tenant) || !is_asked(&waiter.asset) {
-            continue;
+            return ControlFlow::Continue(());
         }
         if listed.others.len() == ROWS_MAX {
             listed.more = true;
-            break;
+            return ControlFlow::Break(());
         }
         listed.others.push(Waiting::of(rid, &waiter, None));
-    }
+        ControlFlow::Continue(())
+    })?;
     Ok(listed)
 }
 

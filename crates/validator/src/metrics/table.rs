@@ -163,6 +163,12 @@ pub(crate) const TABLE: &[Metric] = &[
     ),
     Metric::new("oss_validator_trimmed_total", Counter, &["shard"], "Entries removed from the log in Redis."),
     Metric::new(
+        "oss_validator_waiters",
+        Gauge,
+        &["shard"],
+        "Requests that wait for a lock, another request or a time; at 10,000 the next is refused.",
+    ),
+    Metric::new(
         "oss_validator_withdrawn_total",
         Counter,
         &["effect", "shard"],

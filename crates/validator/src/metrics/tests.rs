@@ -70,7 +70,7 @@ fn record_all() {
     leading(shard, 1, true);
     old_roots(shard, 1, took);
     rebuilt(shard);
-    Look { leads: true, is_blocked: false, seq: 1, epoch: 1 }.at(shard);
+    Look { leads: true, is_blocked: false, seq: 1, epoch: 1, waiters: 1 }.at(shard);
     waiting(shard, &Backlog::default(), 0);
     oldest(shard, InputStream::Receipts, took);
     redis(Some(&Server {

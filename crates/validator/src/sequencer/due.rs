@@ -7,6 +7,7 @@
 //! While nothing changes and no time comes up, asking costs two comparisons. Messages stay in the view until they are fed in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use common::entry::InputStream;
 use common::ids::Rid;
@@ -69,14 +70,16 @@ impl Book {
     /// The book of a view.
     pub(super) fn of(snapshot: &Snapshot) -> Result<Self, ViewError> {
         let mut book = Self { locks: snapshot.locks()?, is_new: true, ..Self::default() };
-        for (rid, waiter) in snapshot.waiters()? {
-            let brief = Brief::of(&waiter);
+        snapshot.each_waiter(|rid, waiter| {
+            book.waiters.insert(rid, Brief::of(&waiter));
+            ControlFlow::Continue(())
+        })?;
+        for (rid, brief) in &book.waiters {
             if let Some(awaited) = brief.awaited.and_then(|rid| Rid::from_bytes(rid).ok())
                 && snapshot.decision(awaited)?.is_some()
             {
-                book.ready.insert(rid);
+                book.ready.insert(*rid);
             }
-            book.waiters.insert(rid, brief);
         }
         Ok(book)
     }
@@ -141,6 +144,11 @@ impl Book {
         (!due.is_empty()).then_some(Due::Waiters(due))
     }
 
+    /// Something may be due at once.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// Those that were given and did not fit.
     fn give_back(&mut self, rids: &[Rid]) {
         let awaiting = |rid: &&Rid| self.waiters.get(rid).is_some_and(|brief| brief.awaited.is_some());
@@ -178,8 +186,6 @@ impl Runner {
             }
             Due::Waiters(rids) => {
                 let snapshot = self.shard.view.snapshot()?;
-                // The one that killed the process may be among them.
-                let most = if self.suspect.is_some() { 1 } else { BATCH.messages };
                 let (mut taken, mut bytes) = (0, 0);
                 for rid in &rids {
                     let Some(waiter) = snapshot.waiter(*rid)? else {
@@ -187,14 +193,20 @@ impl Runner {
                         continue;
                     };
                     bytes += waiter.message.len();
-                    if intake.inputs.len() == most || (bytes > BATCH.bytes && !intake.inputs.is_empty()) {
+                    if intake.inputs.len() == BATCH.messages
+                        || (bytes > BATCH.bytes && !intake.inputs.is_empty())
+                    {
                         break;
                     }
                     taken += 1;
                     let Waiter { id, message, .. } = waiter;
                     intake.inputs.push(RawInput { stream: InputStream::Local, id, bytes: message });
-                    if self.suspect.is_some() && self.count(fence, *rid, &mut intake).await?.is_fenced() {
-                        return Ok(Fed::Fenced);
+                    if self.suspect.is_some() {
+                        if self.count(fence, *rid, &mut intake).await?.is_fenced() {
+                            return Ok(Fed::Fenced);
+                        }
+                        // One at a time: the one that killed the process may be among them.
+                        break;
                     }
                 }
                 self.book.give_back(rids.get(taken..).unwrap_or_default());

@@ -85,10 +85,16 @@ impl Runner {
         if let Some(intake) = self.own_facts().await? {
             return Ok(Next::Take(Box::new(intake)));
         }
-        match self.due(fence).await? {
-            Fed::Take(intake) => return Ok(Next::Take(intake)),
-            Fed::Fenced => return Ok(Next::Fenced),
-            Fed::Nothing => {}
+        // What is new has its turn after every entry of those that were fed in.
+        if !std::mem::take(&mut self.has_fed) {
+            match self.due(fence).await? {
+                Fed::Take(intake) => {
+                    self.has_fed = self.suspect.is_none();
+                    return Ok(Next::Take(intake));
+                }
+                Fed::Fenced => return Ok(Next::Fenced),
+                Fed::Nothing => {}
+            }
         }
         let Some(mut suspect) = self.suspect else {
             let intake = self.fronts(size).await?;
@@ -109,10 +115,12 @@ impl Runner {
     }
 
     /// The next message by itself, counted before it is touched.
-    async fn next_suspect(&self, suspect: &mut Suspect, fence: &Fence) -> Result<Next, Failure> {
-        let link = &self.shard.link;
+    async fn next_suspect(&mut self, suspect: &mut Suspect, fence: &Fence) -> Result<Next, Failure> {
+        let shard = std::sync::Arc::clone(&self.shard);
+        let link = &shard.link;
         let fronts = crate::retry::until_known("read the fronts", async || link.fronts(1).await).await?;
         let Fronts { now_ms, express, receipts, input } = fronts;
+        self.now_ms = now_ms;
         let front = |stream| match stream {
             InputStream::Inx => express.first(),
             InputStream::Receipts => receipts.first(),

@@ -1,6 +1,7 @@
 //! Locks and waiters in the view.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use common::ids::Rid;
 use redb::{ReadableTable as _, ReadableTableMetadata as _, WriteTransaction};
@@ -76,20 +77,24 @@ impl Snapshot {
         Ok(locks)
     }
 
-    /// Every request that waits.
+    /// Goes through the requests that wait, by id, until told to stop. One is in memory at a time: they have messages.
     ///
     /// # Errors
     /// See [`ViewError`].
-    pub(crate) fn waiters(&self) -> Result<BTreeMap<Rid, Waiter>, ViewError> {
+    pub(crate) fn each_waiter(
+        &self,
+        mut each: impl FnMut(Rid, Waiter) -> ControlFlow<()>,
+    ) -> Result<(), ViewError> {
         let table = self.txn.open_table(tables::WAITERS)?;
-        let mut waiters = BTreeMap::new();
         for row in table.iter()? {
             let (rid, row) = row?;
             let unreadable = |_| ViewError::Row { table: "waiters", row: format!("{:02x?}", rid.value()) };
             let rid = Rid::from_bytes(*rid.value()).map_err(unreadable)?;
-            waiters.insert(rid, decode("waiters", &rid, row.value())?);
+            if each(rid, decode("waiters", &rid, row.value())?).is_break() {
+                break;
+            }
         }
-        Ok(waiters)
+        Ok(())
     }
 }
 

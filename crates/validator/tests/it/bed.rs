@@ -126,6 +126,7 @@ impl Bed {
             key("operate", "demo", &[Scope::Read, Scope::Operate]),
             key("peer", "demo", &[Scope::Peer]),
             key("other", "other", &[Scope::Read, Scope::Operate]),
+            key("stranger", "other", &[Scope::Read]),
         ];
         let text = serde_json::to_vec(&KeyFile { keys }).expect("JSON");
         std::fs::write(self.path("keys.json"), text).expect("writes");

@@ -64,7 +64,9 @@ async fn a_queue_of_64_goes_on_in_order_behind_an_order_and_survives_its_leader(
     let explained = validator.get(&format!("/v1/sync-requests/{}/explain", waiters[0])).await.body;
     assert_eq!(explained["cause"]["code"], "ASSET_LOCKED", "{explained}");
     let other = validator.ask(Method::GET, "/v1/locks?asset=bond:A", "other", &[]).await;
-    assert_eq!(other.status, StatusCode::OK);
+    assert_eq!((other.status, &other.body["locks"][0]), (StatusCode::OK, row), "an operator sees all");
+    let stranger = validator.ask(Method::GET, "/v1/locks?asset=bond:A", "stranger", &[]).await;
+    assert_eq!((stranger.status, &stranger.body["locks"]), (StatusCode::OK, &json!([])));
     // A view that is made again, from the archive, shows the same.
     validator.kill();
     for file in std::fs::read_dir(bed.path("data")).expect("a folder") {
@@ -211,6 +213,7 @@ async fn a_crash_around_what_holds_waits_or_goes_on_changes_nothing_of_the_end()
         "validator.after_read:10",
         "link.commit.before:10",
         "link.commit.after:10",
+        "validator.after_view:11",
         "validator.after_commit:12",
     ] {
         let bed = Bed::new(&["base"]).await;

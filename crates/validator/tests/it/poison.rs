@@ -55,27 +55,37 @@ async fn poisoned(bed: &Bed, before: usize, after: usize) -> (Rid, Vec<Rid>) {
 
 #[tokio::test]
 async fn a_request_that_waits_and_kills_the_process_when_its_turn_comes_is_given_up_too() {
-    let bed = Bed::new(&["base"]).await;
-    let validator = bed.start();
-    validator.ready().await;
-    bed.decide(register("bond:A", &["base"])).await;
-    let awaited = Rid::fresh(crate::bed::SHARD);
-    let mut request = mint("bond:A", "acct:poison", 1);
-    request["depends_on"] = serde_json::json!([awaited]);
-    let poison = bed.submit(request).await;
-    eventually("it waits", async || (bed.record(poison).await.status == Status::Queued).then_some(())).await;
-    validator.stop().await;
-    bed.submit_as(&crate::bed::tenant(), awaited, mint("bond:A", "acct:alice", 1)).await;
-    let folder = bed.path("data").display().to_string();
-    let ended = async || bed.record(poison).await.status.is_end();
-    let (validator, deaths) = supervise(&bed, |_| folder.clone(), ended).await.expect("it is given up");
-    // The first death is what brings suspicion; two are counted; the third attempt is not made.
-    assert_eq!(deaths, 3);
-    let record = bed.record(poison).await;
-    assert_eq!((record.status, record.code.as_deref()), (Status::Rejected, Some("CRASH")));
-    validator.ready().await;
-    assert_eq!(bed.decide(mint("bond:A", "acct:alice", 1)).await.code, None);
-    audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
+    for awaits_time in [false, true] {
+        let bed = Bed::new(&["base"]).await;
+        let validator = bed.start();
+        validator.ready().await;
+        bed.decide(register("bond:A", &["base"])).await;
+        let awaited = Rid::fresh(crate::bed::SHARD);
+        let mut request = mint("bond:A", "acct:poison", 1);
+        if awaits_time {
+            let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(4);
+            let soon = jiff::Timestamp::try_from(soon).expect("a time").as_millisecond();
+            let soon = jiff::Timestamp::from_millisecond(soon).expect("a time");
+            request["effective_at"] = serde_json::json!(soon.to_string());
+        } else {
+            request["depends_on"] = serde_json::json!([awaited]);
+        }
+        let poison = bed.submit(request).await;
+        eventually("it waits", async || (bed.record(poison).await.status == Status::Queued).then_some(()))
+            .await;
+        validator.stop().await;
+        bed.submit_as(&crate::bed::tenant(), awaited, mint("bond:A", "acct:alice", 1)).await;
+        let folder = bed.path("data").display().to_string();
+        let ended = async || bed.record(poison).await.status.is_end();
+        let (validator, deaths) = supervise(&bed, |_| folder.clone(), ended).await.expect("it is given up");
+        // The first death is what brings suspicion; two are counted; the third attempt is not made.
+        assert_eq!(deaths, 3);
+        let record = bed.record(poison).await;
+        assert_eq!((record.status, record.code.as_deref()), (Status::Rejected, Some("CRASH")));
+        validator.ready().await;
+        assert_eq!(bed.decide(mint("bond:A", "acct:alice", 1)).await.code, None);
+        audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
+    }
 }
 
 async fn is_input_empty(bed: &Bed) -> bool {

@@ -102,7 +102,10 @@ impl Draft {
     /// A lock's row as the turns have left it.
     pub(in crate::engine) fn lock(&mut self, slot: &Slot) {
         if let (true, Some(asset)) = (slot.written, locked_asset(&slot.key)) {
-            self.locks.insert(asset.to_owned(), slot.now.as_ref().and_then(Record::as_lock).cloned());
+            self.locks.insert(
+                asset.to_owned(),
+                slot.now.as_ref().and_then(Record::as_lock).filter(|row| !row.is_empty()).cloned(),
+            );
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! - Footprint: writes the asset's lock.
 //! - Effect: the request holds the asset until a request with UNLOCK names it, or until its time is over.
-//! - Rejected: `ALREADY_LOCKED`, by an earlier change of the same request. One that another holds is waited for.
+//! - Rejected: `ALREADY_LOCKED`, by an earlier change of the same request, or before it until an UNLOCK in it. One that another
+//!   holds is waited for.
 //! - Inverse: none; what waited has gone on. UNLOCK ends it.
 
 use super::super::codes::Code;
@@ -18,7 +19,8 @@ pub(super) fn footprint(touched: &mut Touched<'_>) -> ChangeSlots {
 pub(super) fn apply(reason: &str, seconds: u32, applying: &mut Applying<'_, '_>) {
     let Some(Locking { rid, seq, time_ms }) = applying.locking else { return };
     let row = applying.overlay.lock().cloned().unwrap_or_default();
-    if row.held.is_some() {
+    // Who unlocks lets those go on who wait: the next lock is a request of its own.
+    if row.held.is_some() || applying.overlay.was_locked() {
         applying.error(Code::AlreadyLocked, "/kind", "the asset is locked already");
         return;
     }

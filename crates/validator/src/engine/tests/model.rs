@@ -127,6 +127,10 @@ impl Model {
             }
         }
         if let Some(key) = awaited {
+            let is_issuer = |asset: &Asset| asset.issuer == ask.tenant || ask.is_order();
+            if !self.state.assets.get(ask.asset).is_none_or(is_issuer) {
+                return Err("NOT_ISSUER".into());
+            }
             return Err(Stop::Held(Awaited::Request(key)));
         }
         self.may_pass(ask)?;

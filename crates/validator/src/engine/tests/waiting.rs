@@ -153,6 +153,7 @@ fn who_waits_too_long_is_refused_and_one_whose_own_time_is_over_expires() {
     brief["ttl_seconds"] = json!(5);
     let brief = collected("brief", &brief, vec![]);
     world.commit_in(vec![lock("l"), brief, moves("t1", "1"), moves("t2", "1")]);
+    world.commit(vec![order("f", "FREEZE")]);
     world.time_ms = START_MS + 5_001;
     let inputs = again(&world, &["brief", "t1"]);
     assert_eq!(verdicts(&world.commit(inputs)), ["EXPIRED TTL_EXPIRED"]);
@@ -162,7 +163,9 @@ fn who_waits_too_long_is_refused_and_one_whose_own_time_is_over_expires() {
     world.time_ms += 1;
     let inputs = again(&world, &["t1"]);
     assert_eq!(verdicts(&world.commit(inputs)), ["REJECTED LOCK_TIMEOUT"]);
-    assert_eq!(queue(&world), [rid("t2", "acme")]);
+    let inputs = again(&world, &["f"]);
+    assert!(verdicts(&world.commit(inputs)).is_empty(), "an order waits as long as it may");
+    assert_eq!(queue(&world), [rid("f", "acme"), rid("t2", "acme")]);
 }
 
 #[test]
@@ -201,8 +204,12 @@ fn a_lock_is_for_who_names_it_and_once_in_a_request() {
     let expected = ["REJECTED ALREADY_LOCKED", "REJECTED LOCK_NOT_HELD", "APPLIED 2", "HELD ASSET_LOCKED"];
     assert_eq!(verdicts(&batch), expected);
     let end = json!({"kind": "UNLOCK", "lock": rid("l", "acme")});
-    let again = json!([end, {"kind": "LOCK", "reason": "c", "seconds": 1}, end]);
-    let batch = world.commit_in(vec![collected("again", &bond(&again), vec![])]);
+    let more = json!([end, {"kind": "LOCK", "reason": "c", "seconds": 1}]);
+    let batch = world.commit_in(vec![collected("more", &bond(&more), vec![])]);
+    assert_eq!(verdicts(&batch), ["REJECTED ALREADY_LOCKED"], "who waits goes on first");
+    let mut free = World::with_bond();
+    let own = json!([{"kind": "LOCK", "reason": "c", "seconds": 1}, end]);
+    let batch = free.commit_in(vec![collected("own", &bond(&own), vec![])]);
     assert_eq!(verdicts(&batch), ["REJECTED LOCK_NOT_HELD"], "it is its own by then");
     // What others have waited for is not undone, and nothing is undone under a lock.
     let batch = world.commit(vec![rollback("r", "acme", rid("l", "acme"))]);
@@ -350,4 +357,6 @@ fn a_shard_has_room_for_so_many_waiters_and_no_more() {
     world.engine.set_waiters(WAITERS_MAX - 1);
     let batch = world.commit_in(vec![waits(0), waits(1), moves("t", "1")]);
     assert_eq!(verdicts(&batch), ["HELD DEPENDENCY_PENDING", "REJECTED WAITERS_FULL", "APPLIED 2"]);
+    world.commit_in(vec![lock("l")]);
+    assert_eq!(verdicts(&world.commit(vec![order("f", "FREEZE")])), ["HELD ASSET_LOCKED"]);
 }

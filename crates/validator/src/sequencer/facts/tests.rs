@@ -88,6 +88,7 @@ impl Bed {
             turn: Turn::default(),
             book: Book::default(),
             now_ms: 0,
+            has_fed: false,
         };
         let mut bed = Self { runner, fence, file, ground, _stop: stopper };
         let first = bed.runner.own_facts().await.expect("facts").expect("the file differs from the log");

@@ -82,7 +82,11 @@ impl Model {
         let before = self.waiting.get(&ask.key).map(|waiting| waiting.awaited);
         let (awaited, code) = match (awaited, before) {
             (Awaited::Lock(_), Some(Awaited::Lock(_))) => return None,
-            (Awaited::Lock(_), _) => (Awaited::Lock(time_ms + LOCK_WAIT_MS), "HELD ASSET_LOCKED"),
+            (Awaited::Lock(_), _) => {
+                // Orders wait as long as they may.
+                let until = if ask.is_order() { u64::MAX } else { time_ms + LOCK_WAIT_MS };
+                (Awaited::Lock(until), "HELD ASSET_LOCKED")
+            }
             (awaited, Some(before)) if awaited == before => return None,
             (awaited, _) => (awaited, "HELD DEPENDENCY_PENDING"),
         };
@@ -145,6 +149,7 @@ impl Model {
     pub(super) fn check_waiting(&self, world: &World) {
         let keys: BTreeSet<Rid> = self.waiting.keys().map(|key| name(*key, "acme")).collect();
         assert_eq!(world.waiters.keys().copied().collect::<BTreeSet<_>>(), keys);
+        assert!(world.locks.values().all(|row| !row.is_empty()), "a row without a holder or waiters goes");
         for asset in ASSETS {
             let lock = self.state.locks.get(asset).cloned().unwrap_or_default();
             let row = world.locks.get(asset).cloned().unwrap_or_default();
