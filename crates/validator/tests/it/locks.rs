@@ -86,6 +86,7 @@ async fn a_queue_of_64_goes_on_in_order_behind_an_order_and_survives_its_leader(
         assert_eq!(bed.decided(*rid).await.code.as_deref(), Some("ASSET_BLOCKED"), "the order came first");
     }
     assert_eq!(shown(&validator, &bed, "bond:A").await["locks"], json!([]));
+    validator.reach_head(&bed).await;
     audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
 }
 
@@ -139,6 +140,7 @@ async fn a_chain_of_dependencies_that_comes_last_first_goes_on_over_entries() {
         seqs.push(bed.decided(*rid).await.seq.expect("an entry"));
     }
     assert!(seqs.is_sorted(), "{seqs:?}");
+    validator.reach_head(&bed).await;
     audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
 }
 

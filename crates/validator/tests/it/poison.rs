@@ -84,6 +84,7 @@ async fn a_request_that_waits_and_kills_the_process_when_its_turn_comes_is_given
         assert_eq!((record.status, record.code.as_deref()), (Status::Rejected, Some("CRASH")));
         validator.ready().await;
         assert_eq!(bed.decide(mint("bond:A", "acct:alice", 1)).await.code, None);
+        validator.reach_head(&bed).await;
         audit::check(&audit::log(&validator).await, &bed.submitted.lock().expect("lock").clone());
     }
 }
