@@ -103,8 +103,6 @@ pub(crate) struct TargetFacts {
     /// The broadcaster that drives its lane, and until when, Unix ms; 0 = released.
     pub(crate) owner: Option<String>,
     pub(crate) lease_ms: u64,
-    /// When the lane looks at the entry again, Unix ms.
-    pub(crate) look_ms: Option<u64>,
     pub(crate) tx: Vec<String>,
     pub(crate) block: Option<u64>,
 }

@@ -110,6 +110,21 @@ impl Api {
         }
     }
 
+    /// What is found of something in a snapshot, with the snapshot's head. A follower that finds nothing looks again once it has
+    /// reached the log's head: it must not say that there is no such thing while the log has it.
+    async fn found<T>(
+        &self,
+        state: &Arc<ShardState>,
+        find: impl AsyncFn(&Arc<ShardState>) -> Result<(u64, Option<T>), Problem>,
+    ) -> Result<(u64, Option<T>), Problem> {
+        let found = find(state).await?;
+        if found.1.is_some() || state.is_leading() {
+            return Ok(found);
+        }
+        let head = state.link.head().await.map_err(|error| unreachable(&error))?.seq;
+        find(self.reached(state.shard, Some(head)).await?).await
+    }
+
     /// Why an entry is not here: the log has it and this process does not yet, or there is no such entry.
     async fn not_reached(&self, state: &ShardState, wanted: u64) -> Problem {
         match state.link.head().await {

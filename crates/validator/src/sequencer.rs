@@ -8,6 +8,7 @@
 
 mod due;
 mod facts;
+mod feed;
 mod fill;
 mod rate;
 mod suspect;
@@ -355,7 +356,7 @@ impl Runner {
             self.rate.count(0, &self.shard);
             self.writer.join().await?;
             shard.view.sync_if_due()?;
-            if !self.book.is_new() {
+            if !self.book.is_any_due(self.now_ms) {
                 self.sleep().await?;
             }
             return Ok(None);

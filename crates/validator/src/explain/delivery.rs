@@ -41,9 +41,7 @@ pub(super) fn decide(facts: &Facts, decided: &Decided) -> Found {
     if let Some(block) = target.block {
         found = found.fact("block", block);
     }
-    // A lane that is held looks at nothing.
-    let looks = !matches!(cause, Cause::LanePaused | Cause::LaneUnowned);
-    found.at(target.look_ms.filter(|look_ms| looks && *look_ms > facts.now_ms))
+    found
 }
 
 fn of_target(target: &TargetFacts, seq: u64, now_ms: u64) -> Cause {

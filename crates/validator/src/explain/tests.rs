@@ -44,7 +44,6 @@ fn target() -> TargetFacts {
         paused_by: None,
         owner: Some("broadcaster-1".to_owned()),
         lease_ms: NOW_MS + 1_000,
-        look_ms: None,
         tx: Vec::new(),
         block: None,
     }
@@ -144,14 +143,11 @@ fn of_several_targets_the_one_that_is_least_far_blocks_and_one_whose_receipt_is_
 }
 
 #[test]
-fn a_paused_target_can_be_resumed_and_looks_at_nothing_meanwhile() {
-    let paused = TargetFacts { paused_by: Some("operate".to_owned()), look_ms: Some(NOW_MS + 7), ..target() };
-    let explained = explain(&committed(vec![paused.clone()]));
-    assert_eq!(explained.next.at_ms, None);
+fn a_paused_target_can_be_resumed() {
+    let paused = TargetFacts { paused_by: Some("operate".to_owned()), ..target() };
+    let explained = explain(&committed(vec![paused]));
     let calls: Vec<&str> = explained.verbs.iter().map(|call| call.call.as_str()).collect();
     assert_eq!(calls, ["POST /v1/targets/base/resume", "POST /v1/rollbacks"]);
-    let deferred = TargetFacts { paused_by: None, state: Some(Delivery::Deferred), ..paused };
-    assert_eq!(explain(&committed(vec![deferred])).next.at_ms, Some(NOW_MS + 7));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use common::problem::Problem;
 use common::status::Status;
 use serde::{Deserialize, Serialize};
 
-use super::{Api, broken, internal, not_found, path_part, query, read_snapshot, unreachable};
+use super::{Api, broken, internal, not_found, path_part, query, read_snapshot};
 use crate::engine::codes::Code;
 use crate::engine::{Decision, Withdrawal};
 use crate::shard::ShardState;
@@ -115,15 +115,8 @@ pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
         let wait = query::<Wait>(&request)?;
         let state = Arc::clone(api.reached(rid.shard(), wait.min_seq).await?);
         let tenant = principal.tenant;
-        match find(&state, rid, &tenant).await? {
-            (_, None) if !state.is_leading() => {
-                let head = state.link.head().await.map_err(|error| unreachable(&error))?.seq;
-                let state = Arc::clone(api.reached(rid.shard(), Some(head)).await?);
-                let (seq, found) = find(&state, rid, &tenant).await?;
-                Ok(answered(seq, found))
-            }
-            (seq, found) => Ok(answered(seq, found)),
-        }
+        let (seq, found) = api.found(&state, async |state| find(state, rid, &tenant).await).await?;
+        Ok(answered(seq, found))
     };
     let result = result.await;
     api.answer(shard, result)
@@ -158,19 +151,24 @@ struct Details {
     gone: bool,
 }
 
+/// The entry that made a decision. `None`: an archive may begin later than the log; what was decided stands in the view.
+pub(super) fn deciding_entry(view: &View, seq: u64) -> Result<Option<Body>, Problem> {
+    if let Some(entry) = view.entry(seq).map_err(|error| broken(&error))? {
+        return entry.decode().map(Some).map_err(|error| broken(&error));
+    }
+    let first = view.archive_first().map_err(|error| broken(&error))?;
+    if first.is_some_and(|first| first > seq) {
+        Ok(None)
+    } else {
+        Err(internal("the entry of a decision is not in the archive"))
+    }
+}
+
 impl Details {
     fn read(view: &View, rid: Rid, decision: &Decision) -> Result<Self, Problem> {
-        let Some(entry) = view.entry(decision.seq).map_err(|error| broken(&error))? else {
-            let first = view.archive_first().map_err(|error| broken(&error))?;
-            // An archive may begin later than the log; what was decided stands in the view.
-            return if first.is_some_and(|first| first > decision.seq) {
-                Ok(Self { gone: true, ..Self::default() })
-            } else {
-                Err(internal("the entry of a decision is not in the archive"))
-            };
-        };
-        let body = entry.decode().map_err(|error| broken(&error))?;
-        Ok(Self::of(&body, rid, decision.fp))
+        let body = deciding_entry(view, decision.seq)?;
+        Ok(body
+            .map_or_else(|| Self { gone: true, ..Self::default() }, |body| Self::of(&body, rid, decision.fp)))
     }
 
     fn of(body: &Body, rid: Rid, fp: Digest) -> Self {

@@ -66,12 +66,10 @@ pub(super) async fn one(request: HttpRequest, api: Data<Api>) -> HttpResponse {
         // What the record says was decided must be here too.
         let state =
             Arc::clone(api.reached(rid.shard(), record.as_ref().and_then(|record| record.seq)).await?);
-        let (mut seq, mut found) = decision(&state, rid, &tenant).await?;
-        if found.is_none() && record.is_none() && !state.is_leading() {
-            let head = state.link.head().await.map_err(|error| unreachable(&error))?.seq;
-            let state = Arc::clone(api.reached(rid.shard(), Some(head)).await?);
-            (seq, found) = decision(&state, rid, &tenant).await?;
-        }
+        let (seq, found) = match &record {
+            Some(_) => decision(&state, rid, &tenant).await?,
+            None => api.found(&state, async |state| decision(state, rid, &tenant).await).await?,
+        };
         let unknown = || not_found("No such request is known");
         let (facts, marks) = gather(&state, rid, record, found).await?.ok_or_else(unknown)?;
         let answer = Answer { explained: explain(&facts), budget: Budget::of(marks) };
@@ -134,7 +132,7 @@ async fn decided(
     let mut marks = targets::marks(&deciding, &progress, status == Status::Completed);
     marks.accepted_ms = accepted_ms;
     marks.collected_ms = deciding.collected_ms;
-    marks.begun_ms = Some(deciding.begun_ms);
+    marks.begun_ms = deciding.begun_ms;
     if status == Status::Completed {
         marks.done_ms = marks.done_ms.or(ended_ms);
     }

@@ -1,32 +1,27 @@
-//! Who waits and can go on, or whose time is over: what the leader feeds in again.
+//! Who waits and can go on, or whose time is over.
 //!
-//! In: the rows of locks and waiters, followed entry by entry, and the time. Out: `local` inputs of the next entry: a
-//! TIMEOUT per lock whose time is over, else the messages of waiters, in the order of their queues. What becomes of
-//! them is the engine's to say; here nothing is decided, so what is fed in too early only costs an entry.
+//! In: the rows of locks and waiters, followed entry by entry, and the time. Out: what the leader feeds in with the next
+//! entry ([`Due`]): locks whose time is over, else waiters, each queue in its order, as many as one batch takes. What becomes
+//! of them is the engine's to say; here nothing is decided, so what is fed in too early only costs an entry.
 //!
-//! While nothing changes and no time comes up, asking costs two comparisons. Messages stay in the view until they are fed in.
+//! Everything is found by an index: an entry costs what it changes, and asking while nothing is due costs four looks.
+//! What was given comes up again only when its row changes. Messages are not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use common::entry::InputStream;
 use common::ids::Rid;
-use common::link::{Attempted, Fence};
-use common::message::{Body, GivenUp, Message, TimedOut};
 
-use super::Runner;
-use super::suspect::ATTEMPTS_MAX;
-use crate::engine::RawInput;
 use crate::engine::boundary::Changes;
-use crate::engine::select::BATCH;
+use crate::engine::select::{BATCH, Fronts, Waiting, select};
 use crate::engine::waiting::{Cause, LockRow, Waiter};
-use crate::error::Failure;
-use crate::pipeline::Intake;
 use crate::view::{Snapshot, ViewError};
 
-/// What is kept of a waiter: not its message.
+/// What is kept of a waiter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Brief {
+    /// Of its message.
+    bytes: usize,
     ends_ms: u64,
     /// The request it waits for.
     awaited: Option<[u8; 16]>,
@@ -41,8 +36,21 @@ impl Brief {
             Cause::Time { at_ms } => (None, Some(at_ms)),
             Cause::Lock { .. } => (None, None),
         };
-        Self { ends_ms: waiter.ends_ms(), awaited, starts_ms }
+        Self { bytes: waiter.message.len(), ends_ms: waiter.ends_ms(), awaited, starts_ms }
     }
+
+    /// When it is due whatever else happens, Unix ms: what ends at a time is over after it.
+    fn moments(&self) -> impl Iterator<Item = u64> {
+        self.starts_ms.into_iter().chain([self.ends_ms.saturating_add(1)])
+    }
+}
+
+/// Whom a moment is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Of {
+    /// The lock of an asset ends.
+    Lock(String),
+    Waiter(Rid),
 }
 
 /// Locks and waiters as of the last committed entry.
@@ -50,35 +58,52 @@ impl Brief {
 pub(super) struct Book {
     locks: BTreeMap<String, LockRow>,
     waiters: BTreeMap<Rid, Brief>,
-    /// Those whose awaited request is decided.
+    /// Who waits for a request.
+    awaiting: BTreeMap<[u8; 16], BTreeSet<Rid>>,
+    /// From when on something is due, Unix ms.
+    moments: BTreeSet<(u64, Of)>,
+    /// Assets that are free while somebody waits for them.
+    free: BTreeSet<String>,
+    /// Assets whose lock is over.
+    over: BTreeSet<String>,
+    /// Waiters whose time or request has come.
     ready: BTreeSet<Rid>,
-    /// Something has changed since it was last looked at.
-    is_new: bool,
-    /// When something starts or is over next, Unix ms.
-    next_ms: Option<u64>,
 }
 
 /// What is due.
 #[derive(Debug, PartialEq, Eq)]
-enum Due {
+pub(super) enum Due {
     /// Locks whose time is over: by asset, who holds it.
     Locks(Vec<(String, Rid)>),
     Waiters(Vec<Rid>),
 }
 
+/// How many waiters an entry takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// What a batch takes.
+    Batch,
+    /// One: a message of those that are due may be what killed the process.
+    One,
+}
+
 impl Book {
     /// The book of a view.
     pub(super) fn of(snapshot: &Snapshot) -> Result<Self, ViewError> {
-        let mut book = Self { locks: snapshot.locks()?, is_new: true, ..Self::default() };
+        let mut book = Self::default();
+        for (asset, row) in snapshot.locks()? {
+            book.set_lock(&asset, Some(&row));
+        }
         snapshot.each_waiter(|rid, waiter| {
-            book.waiters.insert(rid, Brief::of(&waiter));
+            book.set_waiter(rid, Some(&waiter));
             ControlFlow::Continue(())
         })?;
-        for (rid, brief) in &book.waiters {
-            if let Some(awaited) = brief.awaited.and_then(|rid| Rid::from_bytes(rid).ok())
-                && snapshot.decision(awaited)?.is_some()
+        let awaited: Vec<[u8; 16]> = book.awaiting.keys().copied().collect();
+        for awaited in awaited {
+            if let Ok(rid) = Rid::from_bytes(awaited)
+                && snapshot.decision(rid)?.is_some()
             {
-                book.ready.insert(*rid);
+                book.is_decided(rid);
             }
         }
         Ok(book)
@@ -86,168 +111,126 @@ impl Book {
 
     /// An entry was committed.
     pub(super) fn follow(&mut self, changes: &Changes) {
-        if self.waiters.is_empty() && changes.locks.is_empty() && changes.waiters.is_empty() {
-            return;
-        }
         for (asset, row) in &changes.locks {
-            self.is_new = true;
-            match row {
-                Some(row) => self.locks.insert(asset.clone(), row.clone()),
-                None => self.locks.remove(asset),
-            };
+            self.set_lock(asset, row.as_ref());
         }
         for (rid, waiter) in &changes.waiters {
-            self.is_new = true;
-            self.ready.remove(rid);
-            match waiter {
-                Some(waiter) => self.waiters.insert(*rid, Brief::of(waiter)),
-                None => self.waiters.remove(rid),
-            };
+            self.set_waiter(*rid, waiter.as_ref());
         }
-        let awaited = |brief: &Brief| brief.awaited.is_some_and(|rid| is_in(changes, rid));
-        let ready = self.waiters.iter().filter(|(_, brief)| awaited(brief)).map(|(rid, _)| *rid);
-        let ready: Vec<Rid> = ready.collect();
-        self.is_new |= !ready.is_empty();
-        self.ready.extend(ready);
-    }
-
-    /// What is due at `now_ms`; what is given once is not given again before something changes.
-    fn due(&mut self, now_ms: u64) -> Option<Due> {
-        if !self.is_new && self.next_ms.is_none_or(|next| next > now_ms) {
-            return None;
+        if !self.awaiting.is_empty() {
+            changes.decisions.keys().for_each(|rid| self.is_decided(*rid));
         }
-        self.is_new = false;
-        let held = self.locks.iter().filter_map(|(asset, row)| Some((asset, row.held.as_ref()?)));
-        let over: Vec<(String, Rid)> = held
-            .filter(|(_, held)| held.until_ms < now_ms)
-            .filter_map(|(asset, held)| Some((asset.clone(), Rid::from_bytes(held.rid).ok()?)))
-            .collect();
-        let until = self.locks.values().filter_map(|row| row.held.as_ref()).map(|held| held.until_ms);
-        let ends = self.waiters.values().map(|brief| brief.ends_ms);
-        let starts = self.waiters.values().filter_map(|brief| brief.starts_ms);
-        // What ends at a time is over after it.
-        let over_at = until.chain(ends).map(|ends| ends.saturating_add(1));
-        self.next_ms = over_at.chain(starts).filter(|next| *next > now_ms).min();
-        if !over.is_empty() {
-            self.is_new = true;
-            return Some(Due::Locks(over));
+    }
+
+    fn is_decided(&mut self, rid: Rid) {
+        self.ready.extend(self.awaiting.get(rid.as_bytes()).into_iter().flatten());
+    }
+
+    fn set_lock(&mut self, asset: &str, row: Option<&LockRow>) {
+        let before = self.locks.remove(asset).and_then(|row| row.held);
+        if let Some(held) = before {
+            self.moments.remove(&(held.until_ms.saturating_add(1), Of::Lock(asset.to_owned())));
         }
-        let free = self.locks.values().filter(|row| row.held.is_none());
-        let first = free.flat_map(|row| &row.queue).filter_map(|queued| Rid::from_bytes(queued.rid).ok());
-        let is_timely = |brief: &Brief| {
-            brief.ends_ms < now_ms || brief.starts_ms.is_some_and(|starts_ms| starts_ms <= now_ms)
-        };
-        let timely = self.waiters.iter().filter(|(_, brief)| is_timely(brief)).map(|(rid, _)| *rid);
-        let mut given = BTreeSet::new();
-        let all = first.chain(std::mem::take(&mut self.ready)).chain(timely);
-        let due: Vec<Rid> = all.filter(|rid| given.insert(*rid)).collect();
-        (!due.is_empty()).then_some(Due::Waiters(due))
+        self.free.remove(asset);
+        self.over.remove(asset);
+        let Some(row) = row else { return };
+        match &row.held {
+            Some(held) => {
+                self.moments.insert((held.until_ms.saturating_add(1), Of::Lock(asset.to_owned())));
+            }
+            None if !row.queue.is_empty() => {
+                self.free.insert(asset.to_owned());
+            }
+            None => {}
+        }
+        self.locks.insert(asset.to_owned(), row.clone());
     }
 
-    /// Something may be due at once.
-    pub(super) fn is_new(&self) -> bool {
-        self.is_new
-    }
-
-    /// Those that were given and did not fit.
-    fn give_back(&mut self, rids: &[Rid]) {
-        let awaiting = |rid: &&Rid| self.waiters.get(rid).is_some_and(|brief| brief.awaited.is_some());
-        let back: Vec<Rid> = rids.iter().filter(awaiting).copied().collect();
-        self.ready.extend(back);
-        self.is_new |= !rids.is_empty();
-    }
-}
-
-fn is_in(changes: &Changes, rid: [u8; 16]) -> bool {
-    Rid::from_bytes(rid).is_ok_and(|rid| changes.decisions.contains_key(&rid))
-}
-
-/// What comes of asking who is due.
-#[derive(Debug)]
-pub(super) enum Fed {
-    Take(Box<Intake>),
-    Nothing,
-    /// The lease is another's.
-    Fenced,
-}
-
-impl Runner {
-    /// Who is due goes before what is new: it came before.
-    pub(super) async fn due(&mut self, fence: &Fence) -> Result<Fed, Failure> {
-        let Some(due) = self.book.due(self.now_ms) else { return Ok(Fed::Nothing) };
-        self.writer.join().await?;
-        let mut intake = Intake { now_ms: self.now_ms, ..Intake::default() };
-        match due {
-            Due::Locks(over) => {
-                for (asset, lock) in over.into_iter().take(BATCH.messages) {
-                    let Ok(asset) = asset.parse() else { continue };
-                    intake.inputs.push(self.fact(Body::TimedOut(TimedOut { asset, lock })));
+    fn set_waiter(&mut self, rid: Rid, waiter: Option<&Waiter>) {
+        self.ready.remove(&rid);
+        if let Some(before) = self.waiters.remove(&rid) {
+            for moment in before.moments() {
+                self.moments.remove(&(moment, Of::Waiter(rid)));
+            }
+            if let Some(awaited) = before.awaited
+                && let Some(others) = self.awaiting.get_mut(&awaited)
+            {
+                others.remove(&rid);
+                if others.is_empty() {
+                    self.awaiting.remove(&awaited);
                 }
             }
-            Due::Waiters(rids) => {
-                let snapshot = self.shard.view.snapshot()?;
-                let (mut taken, mut bytes) = (0, 0);
-                for rid in &rids {
-                    let Some(waiter) = snapshot.waiter(*rid)? else {
-                        taken += 1;
-                        continue;
-                    };
-                    bytes += waiter.message.len();
-                    if intake.inputs.len() == BATCH.messages
-                        || (bytes > BATCH.bytes && !intake.inputs.is_empty())
-                    {
-                        break;
-                    }
-                    taken += 1;
-                    let Waiter { id, message, .. } = waiter;
-                    intake.inputs.push(RawInput { stream: InputStream::Local, id, bytes: message });
-                    if self.suspect.is_some() {
-                        if self.count(fence, *rid, &mut intake).await?.is_fenced() {
-                            return Ok(Fed::Fenced);
-                        }
-                        // One at a time: the one that killed the process may be among them.
-                        break;
-                    }
-                }
-                self.book.give_back(rids.get(taken..).unwrap_or_default());
-            }
         }
-        Ok(if intake.inputs.is_empty() { Fed::Nothing } else { Fed::Take(Box::new(intake)) })
+        let Some(brief) = waiter.map(Brief::of) else { return };
+        self.moments.extend(brief.moments().map(|moment| (moment, Of::Waiter(rid))));
+        if let Some(awaited) = brief.awaited {
+            self.awaiting.entry(awaited).or_default().insert(rid);
+        }
+        self.waiters.insert(rid, brief);
     }
 
-    /// Counts the attempt before the message is touched, as of every message under suspicion.
-    async fn count(&self, fence: &Fence, rid: Rid, intake: &mut Intake) -> Result<Counted, Failure> {
-        let key = format!("waiters/{rid}");
-        let link = &self.shard.link;
-        let counted =
-            crate::retry::until_known("count an attempt", async || link.attempt(fence, &key).await).await?;
-        let Attempted::Ok { count } = counted else { return Ok(Counted::Fenced) };
-        intake.attempted.push(key);
-        if count >= ATTEMPTS_MAX
-            && let Some(id) = intake.inputs.last().map(|input| input.id.clone())
+    /// Whether something is due at `now_ms`.
+    pub(super) fn is_any_due(&self, now_ms: u64) -> bool {
+        let is_moment = self.moments.first().is_some_and(|(moment, _)| *moment <= now_ms);
+        is_moment || !(self.free.is_empty() && self.over.is_empty() && self.ready.is_empty())
+    }
+
+    /// What goes into the next entry at `now_ms`.
+    pub(super) fn due(&mut self, now_ms: u64, share: Share) -> Option<Due> {
+        while let Some((moment, _)) = self.moments.first()
+            && *moment <= now_ms
         {
-            let fact = GivenUp { s: InputStream::Local, id, attempts: count };
-            intake.inputs.insert(0, self.fact(Body::GivenUp(fact)));
-            intake.is_untouched = true;
+            match self.moments.pop_first() {
+                Some((_, Of::Lock(asset))) => drop(self.over.insert(asset)),
+                Some((_, Of::Waiter(rid))) => drop(self.ready.insert(rid)),
+                None => {}
+            }
         }
-        Ok(Counted::Ok)
+        if !self.over.is_empty() {
+            return Some(Due::Locks(self.locks_over()));
+        }
+        let rids = self.waiters_due(share);
+        (!rids.is_empty()).then_some(Due::Waiters(rids))
     }
 
-    fn fact(&self, body: Body) -> RawInput {
-        let message = Message { id: self.duties.node.to_string(), traceparent: None, body };
-        RawInput { stream: InputStream::Local, id: String::new(), bytes: message.encode() }
+    fn locks_over(&mut self) -> Vec<(String, Rid)> {
+        let assets: Vec<String> = self.over.iter().take(BATCH.messages).cloned().collect();
+        for asset in &assets {
+            self.over.remove(asset);
+        }
+        let holder = |asset: String| {
+            let held = self.locks.get(&asset)?.held.as_ref()?;
+            let rid = Rid::from_bytes(held.rid).ok()?;
+            Some((asset, rid))
+        };
+        assets.into_iter().filter_map(holder).collect()
     }
-}
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counted {
-    Ok,
-    Fenced,
-}
-
-impl Counted {
-    fn is_fenced(self) -> bool {
-        self == Self::Fenced
+    /// As many as one entry takes. An asset of which somebody was given comes up again when its row has changed.
+    fn waiters_due(&mut self, share: Share) -> Vec<Rid> {
+        let (mut rids, mut sizes, mut met) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let queues = self.free.iter().filter_map(|asset| self.locks.get(asset));
+        let first = queues.flat_map(|row| &row.queue).filter_map(|queued| Rid::from_bytes(queued.rid).ok());
+        // More than one entry takes is not looked at.
+        for rid in first.chain(self.ready.iter().copied()).filter(|rid| met.insert(*rid)).take(BATCH.messages)
+        {
+            rids.push(rid);
+            let bytes = self.waiters.get(&rid).map_or(0, |brief| brief.bytes);
+            sizes.push(Waiting { bytes, statuses: 1 });
+        }
+        let fits = match share {
+            Share::Batch => select(&Fronts { input: &sizes, ..Fronts::default() }).input,
+            Share::One => 1,
+        };
+        rids.truncate(fits);
+        for rid in &rids {
+            self.ready.remove(rid);
+        }
+        let taken: BTreeSet<[u8; 16]> = rids.iter().map(|rid| *rid.as_bytes()).collect();
+        let is_untouched =
+            |row: &LockRow| row.queue.first().is_some_and(|queued| !taken.contains(&queued.rid));
+        self.free.retain(|asset| self.locks.get(asset).is_some_and(is_untouched));
+        rids
     }
 }
 
@@ -255,6 +238,15 @@ impl Counted {
 mod tests {
     use super::*;
     use crate::engine::waiting::{Holder, Queued};
+
+    impl Book {
+        fn due_of(&mut self, now_ms: u64) -> Option<Due> {
+            let is_any = self.is_any_due(now_ms);
+            let due = self.due(now_ms, Share::Batch);
+            assert_eq!(is_any, due.is_some());
+            due
+        }
+    }
 
     fn rid(n: u8) -> Rid {
         let bytes = [0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, n, 0];
@@ -299,22 +291,23 @@ mod tests {
         let lock = || Cause::Lock { until_ms: 1_000 };
         let waiters = vec![(2, Some(waiter(lock(), 2_000))), (1, Some(waiter(lock(), 2_000)))];
         book.follow(&changes(Some(row(Some(held(500)), &[2, 1])), waiters));
-        assert_eq!(book.due(10), None);
-        assert_eq!(book.due(500), None, "its time is not over");
-        assert_eq!(book.due(501), Some(Due::Locks(vec![("bond:a".to_owned(), rid(9))])));
+        assert_eq!(book.due_of(10), None);
+        assert_eq!(book.due_of(500), None, "its time is not over");
+        assert_eq!(book.due_of(501), Some(Due::Locks(vec![("bond:a".to_owned(), rid(9))])));
         book.follow(&changes(Some(row(None, &[2, 1])), Vec::new()));
-        assert_eq!(book.due(502), Some(Due::Waiters(vec![rid(2), rid(1)])));
-        assert_eq!(book.due(503), None, "given once");
-        book.give_back(&[rid(1)]);
-        assert!(book.due(504).is_some());
+        assert_eq!(book.due_of(502), Some(Due::Waiters(vec![rid(2), rid(1)])));
+        assert_eq!(book.due_of(503), None, "given once");
+        // The first one has gone on.
+        book.follow(&changes(Some(row(None, &[1])), vec![(2, None)]));
+        assert_eq!(book.due_of(504), Some(Due::Waiters(vec![rid(1)])));
     }
 
     #[test]
     fn who_waits_for_a_time_is_due_when_it_comes() {
         let mut book = Book::default();
         book.follow(&changes(None, vec![(1, Some(waiter(Cause::Time { at_ms: 70 }, 100)))]));
-        assert_eq!((book.due(1), book.due(69)), (None, None));
-        assert_eq!(book.due(70), Some(Due::Waiters(vec![rid(1)])));
+        assert_eq!((book.due_of(1), book.due_of(69)), (None, None));
+        assert_eq!(book.due_of(70), Some(Due::Waiters(vec![rid(1)])));
     }
 
     #[test]
@@ -323,10 +316,10 @@ mod tests {
         let awaits = Cause::Dependency { rid: *rid(7).as_bytes() };
         book.follow(&changes(None, vec![(1, Some(waiter(awaits.clone(), 100)))]));
         book.follow(&changes(None, vec![(2, Some(waiter(awaits, 50)))]));
-        assert_eq!(book.due(50), None);
-        assert_eq!(book.due(51), Some(Due::Waiters(vec![rid(2)])));
+        assert_eq!(book.due_of(50), None);
+        assert_eq!(book.due_of(51), Some(Due::Waiters(vec![rid(2)])));
         book.follow(&changes(None, vec![(2, None)]));
-        assert_eq!(book.due(60), None);
+        assert_eq!(book.due_of(60), None);
         let mut decided = Changes::default();
         let decision = crate::engine::Decision {
             tenant: "acme".to_owned(),
@@ -339,6 +332,35 @@ mod tests {
         };
         decided.decisions.insert(rid(7), decision);
         book.follow(&decided);
-        assert_eq!(book.due(61), Some(Due::Waiters(vec![rid(1)])));
+        assert_eq!(book.due_of(61), Some(Due::Waiters(vec![rid(1)])));
+    }
+
+    #[test]
+    fn an_entry_takes_what_a_batch_takes_and_under_suspicion_one_and_nobody_is_forgotten() {
+        let mut book = Book::default();
+        let big = |n: u8| {
+            let message = vec![b'x'; 300 * 1024];
+            (n, Some(Waiter { message, ..waiter(Cause::Time { at_ms: 5 }, 100) }))
+        };
+        book.follow(&changes(None, vec![big(1), big(2), big(3)]));
+        assert_eq!(book.due(5, Share::Batch), Some(Due::Waiters(vec![rid(1)])), "two would be too much");
+        book.follow(&changes(None, vec![(1, None)]));
+        assert_eq!(book.due(5, Share::One), Some(Due::Waiters(vec![rid(2)])));
+        assert_eq!(book.due(5, Share::Batch), Some(Due::Waiters(vec![rid(3)])));
+        assert_eq!(book.due_of(5), None);
+        assert_eq!(book.due_of(101), Some(Due::Waiters(vec![rid(2)])), "their time is over");
+        assert_eq!(book.due_of(101), Some(Due::Waiters(vec![rid(3)])));
+    }
+
+    #[test]
+    fn a_row_that_goes_leaves_nothing_behind() {
+        let mut book = Book::default();
+        let awaits = Cause::Dependency { rid: *rid(7).as_bytes() };
+        let both = vec![(1, Some(waiter(awaits, 100))), (2, Some(waiter(Cause::Time { at_ms: 5 }, 100)))];
+        book.follow(&changes(Some(row(Some(held(500)), &[])), both));
+        book.follow(&changes(Some(LockRow::default()), vec![(1, None), (2, None)]));
+        assert!(book.locks.is_empty() && book.waiters.is_empty());
+        assert!(book.awaiting.is_empty() && book.moments.is_empty());
+        assert_eq!(book.due_of(u64::MAX), None);
     }
 }

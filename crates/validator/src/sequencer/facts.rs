@@ -61,11 +61,14 @@ impl Runner {
         }
         let Fronts { now_ms, .. } =
             crate::retry::until_known("read the time", async || self.shard.link.fronts(1).await).await?;
-        let input = |body| {
-            let message = Message { id: self.duties.node.to_string(), traceparent: None, body };
-            RawInput { stream: InputStream::Local, id: String::new(), bytes: message.encode() }
-        };
-        Ok(Some(Intake { inputs: bodies.into_iter().map(input).collect(), now_ms, ..Intake::default() }))
+        let inputs = bodies.into_iter().map(|body| self.fact(body)).collect();
+        Ok(Some(Intake { inputs, now_ms, ..Intake::default() }))
+    }
+
+    /// A fact of the leader's own, as an input.
+    pub(super) fn fact(&self, body: Body) -> RawInput {
+        let message = Message { id: self.duties.node.to_string(), traceparent: None, body };
+        RawInput { stream: InputStream::Local, id: String::new(), bytes: message.encode() }
     }
 
     fn is_to_be_logged(&mut self, wanted: &Targets, logged: &Targets) -> bool {

@@ -10,10 +10,9 @@
 
 use common::entry::InputStream;
 use common::link::{Attempted, Consumed, Fence, Fronts, Message as Waiting};
-use common::message::{Body, GivenUp, Message};
+use common::message::{Body, GivenUp};
 
 use super::Runner;
-use super::due::Fed;
 use crate::engine::RawInput;
 use crate::error::Failure;
 use crate::pipeline::Intake;
@@ -86,15 +85,10 @@ impl Runner {
             return Ok(Next::Take(Box::new(intake)));
         }
         // What is new has its turn after every entry of those that were fed in.
-        if !std::mem::take(&mut self.has_fed) {
-            match self.due(fence).await? {
-                Fed::Take(intake) => {
-                    self.has_fed = self.suspect.is_none();
-                    return Ok(Next::Take(intake));
-                }
-                Fed::Fenced => return Ok(Next::Fenced),
-                Fed::Nothing => {}
-            }
+        let is_turn_of_new = std::mem::take(&mut self.has_fed);
+        if !is_turn_of_new && let Some(next) = self.feed(fence).await? {
+            self.has_fed = self.suspect.is_none();
+            return Ok(next);
         }
         let Some(mut suspect) = self.suspect else {
             let intake = self.fronts(size).await?;
@@ -141,7 +135,8 @@ impl Runner {
         let mut intake = Intake { now_ms, attempted: vec![key], ..Intake::default() };
         if attempts >= ATTEMPTS_MAX {
             crate::metrics::given_up(self.shard.shard, stream, message.id, attempts);
-            intake.inputs.push(self.given_up(stream, message, attempts));
+            let fact = GivenUp { s: stream, id: message.first.to_string(), attempts };
+            intake.inputs.push(self.fact(Body::GivenUp(fact)));
             intake.is_untouched = true;
         }
         let id = message.first.to_string();
@@ -153,13 +148,6 @@ impl Runner {
             input: taken(InputStream::In),
         };
         Ok(Next::Take(Box::new(intake)))
-    }
-
-    fn given_up(&self, s: InputStream, message: &Waiting, attempts: u64) -> RawInput {
-        let fact = GivenUp { s, id: message.first.to_string(), attempts };
-        let message =
-            Message { id: self.duties.node.to_string(), traceparent: None, body: Body::GivenUp(fact) };
-        RawInput { stream: InputStream::Local, id: String::new(), bytes: message.encode() }
     }
 }
 

@@ -194,16 +194,17 @@ impl Bed {
         self.submit_payload(tenant, rid, fp, &payload).await
     }
 
-    /// An order of the authority `sec`, as a collector hands it on that has checked whose it is.
+    /// An order of the authority `sec`, which is of the tenant `other`, as a collector hands it on that has checked whose it is.
     pub(crate) async fn order(&self, asset: &str, kind: &str) -> Rid {
         let mut request = change(asset, json!({"kind": kind}));
         request["authority"] = json!({"id": "sec", "order": "2026/7"});
         let request = SyncRequest::parse(&request).expect("a valid request");
         let (rid, fp) = (Rid::fresh(SHARD), request.fingerprint());
-        let about = About { rid, tenant: tenant(), fp, accepted_ms: None };
+        let tenant: Tenant = "other".parse().expect("tenant");
+        let about = About { rid, tenant: tenant.clone(), fp, accepted_ms: None };
         let body = Body::Collected { about, request: Box::new(request), observations: Vec::new() };
         let payload = Message { id: rid.to_string(), traceparent: None, body }.encode();
-        self.submit_to(Route::Express, &tenant(), (rid, fp), &payload).await
+        self.submit_to(Route::Express, &tenant, (rid, fp), &payload).await
     }
 
     pub(crate) async fn submit_payload(&self, tenant: &Tenant, rid: Rid, fp: Digest, payload: &[u8]) -> Rid {

@@ -186,6 +186,9 @@ async fn an_archive_is_cut_behind_two_checkpoints_and_targets_and_a_new_disk_and
     let decision = leader.get(&format!("/v1/decisions/{rejected}")).await;
     assert_eq!((decision.status, &decision.body["code"]), (StatusCode::OK, &"INSUFFICIENT_BALANCE".into()));
     assert_eq!(decision.body["entry_gone"], true, "{decision:?}");
+    let explained = leader.get(&format!("/v1/sync-requests/{rejected}/explain")).await;
+    assert_eq!(explained.status, StatusCode::OK, "{explained:?}");
+    assert_eq!(explained.body["cause"]["code"], "INSUFFICIENT_BALANCE", "{explained:?}");
     let page = leader.metrics().await;
     let counted = format!(r#"oss_validator_archive_cut_total{{shard="financial"}} {}"#, cut - 1);
     assert!(page.contains(&counted), "{counted}: {page}");

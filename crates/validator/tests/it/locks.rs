@@ -41,6 +41,7 @@ async fn a_queue_of_64_goes_on_in_order_behind_an_order_and_survives_its_leader(
     }
     let refused = waiters.pop().expect("65 of them");
     assert_eq!(bed.decided(refused).await.code.as_deref(), Some("LOCK_QUEUE_FULL"));
+    // Of an authority that is another tenant: it learns that it waits, and not whose request holds the asset.
     let order = bed.order("bond:A", "FREEZE").await;
     queued(&bed, order).await;
     let listed = shown(&validator, &bed, "bond:A").await;
@@ -67,7 +68,13 @@ async fn a_queue_of_64_goes_on_in_order_behind_an_order_and_survives_its_leader(
     let other = validator.ask(Method::GET, "/v1/locks?asset=bond:A", "other", &[]).await;
     assert_eq!((other.status, &other.body["locks"][0]), (StatusCode::OK, row), "an operator sees all");
     let stranger = validator.ask(Method::GET, "/v1/locks?asset=bond:A", "stranger", &[]).await;
-    assert_eq!((stranger.status, &stranger.body["locks"]), (StatusCode::OK, &json!([])));
+    let seen = &stranger.body["locks"][0];
+    assert_eq!((stranger.status, &seen["holder"]), (StatusCode::OK, &Value::Null), "another tenant's");
+    assert_eq!(seen["waiters"].as_array().map(Vec::len), Some(1), "its own order");
+    let path = format!("/v1/sync-requests/{order}/explain");
+    let explained = validator.ask(Method::GET, &path, "stranger", &[]).await.body;
+    assert_eq!(explained["cause"]["code"], "ASSET_LOCKED", "{explained}");
+    assert!(!explained.to_string().contains(&held.to_string()), "{explained}");
     // A view that is made again, from the archive, shows the same.
     validator.kill();
     for file in std::fs::read_dir(bed.path("data")).expect("a folder") {
@@ -128,6 +135,8 @@ async fn a_chain_of_dependencies_that_comes_last_first_goes_on_over_entries() {
         queued(&bed, rid).await;
     }
     let listed = shown(&validator, &bed, "bond:A").await;
+    let stranger = validator.ask(Method::GET, "/v1/locks", "stranger", &[]).await.body;
+    assert_eq!((&stranger["locks"], &stranger["others"]), (&json!([]), &json!([])));
     let waits: Vec<&Value> = listed["others"].as_array().expect("a list").iter().collect();
     assert!(waits.iter().any(|one| one["rid"] == json!(rids[1]) && one["awaits"] == json!(rids[0])));
     assert_eq!(waits.len(), 11);

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use common::entry::InputStream;
+use common::ids::{Rid, Shard};
 use common::request::{Op, SyncRequest};
+use common::targets::Targets;
 use serde_json::{Value, json};
 
 use super::super::boundary::Execution;
@@ -79,6 +81,13 @@ fn ran<'a>(
     (verdicts, work.slots, execution)
 }
 
+static NONE_BROKEN: BTreeSet<Rid> = BTreeSet::new();
+
+fn under<'a>(targets: &'a Targets, draft: &'a Draft) -> Conditions<'a> {
+    let patience = Patience::of(Shard::Financial);
+    Conditions { seq: 9, time_ms: START_MS, targets, draft, patience, broken: &NONE_BROKEN }
+}
+
 fn programs(seed: u64, programs: usize, manner: impl Fn(&Eager) -> Manner<'_>) -> Seen {
     let (mut random, mut seen) = (Random(seed), Seen::default());
     for _ in 0..programs.div_ceil(250) {
@@ -91,14 +100,7 @@ fn programs(seed: u64, programs: usize, manner: impl Fn(&Eager) -> Manner<'_>) -
         let work = Work::load(keyspace.clone(), loaded.values, tree).expect("loads");
         let context = Context { shard: world.engine.shard(), time_ms: START_MS, targets: &list };
         let pool = intake(messages, context, &mut draft).expect("judged");
-        let conditions = Conditions {
-            seq: 9,
-            time_ms: START_MS,
-            targets: &list,
-            draft: &draft,
-            patience: Patience::of(common::ids::Shard::Financial),
-            broken: &BTreeSet::new(),
-        };
+        let conditions = under(&list, &draft);
         for _ in 0..250 {
             let candidates = program(&mut random, &pool);
             let order = order::of_candidates(&candidates);
@@ -184,14 +186,7 @@ fn transfers_between_different_accounts_of_one_asset_wait_for_nobody() {
     let context = Context { shard: world.engine.shard(), time_ms: START_MS, targets: &list };
     let candidates = intake(&plan.messages, context, &mut draft).expect("judged");
     let order = order::of_candidates(&candidates);
-    let conditions = Conditions {
-        seq: 9,
-        time_ms: START_MS,
-        targets: &list,
-        draft: &draft,
-        patience: Patience::of(common::ids::Shard::Financial),
-        broken: &BTreeSet::new(),
-    };
+    let conditions = under(&list, &draft);
     let slots = plan.needs().keys.len() + plan.needs().locks.len();
     let accesses = Run::new(&candidates, &order, conditions).accesses(slots);
     assert_eq!(ready_from(&accesses, slots * 2), [0, 0, 2]);

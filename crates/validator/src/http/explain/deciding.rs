@@ -11,7 +11,8 @@ use common::status::Delivery;
 
 use crate::engine::Decision;
 use crate::engine::boundary::Deliveries;
-use crate::http::{broken, internal};
+use crate::http::broken;
+use crate::http::decisions::deciding_entry;
 use crate::view::{Page, Snapshot, View};
 
 /// How far behind the deciding entry its receipts are looked for.
@@ -31,8 +32,8 @@ pub(super) struct Received {
 pub(super) struct Deciding {
     pub(super) accepted_ms: Option<u64>,
     pub(super) collected_ms: Option<u64>,
-    /// Log time of the deciding entry.
-    pub(super) begun_ms: u64,
+    /// Log time of the deciding entry; `None` = the archive begins later.
+    pub(super) begun_ms: Option<u64>,
     /// Its errors, in words.
     pub(super) details: Vec<String>,
     /// The targets it waits for or has waited for.
@@ -54,13 +55,10 @@ impl Deciding {
         rid: Rid,
         decision: &Decision,
     ) -> Result<Self, Problem> {
-        let page = Page { entries_max: 1, bytes_max: 0 };
-        let mut entries = view.entries(decision.seq, page).map_err(|error| broken(&error))?;
-        let Some(entry) = entries.pop().filter(|entry| entry.seq == decision.seq) else {
-            return Err(internal("the entry of a decision is not in the archive"));
+        let mut deciding = match deciding_entry(view, decision.seq)? {
+            Some(body) => Self::of(&body, rid, decision),
+            None => Self { carrier: decision.seq, ..Self::default() },
         };
-        let body = entry.decode().map_err(|error| broken(&error))?;
-        let mut deciding = Self::of(&body, rid, decision);
         let is_delivered = |row: &Deliveries| row.waiting.get(rid.as_bytes()).cloned();
         if decision.outcome == "APPLIED" && decision.delivered.is_none() {
             let (carrier, open) = match snapshot.deliveries(decision.seq).map_err(|error| broken(&error))? {
@@ -89,7 +87,7 @@ impl Deciding {
         let errors = outcome.map(|outcome| outcome.errors.as_slice()).unwrap_or_default();
         let words = |pointer: &str, detail: &str| format!("{pointer} {detail}").trim().to_owned();
         let mut deciding = Self {
-            begun_ms: body.time_ms,
+            begun_ms: Some(body.time_ms),
             details: errors.iter().map(|error| words(&error.pointer, &error.detail)).collect(),
             carrier: decision.seq,
             ..Self::default()

@@ -29,7 +29,6 @@ pub(super) async fn facts(
             paused_by: None,
             owner: None,
             lease_ms: 0,
-            look_ms: None,
             tx: shown.map(|shown| shown.tx.clone()).unwrap_or_default(),
             block: shown.and_then(|shown| shown.block),
         };
