@@ -5,7 +5,7 @@
 #   scripts/check-openapi.sh [EXAMPLES]   generated test cases per operation, 30 if left out
 #
 # The same seed asks the same questions. Needs the binaries (make unit builds them; OSS_BIN_DIR names another folder),
-# redis-server, anvil and schemathesis (scripts/bootstrap.sh schema). The two endless streams are left out.
+# redis-server, anvil and schemathesis (scripts/bootstrap.sh schema). The endless streams are left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,7 +36,7 @@ done
 parts_of() { parts said "$work/up.json" "$@"; }
 curl -sSf "$(parts_of collector)/openapi.json" -o "$work/openapi.json"
 parts split "$work/openapi.json" "$work"
-# What there is to be asked for: an asset with a holding, its requests, one that was rejected, one that can be undone.
+# What there is to be asked for: an asset with a holding, its requests, one that was rejected, one that can be undone, a checkpoint.
 cp examples/bond-register.json "$work/register.json"
 cp examples/bond-mint.json "$work/mint.json"
 echo '{"asset": {"id": "bond:none"}, "state_changes": [{"kind": "MINT", "to": "acct:a", "amount": "1"}]}' >"$work/none.json"
@@ -45,6 +45,7 @@ for name in register mint none undo; do
   # A rejected request ends with another code.
   "$bin/oss" --data "$work/oss" -o json --quiet submit "$work/$name.json" --key "$name-1" --until completed >"$work/$name.said" || true
 done
+curl -sSf -X POST -H "Authorization: Bearer $(parts_of keys operate)" "$(parts_of validator)/v1/checkpoints?shard=financial" -o "$work/checkpoint.said"
 parts known "$work"
 
 failed=0

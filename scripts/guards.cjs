@@ -172,7 +172,7 @@ const GUARDS = [
   ['a lock does not follow its own unlock', `${ENGINE}/kinds/lock.rs`, ' || applying.overlay.was_locked()', '', 'a_lock_is_for_who_names_it_and_once_in_a_request'],
   ['an empty row of a lock goes', `${ENGINE}/draft/waiting.rs`, '.filter(|row| !row.is_empty())', '', 'random_traffic_gives_what_a_naive_model_gives'],
   ['who may not change an asset does not wait for others', `${ENGINE}/execute.rs`, 'if overlay.asset().is_some() {\n                Checked', 'if false {\n                Checked', 'random_traffic_gives_what_a_naive_model_gives'],
-  ['a leader knows the time before it feeds in', 'validator/src/sequencer.rs', 'self.now_ms = crate::retry::until_known("read the time", time).await?.now_ms;', '', 'a_request_that_waits_and_kills_the_process_when_its_turn_comes_is_given_up_too'],
+  ['a leader knows the time before it feeds in', 'validator/src/sequencer.rs', 'self.now_ms = self.redis_ms().await?;', '', 'a_request_that_waits_and_kills_the_process_when_its_turn_comes_is_given_up_too'],
   ['a lock is explained to its tenant', 'validator/src/http/explain/waiting.rs', '.filter(|held| held.tenant == waiter.tenant)', '', 'a_queue_of_64_goes_on_in_order_behind_an_order_and_survives_its_leader'],
   ['under suspicion one waiter at a time', 'validator/src/sequencer/due.rs', 'Share::One => 1,', 'Share::One => sizes.len(),', 'an_entry_takes_what_a_batch_takes_and_under_suspicion_one_and_nobody_is_forgotten'],
   ['a lock is shown to its tenant', 'validator/src/http/locks.rs', 'self.sees_all || self.tenant.as_str() == tenant', 'true', 'a_queue_of_64_goes_on_in_order_behind_an_order_and_survives_its_leader'],

@@ -10,11 +10,14 @@ import json
 import re
 import sys
 
-# Endless by design: crates/collector/tests/it/streams.rs reads them.
-STREAMS = r"^/v1/(stream|sync-requests/\{rid\}/events)$"
+# Endless by design: crates/collector/tests/it/streams.rs and crates/validator/tests/it/locks.rs read them.
+STREAMS = r"^/v1/(stream|(sync-requests/\{rid\}|locks)/events)$"
 # As deploy/haproxy.cfg has it; the description does not name owners.
 OWNERS = [
-    ("validator", r"^/v1/(assets|holdings|shards|decisions|pipeline|rollbacks)|^/v1/targets/[^/]+/rewind$"),
+    (
+        "validator",
+        r"^/v1/(assets|holdings|shards|decisions|locks|pipeline|rollbacks|checkpoints)|^/v1/targets/[^/]+/rewind$|/explain$",
+    ),
     ("broadcaster", r"^/v1/(targets|deliveries|dlq)"),
     ("collector", r""),
 ]
@@ -64,6 +67,8 @@ def known(folder):
             "account": ["acct:alice", "acct:nobody"],
             "rid": rids,
             "shard": ["financial", "general"],
+            "hash": [read(f"{folder}/checkpoint.said")["hash"], "0x" + "00" * 32],
+            "from_byte": [0, 9],
             "chain": ["base", "nowhere"],
             "target": ["base", "nowhere"],
             "id": ["arbitrum", "nowhere"],

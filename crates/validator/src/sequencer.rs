@@ -266,8 +266,7 @@ impl Runner {
         self.writer.join().await?;
         self.book = Book::of(&self.shard.view.snapshot()?)?;
         // Who is due is to be known before anything else is taken up: it may be what killed the last leader.
-        let time = async || self.shard.link.fronts(1).await;
-        self.now_ms = crate::retry::until_known("read the time", time).await?.now_ms;
+        self.now_ms = self.redis_ms().await?;
         let mut ordered = None;
         let mut size = FRONTS;
         loop {

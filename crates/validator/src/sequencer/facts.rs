@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use common::entry::InputStream;
-use common::link::{Fence, Fronts};
+use common::link::Fence;
 use common::message::{Body, Message};
 use common::targets::Targets;
 
@@ -59,10 +59,16 @@ impl Runner {
             self.settled = Some(logged);
             return Ok(None);
         }
-        let Fronts { now_ms, .. } =
-            crate::retry::until_known("read the time", async || self.shard.link.fronts(1).await).await?;
+        let now_ms = self.redis_ms().await?;
         let inputs = bodies.into_iter().map(|body| self.fact(body)).collect();
         Ok(Some(Intake { inputs, now_ms, ..Intake::default() }))
+    }
+
+    /// Redis TIME, Unix ms.
+    pub(super) async fn redis_ms(&self) -> Result<u64, Failure> {
+        let fronts =
+            crate::retry::until_known("read the time", async || self.shard.link.fronts(1).await).await?;
+        Ok(fronts.now_ms)
     }
 
     /// A fact of the leader's own, as an input.
